@@ -1,0 +1,522 @@
+package experiments
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+var catalog = Catalog{
+	Methods: []Method{
+		{Name: "uniform"},
+		{Name: "l1", Prunes: true},
+		{Name: "adjust", Searches: true},
+	},
+	Datasets: []Dataset{
+		{Name: "mnist", Train: 60000, Test: 10000},
+		{Name: "fashion-mnist", Train: 60000, Test: 10000},
+		{Name: "cifar10", Train: 50000, Test: 10000},
+	},
+	Network: func(name string) error {
+		if slices.Contains([]string{"resnet8", "resnet20", "resnet32"}, name) {
+			return nil
+		}
+		return fmt.Errorf("unknown network %q; families: resnetD", name)
+	},
+}
+
+// minimal is a valid file of one cell; tests change it.
+const minimal = `name = "t"
+[[matrix]]
+network = "resnet20"
+width = 0.5
+dataset = "cifar10"
+method = "uniform"
+budget = 0.5
+seed = 1
+`
+
+func parse(t *testing.T, text string) *Experiment {
+	t.Helper()
+	e, err := Parse("t.toml", []byte(text), catalog)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+func ids(e *Experiment) []string {
+	var out []string
+	for _, c := range e.Cells {
+		out = append(out, c.ID())
+	}
+	return out
+}
+
+func TestExpandInFileOrder(t *testing.T) {
+	e := parse(t, `
+name = "t"
+[[matrix]]
+network = ["resnet20", "resnet8"]
+width   = [1, 0.5]
+padding = ["local", "max"]
+dataset = ["mnist", "cifar10"]
+method  = ["uniform", "l1"]
+budget  = [1, 20_000_000]
+seed    = [2, 1]
+`)
+	if len(e.Cells) != 128 || e.Merged != 0 {
+		t.Fatalf("%d cells, %d merged, want 128 and 0", len(e.Cells), e.Merged)
+	}
+	hash := regexp.MustCompile(`-[0-9a-f]{12}$`)
+	var got []string
+	for i, c := range e.Cells {
+		if i < 5 || i%16 == 0 {
+			got = append(got, hash.ReplaceAllString(c.ID(), ""))
+		}
+	}
+	want := []string{
+		"resnet20-w1-local-mnist-uniform-b1-s2",
+		"resnet20-w1-local-mnist-uniform-b1-s1",
+		"resnet20-w1-local-mnist-uniform-b20000000-s2",
+		"resnet20-w1-local-mnist-uniform-b20000000-s1",
+		"resnet20-w1-local-mnist-l1-b1-s2",
+		"resnet20-w1-mnist-uniform-b1-s2",
+		"resnet20-w0.5-local-mnist-uniform-b1-s2",
+		"resnet20-w0.5-mnist-uniform-b1-s2",
+		"resnet8-w1-local-mnist-uniform-b1-s2",
+		"resnet8-w1-mnist-uniform-b1-s2",
+		"resnet8-w0.5-local-mnist-uniform-b1-s2",
+		"resnet8-w0.5-mnist-uniform-b1-s2",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestSettingsOfCells(t *testing.T) {
+	e := parse(t, `
+name = "t"
+[data]
+train = 10000
+validation = 2000
+[train]
+epochs = 15
+batch = 64
+learning_rate = 0.1
+min_learning_rate = 0
+momentum = 0.8
+weight_decay = 1e-4
+label_smoothing = 0.1
+augment = "pad-crop"
+[search]
+preset = "default"
+epochs = 3
+rate = 0.2
+[prune]
+start_flops = 3
+[[matrix]]
+network = "resnet20"
+width = 0.5
+dataset = "mnist"
+method = ["uniform", "l1", "adjust"]
+budget = 0.5
+seed = 1
+`)
+	data := Data{Train: 10000, Validation: 2000, Test: 10000}
+	train := Train{15, 64, 0.1, 0, 0.8, 1e-4, 0.1, "pad-crop"}
+	cell := func(method string, search *Search, prune *Prune) Cell {
+		return Cell{"resnet20", 0.5, "max", "mnist", method, Budget{Fraction: 0.5}, 1, data, train, search, prune}
+	}
+	want := []Cell{
+		cell("uniform", nil, nil),
+		cell("l1", nil, &Prune{StartFLOPs: 3, Epochs: 15}),
+		cell("adjust", &Search{3, 10, 3, 0, 0.2, 0, 0.1, 5}, nil),
+	}
+	if diff := cmp.Diff(want, e.Cells); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestDataDefaults(t *testing.T) {
+	for _, test := range []struct {
+		data string
+		want Data
+	}{
+		{"", Data{45000, 5000, 10000}},
+		{"test = 0", Data{45000, 5000, 10000}},
+		{"validation = 2000\ntest = 500", Data{48000, 2000, 500}},
+		{"train = 2000", Data{2000, 0, 10000}},
+		{"train = 40000\nvalidation = 10000", Data{40000, 10000, 10000}},
+	} {
+		e := parse(t, strings.Replace(minimal, "[[", "[data]\n"+test.data+"\n[[", 1))
+		if got := e.Cells[0].Data; got != test.want {
+			t.Errorf("%q: %v, want %v", test.data, got, test.want)
+		}
+	}
+}
+
+func TestBlocksAreConcatenatedAndEqualCellsMerged(t *testing.T) {
+	block := minimal[strings.Index(minimal, "[["):]
+	e := parse(t, minimal+strings.Replace(block, "seed = 1", "seed = [2, 1]", 1)+block)
+	var seeds []uint64
+	for _, c := range e.Cells {
+		seeds = append(seeds, c.Seed)
+	}
+	if !slices.Equal(seeds, []uint64{1, 2}) || e.Merged != 2 {
+		t.Errorf("seeds %v, %d merged, want [1 2] and 2", seeds, e.Merged)
+	}
+}
+
+func TestExclude(t *testing.T) {
+	e := parse(t, `
+name = "t"
+[[matrix]]
+network = "resnet20"
+width = 0.5
+dataset = "mnist"
+method = ["uniform", "l1", "adjust"]
+budget = [1, 0.5]
+seed = [1, 2]
+[[matrix.exclude]]
+method = ["l1", "adjust"]
+budget = 1.0
+[[matrix.exclude]]
+seed = 2
+`)
+	var got []string
+	for _, c := range e.Cells {
+		got = append(got, fmt.Sprintf("%s %s %d", c.Method, c.Budget, c.Seed))
+	}
+	if diff := cmp.Diff([]string{"uniform b1 1", "uniform b0.5 1", "l1 b0.5 1", "adjust b0.5 1"}, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestSet(t *testing.T) {
+	e := parse(t, `
+name = "t"
+[train]
+epochs = 10
+[search]
+rate = 0.3
+[[matrix]]
+network = ["resnet8", "resnet20"]
+width = 0.5
+dataset = "mnist"
+method = ["l1", "adjust"]
+budget = 1
+seed = 1
+[[matrix.set]]
+values.data.test = 100
+[[matrix.set]]
+where = { network = "resnet20" }
+values = { train = { epochs = 5 }, search = { preset = "default", epochs = 2 } }
+[[matrix.set]]
+where = { network = ["resnet20"], method = "adjust" }
+values = { train = { epochs = 6 } }
+`)
+	var got []string
+	for _, c := range e.Cells {
+		text := fmt.Sprintf("%s %s test=%d epochs=%d", c.Network, c.Method, c.Data.Test, c.Train.Epochs)
+		if c.Search != nil {
+			text += fmt.Sprintf(" search=%d,%v", c.Search.Epochs, c.Search.Rate)
+		}
+		if c.Prune != nil {
+			text += fmt.Sprintf(" start=%d", c.Prune.Epochs)
+		}
+		got = append(got, text)
+	}
+	want := []string{
+		"resnet8 l1 test=100 epochs=10 start=10",
+		"resnet8 adjust test=100 epochs=10 search=20,0.3",
+		"resnet20 l1 test=100 epochs=5 start=5",
+		"resnet20 adjust test=100 epochs=6 search=2,0.1",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	if e.Train.Epochs != 10 {
+		t.Errorf("a set changed the file's own settings: %d epochs", e.Train.Epochs)
+	}
+}
+
+func TestMistakes(t *testing.T) {
+	replace := func(old, new string) string {
+		if !strings.Contains(minimal, old) {
+			panic(old)
+		}
+		return strings.Replace(minimal, old, new, 1)
+	}
+	settings := func(text string) string { return replace("[[", text+"\n[[") }
+	for _, test := range []struct {
+		name, text string
+		want       string // the whole message
+	}{
+		{"empty file", "", `
+t.toml: name: missing; the results go to a folder of this name
+t.toml: matrix: missing; an experiment needs at least one [[matrix]] block`},
+		{"syntax", "name = \"t\"\n[train\nepochs = 3\n", `
+t.toml:3:7: toml: error: expected '.' or ']' to end table name, but got '\n' instead
+
+At line 3, column 7:
+
+      1 | name = "t"
+      2 | [train
+      3 | epochs = 3
+                ^`},
+		{"unsafe name", replace(`"t"`, `"../t"`), `t.toml:1: name: must be a folder name of at most 64 letters, digits, ` +
+			`dots, dashes and underscores that starts and ends with a letter or digit and is no device name of Windows, ` +
+			`not "../t"`},
+		{"device name", replace(`"t"`, `"Aux.old"`), `t.toml:1: name: must be a folder name of at most 64 letters, ` +
+			`digits, dots, dashes and underscores that starts and ends with a letter or digit and is no device name of ` +
+			`Windows, not "Aux.old"`},
+		{"unknown table", settings("[trian]\nepochs = 3"),
+			`t.toml:2: trian: unknown key; did you mean "train"?; known: name, data, train, search, prune, matrix`},
+		{"unknown setting", settings("[prune]\nstart_flop = 3"),
+			`t.toml:3: prune.start_flop: unknown key; did you mean "start_flops"?; known: start_flops, epochs`},
+		{"keys have one case", settings("[prune]\nEpochs = 3"),
+			`t.toml:3: prune.Epochs: unknown key; did you mean "epochs"?; known: start_flops, epochs`},
+		{"unknown axis", minimal + "sparsity = 3\n", `t.toml:9: matrix[1].sparsity: unknown key; known: network, width, ` +
+			`padding, dataset, method, budget, seed, exclude, set`},
+		{"unknown network", replace("resnet20", "resnet21"),
+			`t.toml:3: matrix[1].network: unknown network "resnet21"; families: resnetD`},
+		{"unknown method", replace(`"uniform"`, `["uniform", "ajust"]`),
+			`t.toml:6: matrix[1].method[2]: unknown name "ajust"; did you mean "adjust"?; known: uniform, l1, adjust`},
+		{"unknown dataset", replace("cifar10", "svhn"),
+			`t.toml:5: matrix[1].dataset: unknown name "svhn"; known: mnist, fashion-mnist, cifar10`},
+		{"unknown padding", replace("width", "padding = [\"max\", \"same\"]\nwidth"),
+			`t.toml:4: matrix[1].padding[2]: unknown name "same"; known: max, local`},
+		{"wrong types", settings("[train]\nepochs = 15.0\nbatch = \"128\"\nmomentum = [0.9]\naugment = true\n" +
+			"weight_decay = 2026-01-01\nlabel_smoothing = {}"), `
+t.toml:3: train.epochs: must be an integer, at least 1 and at most 1e+09, not 15.0
+t.toml:4: train.batch: must be an integer, at least 2 and at most 1e+09, not "128"
+t.toml:5: train.momentum: must be a number, at least 0 and less than 1, not a list
+t.toml:6: train.augment: must be one of pad-crop-flip, pad-crop, none, not true
+t.toml:7: train.weight_decay: must be a number, at least 0 and at most 1, not a date or time
+t.toml:8: train.label_smoothing: must be a number, at least 0 and less than 1, not a table`},
+		{"wrong types of names", replace(`"resnet20"`, "20"),
+			`t.toml:3: matrix[1].network: must be the name of a network, not 20`},
+		{"not a table", "train = 3\n" + minimal, `t.toml:1: train: must be a table, not 3`},
+		{"one bracket", replace("[[matrix]]", "[matrix]"),
+			`t.toml:2: matrix: must be one or more tables, each under [[matrix]] in two brackets, not a table`},
+		{"one bracket below", minimal + "[matrix.exclude]\nseed = 1\n", `t.toml:9: matrix[1].exclude: must be one or more ` +
+			`tables, each under [[matrix.exclude]] in two brackets, not a table`},
+		{"impossible settings", settings("[train]\nepochs = -1\nbatch = 1\nlearning_rate = 0\nmin_learning_rate = -1e-3\n" +
+			"momentum = 1\nweight_decay = -0.1\nlabel_smoothing = 1.0"), `
+t.toml:3: train.epochs: must be an integer, at least 1 and at most 1e+09, not -1
+t.toml:4: train.batch: must be an integer, at least 2 and at most 1e+09, not 1
+t.toml:5: train.learning_rate: must be a number, more than 0 and at most 100, not 0
+t.toml:6: train.min_learning_rate: must be a number, at least 0 and at most 100, not -0.001
+t.toml:7: train.momentum: must be a number, at least 0 and less than 1, not 1
+t.toml:8: train.weight_decay: must be a number, at least 0 and at most 1, not -0.1
+t.toml:9: train.label_smoothing: must be a number, at least 0 and less than 1, not 1.0`},
+		{"impossible search", settings("[search]\nepochs = 0\niterations = 0\nlayers_per_update = 0\nlayers_decay = -1\n" +
+			"rate = 0\nrate_decay = -1\ndrop_rate = 0.6\nrepeats = 0\npreset = \"readme\""), `
+t.toml:3: search.epochs: must be an integer, at least 1 and at most 1e+09, not 0
+t.toml:4: search.iterations: must be an integer, at least 1 and at most 1e+09, not 0
+t.toml:5: search.layers_per_update: must be an integer, at least 1 and at most 1e+09, not 0
+t.toml:6: search.layers_decay: must be a number, at least 0 and at most 1e+09, not -1
+t.toml:7: search.rate: must be a number, more than 0 and at most 1, not 0
+t.toml:8: search.rate_decay: must be a number, at least 0 and at most 1, not -1
+t.toml:9: search.drop_rate: must be a number, more than 0 and at most 0.5, not 0.6
+t.toml:10: search.repeats: must be an integer, at least 1 and at most 1e+09, not 0
+t.toml:11: search.preset: unknown name "readme"; known: default`},
+		{"impossible prune and data", settings("[prune]\nstart_flops = 1.0\nepochs = -1\n[data]\ntrain = 0\n" +
+			"validation = 0\ntest = -1"), `
+t.toml:3: prune.start_flops: must be a number, more than 1 and at most 16, not 1.0
+t.toml:4: prune.epochs: must be an integer, at least 0 and at most 1e+09, not -1
+t.toml:6: data.train: must be an integer, at least 1 and at most 1e+09, not 0
+t.toml:7: data.validation: must be an integer, at least 1 and at most 1e+09, not 0
+t.toml:8: data.test: must be an integer, at least 0 and at most 1e+09, not -1`},
+		{"infinite and undefined", settings("[train]\nlearning_rate = inf\nmomentum = nan\nweight_decay = -inf"), `
+t.toml:3: train.learning_rate: must be a number, more than 0 and at most 100, not +Inf
+t.toml:4: train.momentum: must be a number, at least 0 and less than 1, not NaN
+t.toml:5: train.weight_decay: must be a number, at least 0 and at most 1, not -Inf`},
+		{"minimum above start", settings("[train]\nmin_learning_rate = 0.2"),
+			`t.toml:3: train.min_learning_rate: must be at most train.learning_rate (0.15), not 0.2`},
+		{"bad widths and seeds", strings.NewReplacer("0.5\nd", "[0, nan, 65]\nd", "seed = 1", "seed = [-1, 1.0]").
+			Replace(minimal), `
+t.toml:4: matrix[1].width[1]: must be a number, more than 0 and at most 64, not 0
+t.toml:4: matrix[1].width[2]: must be a number, more than 0 and at most 64, not NaN
+t.toml:4: matrix[1].width[3]: must be a number, more than 0 and at most 64, not 65
+t.toml:8: matrix[1].seed[1]: must be an integer of at least 0, not -1
+t.toml:8: matrix[1].seed[2]: must be an integer of at least 0, not 1.0`},
+		{"bad budgets", replace("budget = 0.5", "budget = [0, 4.5, 999, 20_000_000.0]"),
+			strings.ReplaceAll(`
+t.toml:7: matrix[1].budget[1]: BUDGET, not 0
+t.toml:7: matrix[1].budget[2]: BUDGET, not 4.5
+t.toml:7: matrix[1].budget[3]: BUDGET, not 999
+t.toml:7: matrix[1].budget[4]: BUDGET, not 2e+07`, "BUDGET", "must be a fraction of the network's FLOPs, more than 0 "+
+				"and at most 4, or FLOPs as an integer of at least 1000")},
+		{"empty lists", strings.NewReplacer("seed = 1", "seed = []", `"uniform"`, "[]").Replace(minimal), `
+t.toml:6: matrix[1].method: must hold at least one value
+t.toml:8: matrix[1].seed: must hold at least one value`},
+		{"repeated values", strings.NewReplacer("0.5\nd", "[0.5, 0.50]\nd", "budget = 0.5", "budget = [1, 1.0]").
+			Replace(minimal), `
+t.toml:4: matrix[1].width[2]: 0.5 is in the list twice
+t.toml:7: matrix[1].budget[2]: 1.0 is in the list twice`},
+		{"missing axes", "name = \"t\"\n[[matrix]]\nnetwork = \"resnet8\"\nmethod = \"uniform\"\n", `
+t.toml:2: matrix[1].width: missing; every [[matrix]] needs it
+t.toml:2: matrix[1].dataset: missing; every [[matrix]] needs it
+t.toml:2: matrix[1].budget: missing; every [[matrix]] needs it
+t.toml:2: matrix[1].seed: missing; every [[matrix]] needs it`},
+		{"empty array of tables", minimal + "exclude = []\n", `t.toml:9: matrix[1].exclude: must be one or more tables, ` +
+			`each under [[matrix.exclude]] in two brackets, not a list`},
+		{"exclude of what is not there", minimal + "[[matrix.exclude]]\nbudget = 1.0\n[[matrix.exclude]]\n" +
+			"seed = [1, 2]\npadding = \"local\"\n", `
+t.toml:10: matrix[1].exclude[1].budget: b1 matches no cell; this matrix has b0.5
+t.toml:12: matrix[1].exclude[2].seed: 2 matches no cell; this matrix has 1
+t.toml:13: matrix[1].exclude[2].padding: local matches no cell; this matrix has max`},
+		{"exclude of everything", minimal + "[[matrix.exclude]]\n",
+			`t.toml:9: matrix[1].exclude[1]: names no key, so it would exclude every cell`},
+		{"nothing left", minimal + "[[matrix.exclude]]\nseed = 1\n",
+			`t.toml:2: matrix[1]: is empty: its excludes leave no cell`},
+		{"set of what is not there", minimal + "[[matrix.set]]\nwhere = { width = 1 }\nvalues = { train = { epochs = 3 } }\n",
+			`t.toml:10: matrix[1].set[1].where.width: 1 matches no cell; this matrix has 0.5`},
+		{"set of what is excluded", replace("seed = 1", "seed = [1, 2]") + "[[matrix.set]]\nwhere = { seed = 2 }\n" +
+			"values = { train = { epochs = 3 } }\n[[matrix.exclude]]\nseed = 2\n",
+			`t.toml:10: matrix[1].set[1].where: matches no cell: the excludes removed all of them`},
+		{"bad values of a set", minimal + "[[matrix.set]]\nvalues = { train = { epoch = 3, batch = 1 } }\n" +
+			"[[matrix.set]]\nwhere = { seed = 1 }\n[[matrix.set]]\nvalues = {}\n", `
+t.toml:10: matrix[1].set[1].values.train.batch: must be an integer, at least 2 and at most 1e+09, not 1
+t.toml:10: matrix[1].set[1].values.train.epoch: unknown key; did you mean "epochs"?; known: epochs, batch, ` +
+			`learning_rate, min_learning_rate, momentum, weight_decay, label_smoothing, augment
+t.toml:11: matrix[1].set[2].values: missing; it holds the settings for the matching cells
+t.toml:14: matrix[1].set[3].values: holds no setting`},
+		{"set that cannot hold", minimal + "[[matrix.set]]\nvalues = { data = { test = 10001 } }\n",
+			`t.toml:2: matrix[1].set: data.test: must be at most the 10000 test images of cifar10, not 10001`},
+		{"too many images", settings("[data]\ntrain = 49000\nvalidation = 2000\ntest = 20000"), `
+t.toml:3: data.train: train (49000) and validation (2000) together must be at most the 50000 training images of cifar10
+t.toml:5: data.test: must be at most the 10000 test images of cifar10, not 20000`},
+		{"no image left", settings("[data]\nvalidation = 50000"),
+			`t.toml:3: data.validation: must be less than the 50000 training images of cifar10, not 50000`},
+		{"nothing held out", strings.NewReplacer("[[", "[data]\ntrain = 1000\n[[",
+			`"uniform"`, `["uniform", "l1", "adjust"]`).Replace(minimal), `
+t.toml:2: data.validation: missing; method "l1" needs held-out images
+t.toml:2: data.validation: missing; method "adjust" needs held-out images`},
+		{"batch of more than there is", settings("[data]\ntrain = 100"),
+			`t.toml: train.batch: must be at most the 100 images of data.train, not 128`},
+		{"too many cells", strings.NewReplacer("width = 0.5", "width = ["+numbers(60)+"]", "seed = 1",
+			"seed = ["+numbers(2000)+"]").Replace(minimal), `t.toml:2: matrix[1]: has 120000 cells; at most 100000 are allowed`},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			_, err := Parse("t.toml", []byte(test.text), catalog)
+			if err == nil {
+				t.Fatal("no error")
+			}
+			if diff := cmp.Diff(strings.TrimPrefix(test.want, "\n"), err.Error()); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func numbers(n int) string {
+	var out []string
+	for i := range n {
+		out = append(out, fmt.Sprint(i+1))
+	}
+	return strings.Join(out, ",")
+}
+
+func TestLoadUnreadable(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "absent.toml")
+	_, err := Load(path, catalog)
+	if !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "read experiment file: ") ||
+		!strings.Contains(err.Error(), path) {
+		t.Errorf("error %v", err)
+	}
+	if _, err := Load(filepath.Dir(path), catalog); err == nil {
+		t.Error("no error for a folder")
+	}
+}
+
+// TestShippedFiles reads every experiment file of this folder.
+func TestShippedFiles(t *testing.T) {
+	paths, err := filepath.Glob("*.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cells := map[string]int{}
+	for _, path := range paths {
+		e, err := Load(path, catalog)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if e.Name+".toml" != path || e.Path != path || e.Merged != 0 {
+			t.Errorf("%s: name %q, path %q, %d merged", path, e.Name, e.Path, e.Merged)
+		}
+		cells[e.Name] = len(e.Cells)
+	}
+	for name, want := range map[string]int{"smoke": 6, "quick": 18, "quick-mnist": 18} {
+		if cells[name] != want {
+			t.Errorf("%s has %d cells, want %d", name, cells[name], want)
+		}
+	}
+}
+
+// TestDocs keeps docs/experiments.md true: its example is read, and its table has every setting with its default.
+func TestDocs(t *testing.T) {
+	page, err := os.ReadFile("../docs/experiments.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, example, _ := strings.Cut(string(page), "```toml\n")
+	example, _, _ = strings.Cut(example, "```")
+	e := parse(t, example)
+	if len(e.Cells) != 78 { // 108 without 12 of l1 at 1.0 and 18 of resnet32 at 20 MFLOPs
+		t.Errorf("the example has %d cells, want 78", len(e.Cells))
+	}
+	for _, c := range e.Cells {
+		if mirrored := c.Train.Augment == "pad-crop-flip"; mirrored == (c.Dataset == "mnist") {
+			t.Errorf("%s: augment %s", c.ID(), c.Train.Augment)
+		}
+	}
+	settings := reflect.ValueOf(Defaults())
+	for i := range settings.NumField() {
+		group := settings.Field(i)
+		for j := range group.NumField() {
+			key := settings.Type().Field(i).Tag.Get("json") + "." + group.Type().Field(j).Tag.Get("json")
+			want := fmt.Sprintf("| `%s` | `%v` |", key, group.Field(j))
+			if strings.HasPrefix(key, "data.") {
+				want = fmt.Sprintf("| `%s` |", key) // their defaults depend on the dataset
+			}
+			if !strings.Contains(string(page), want) {
+				t.Errorf("the page has no row %q", want)
+			}
+		}
+	}
+}
+
+// FuzzParse looks for texts that make Parse panic or return cells whose ids are not safe folder names.
+func FuzzParse(f *testing.F) {
+	f.Add(minimal)
+	f.Add(minimal + "[[matrix.exclude]]\nseed = 1\n[[matrix.set]]\nwhere = {}\nvalues.train.epochs = 3\n")
+	f.Add("name = 1\nmatrix = [{}, 3]\n[train]\nepochs = {}\n")
+	safe := regexp.MustCompile(`^[a-z0-9][A-Za-z0-9._-]{0,200}[0-9a-f]$`)
+	f.Fuzz(func(t *testing.T, text string) {
+		e, err := Parse("t.toml", []byte(text), catalog)
+		if err != nil {
+			return
+		}
+		if len(e.Cells) == 0 {
+			t.Error("no cells and no error")
+		}
+		for _, id := range ids(e) {
+			if !safe.MatchString(id) {
+				t.Errorf("unsafe id %q", id)
+			}
+		}
+	})
+}

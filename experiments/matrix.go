@@ -1,0 +1,95 @@
+package experiments
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// maxCells bounds one [[matrix]], so that a slip in a list is an error and not a machine out of memory.
+const maxCells = 100_000
+
+// block is one [[matrix]] as read.
+type block struct {
+	path     string
+	axes     axes
+	excludes []axes
+	sets     []override
+}
+
+// override is one [[matrix.set]] as read: settings for the cells that match where.
+type override struct {
+	path   string
+	where  axes
+	values map[string]any
+}
+
+func readBlock(t *table, catalog Catalog) block {
+	for _, key := range []string{"network", "width", "dataset", "method", "budget", "seed"} {
+		t.require(key, "every [[matrix]] needs it")
+	}
+	b := block{path: t.path, axes: readAxes(t, catalog)}
+	if b.axes.padding == nil {
+		b.axes.padding = []string{"max"}
+	}
+	t.sections("exclude", func(t *table) {
+		if len(t.keys) == 0 {
+			t.add(t.path, errors.New("names no key, so it would exclude every cell"))
+		}
+		exclude := readAxes(t, catalog)
+		exclude.within(b.axes, t)
+		b.excludes = append(b.excludes, exclude)
+	})
+	t.sections("set", func(t *table) {
+		set := override{path: t.path}
+		t.section("where", func(t *table) {
+			set.where = readAxes(t, catalog)
+			set.where.within(b.axes, t)
+		})
+		t.require("values", "it holds the settings for the matching cells")
+		t.section("values", func(t *table) {
+			if len(t.keys) == 0 {
+				t.add(t.path, errors.New("holds no setting"))
+			}
+			set.values = t.keys
+			scratch := Defaults()
+			scratch.read(t)
+		})
+		b.sets = append(b.sets, set)
+	})
+	return b
+}
+
+// expand crosses the lists, drops what is excluded, gives each cell its settings and checks them.
+func (b block) expand(base Settings, catalog Catalog, found *problems) []Cell {
+	if n := b.axes.size(); n > maxCells {
+		found.add(b.path, fmt.Errorf("has %.0f cells; at most %d are allowed", n, maxCells))
+		return nil
+	}
+	var cells []Cell
+	matched := make([]bool, len(b.sets))
+	for _, c := range b.axes.cells() {
+		if slices.ContainsFunc(b.excludes, func(a axes) bool { return a.match(c) }) {
+			continue
+		}
+		settings, at := base, ""
+		for i, set := range b.sets {
+			if set.where.match(c) {
+				settings.read(&table{keys: set.values, problems: &problems{}}) // checked by readBlock
+				matched[i], at = true, b.path+".set: "
+			}
+		}
+		c.fill(settings, catalog, func(key string, err error) { found.add(at+key, err) })
+		cells = append(cells, c)
+	}
+	if len(cells) == 0 {
+		found.add(b.path, errors.New("is empty: its excludes leave no cell"))
+		return nil
+	}
+	for i, set := range b.sets {
+		if !matched[i] {
+			found.add(set.path+".where", errors.New("matches no cell: the excludes removed all of them"))
+		}
+	}
+	return cells
+}

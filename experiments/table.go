@@ -1,0 +1,218 @@
+package experiments
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// problems collects the mistakes in one file.
+type problems struct {
+	file  string
+	lines map[string]int // of key paths
+	found []problem
+}
+
+type problem struct {
+	line int // 0 if not known
+	path string
+	err  error
+}
+
+// add reports a mistake at a key path once, however often it is found.
+func (p *problems) add(path string, err error) {
+	same := func(q problem) bool { return q.path == path && q.err.Error() == err.Error() }
+	if !slices.ContainsFunc(p.found, same) {
+		p.found = append(p.found, problem{lineOf(p.lines, path), path, err})
+	}
+}
+
+// err joins the mistakes in the order of their lines.
+func (p *problems) err() error {
+	slices.SortStableFunc(p.found, func(a, b problem) int { return cmp.Compare(a.line, b.line) })
+	var all []error
+	for _, q := range p.found {
+		at := p.file
+		if q.line > 0 {
+			at = fmt.Sprintf("%s:%d", p.file, q.line)
+		}
+		all = append(all, fmt.Errorf("%s: %s: %w", at, q.path, q.err))
+	}
+	return errors.Join(all...)
+}
+
+// table is one TOML table. It remembers the keys it was asked for, so that the others can be refused.
+type table struct {
+	*problems
+	path  string // "" for the whole file
+	keys  map[string]any
+	known []string
+}
+
+// at returns the path of a key of the table.
+func (t *table) at(key string) string {
+	if t.path == "" {
+		return key
+	}
+	return t.path + "." + key
+}
+
+func (t *table) lookup(key string) (any, bool) {
+	t.known = append(t.known, key)
+	v, ok := t.keys[key]
+	return v, ok
+}
+
+func (t *table) require(key, why string) {
+	if _, ok := t.keys[key]; !ok {
+		t.add(t.at(key), fmt.Errorf("missing; %s", why))
+	}
+}
+
+// refuseUnknown reports every key that nothing asked for.
+func (t *table) refuseUnknown() {
+	for _, key := range sortedKeys(t.keys) {
+		if !slices.Contains(t.known, key) {
+			t.add(t.at(key), fmt.Errorf("unknown key%s", suggest(key, t.known)))
+		}
+	}
+}
+
+// section calls read with the table at key, if there is one, and refuses what read did not ask for.
+func (t *table) section(key string, read func(*table)) {
+	v, ok := t.lookup(key)
+	if !ok {
+		return
+	}
+	keys, ok := v.(map[string]any)
+	if !ok {
+		t.add(t.at(key), fmt.Errorf("must be a table, not %s", describe(v)))
+		return
+	}
+	sub := &table{problems: t.problems, path: t.at(key), keys: keys}
+	read(sub)
+	sub.refuseUnknown()
+}
+
+// sections is section for each of the tables in the array of tables at key. Their paths count from 1.
+func (t *table) sections(key string, read func(*table)) {
+	v, ok := t.lookup(key)
+	if !ok {
+		return
+	}
+	var tables []map[string]any
+	switch v := v.(type) {
+	case []map[string]any: // [[key]]
+		tables = v
+	case []any: // key = [{…}, {…}]
+		for _, item := range v {
+			keys, _ := item.(map[string]any)
+			tables = append(tables, keys)
+		}
+	}
+	if len(tables) == 0 || slices.ContainsFunc(tables, func(keys map[string]any) bool { return keys == nil }) {
+		t.add(t.at(key), fmt.Errorf("must be one or more tables, each under [[%s]] in two brackets, not %s",
+			t.header(key), describe(v)))
+		return
+	}
+	for i, keys := range tables {
+		sub := &table{problems: t.problems, path: fmt.Sprintf("%s[%d]", t.at(key), i+1), keys: keys}
+		read(sub)
+		sub.refuseUnknown()
+	}
+}
+
+// header is the path of a key as a TOML header has it, without indices.
+func (t *table) header(key string) string {
+	return index.ReplaceAllString(t.at(key), "")
+}
+
+// scalar reads the value at key into dst, if there is one and read accepts it.
+func scalar[T any](t *table, key string, dst *T, read func(any) (T, error)) {
+	v, ok := t.lookup(key)
+	if !ok {
+		return
+	}
+	x, err := read(v)
+	if err != nil {
+		t.add(t.at(key), err)
+		return
+	}
+	*dst = x
+}
+
+// list reads the list at key, or a single value as a list of one. It returns nil if the key is absent, and reports
+// empty lists, values that read refuses, and repeated values.
+func list[T comparable](t *table, key string, read func(any) (T, error)) []T {
+	v, ok := t.lookup(key)
+	if !ok {
+		return nil
+	}
+	items, isList := v.([]any)
+	if !isList {
+		x, err := read(v)
+		if err != nil {
+			t.add(t.at(key), err)
+			return nil
+		}
+		return []T{x}
+	}
+	if len(items) == 0 {
+		t.add(t.at(key), errors.New("must hold at least one value"))
+	}
+	var out []T
+	for i, item := range items {
+		path := fmt.Sprintf("%s[%d]", t.at(key), i+1)
+		x, err := read(item)
+		switch {
+		case err != nil:
+			t.add(path, err)
+		case slices.Contains(out, x):
+			t.add(path, fmt.Errorf("%s is in the list twice", describe(item)))
+		default:
+			out = append(out, x)
+		}
+	}
+	return out
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	return slices.Sorted(maps.Keys(m))
+}
+
+// suggest ends a message about an unknown name: the nearest known one if it is near, and all of them.
+func suggest(name string, known []string) string {
+	if len(known) == 0 {
+		return ""
+	}
+	nearest := slices.MinFunc(known, func(a, b string) int { return cmp.Compare(edits(name, a), edits(name, b)) })
+	text := "; known: " + strings.Join(known, ", ")
+	if edits(name, nearest) <= max(1, len(name)/2) {
+		text = fmt.Sprintf("; did you mean %q?%s", nearest, text)
+	}
+	return text
+}
+
+// edits is the Levenshtein distance of two names, in bytes.
+func edits(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}

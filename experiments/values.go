@@ -1,0 +1,114 @@
+package experiments
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// interval is a range of numbers.
+type interval struct {
+	holds func(x float64) bool
+	text  string
+}
+
+// atLeast returns the interval [low, high].
+func atLeast(low, high float64) interval {
+	return interval{
+		func(x float64) bool { return low <= x && x <= high },
+		fmt.Sprintf("at least %v and at most %v", low, high),
+	}
+}
+
+// atLeastBelow returns the interval [low, high).
+func atLeastBelow(low, high float64) interval {
+	return interval{
+		func(x float64) bool { return low <= x && x < high },
+		fmt.Sprintf("at least %v and less than %v", low, high),
+	}
+}
+
+// moreThan returns the interval (low, high].
+func moreThan(low, high float64) interval {
+	return interval{
+		func(x float64) bool { return low < x && x <= high },
+		fmt.Sprintf("more than %v and at most %v", low, high),
+	}
+}
+
+// integer returns a reader of TOML integers.
+func integer(in interval) func(any) (int, error) {
+	return func(v any) (int, error) {
+		n, ok := v.(int64)
+		if !ok || !in.holds(float64(n)) {
+			return 0, fmt.Errorf("must be an integer, %s, not %s", in.text, describe(v))
+		}
+		return int(n), nil
+	}
+}
+
+// number returns a reader of TOML floats and integers; no interval holds a NaN.
+func number(in interval) func(any) (float64, error) {
+	return func(v any) (float64, error) {
+		x := math.NaN()
+		switch v := v.(type) {
+		case int64:
+			x = float64(v)
+		case float64:
+			x = v
+		}
+		if !in.holds(x) {
+			return 0, fmt.Errorf("must be a number, %s, not %s", in.text, describe(v))
+		}
+		if x == 0 {
+			x = 0 // -0.0 and 0.0 are one setting and must not make two ids
+		}
+		return x, nil
+	}
+}
+
+// oneOf returns a reader of the given names.
+func oneOf(names ...string) func(any) (string, error) {
+	return func(v any) (string, error) {
+		name, ok := v.(string)
+		if !ok {
+			return "", fmt.Errorf("must be one of %s, not %s", strings.Join(names, ", "), describe(v))
+		}
+		if !slices.Contains(names, name) {
+			return "", fmt.Errorf("unknown name %q%s", name, suggest(name, names))
+		}
+		return name, nil
+	}
+}
+
+// seed reads a seed.
+func seed(v any) (uint64, error) {
+	n, ok := v.(int64)
+	if !ok || n < 0 {
+		return 0, fmt.Errorf("must be an integer of at least 0, not %s", describe(v))
+	}
+	return uint64(n), nil
+}
+
+// describe says what a TOML value is, in a message.
+func describe(v any) string {
+	switch v := v.(type) {
+	case string:
+		return strconv.Quote(v)
+	case int64, bool:
+		return fmt.Sprint(v)
+	case float64:
+		text := strconv.FormatFloat(v, 'g', -1, 64)
+		if !strings.ContainsAny(text, ".eIN") {
+			text += ".0" // so that it is seen not to be an integer
+		}
+		return text
+	case []any, []map[string]any:
+		return "a list"
+	case map[string]any:
+		return "a table"
+	}
+	return "a date or time"
+}

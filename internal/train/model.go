@@ -1,0 +1,67 @@
+package train
+
+import (
+	"math"
+	"slices"
+
+	"netadjust/internal/rng"
+	"netadjust/internal/vm"
+	"netadjust/networks"
+)
+
+// Model is a network with widths, its parameters and running statistics, and how its input is normalized.
+type Model struct {
+	Network  *networks.Network
+	Channels []int
+	Norm     Normalization
+	tensors  map[string][]float32 // by name, see networks.Tensors
+}
+
+// newModel initialises a network. The numbers of a tensor depend on the stream and its name alone.
+func newModel(n *networks.Network, c []int, norm Normalization, stream Stream) *Model {
+	m := &Model{Network: n, Channels: slices.Clone(c), Norm: norm, tensors: map[string][]float32{}}
+	for _, t := range n.Tensors(c) {
+		m.tensors[t.Name] = n.Initial(t, rng.New(stream.Seed, stream.purpose("weights/"+t.Name)))
+	}
+	return m
+}
+
+// Tensor returns the elements of a parameter or of running statistics, nil if the network has none of that name.
+func (m *Model) Tensor(name string) []float32 { return m.tensors[name] }
+
+// write adds the model's tensors to state.
+func (m *Model) write(s *vm.State) error {
+	for _, t := range m.Network.Tensors(m.Channels) {
+		if err := s.Add(t.Name, t.Shape...); err != nil {
+			return err
+		}
+		if err := s.Write(t.Name, m.tensors[t.Name]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// read takes the model's tensors from state.
+func (m *Model) read(s *vm.State) error {
+	for name := range m.tensors {
+		t, err := s.Read(name)
+		if err != nil {
+			return err
+		}
+		m.tensors[name] = t
+	}
+	return nil
+}
+
+// finite tells whether every parameter and statistic is a number.
+func (m *Model) finite() bool {
+	for _, t := range m.tensors {
+		for _, v := range t {
+			if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
+				return false
+			}
+		}
+	}
+	return true
+}

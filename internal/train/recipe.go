@@ -1,0 +1,84 @@
+// Package train trains a network on a device and evaluates it.
+package train
+
+import (
+	"fmt"
+	"math"
+
+	"netadjust/internal/data"
+	"netadjust/internal/rng"
+)
+
+// Recipe decides how a network is trained: stochastic gradient descent with momentum and weight decay on all parameters.
+type Recipe struct {
+	Epochs          int
+	Batch           int // images a step; the last step of an epoch takes what is left
+	LearningRate    float64
+	MinLearningRate float64
+	Momentum        float64
+	WeightDecay     float64
+	LabelSmoothing  float64
+	CropPad         int  // images are padded by so many black pixels on each side and cropped at random; 0: not
+	Mirror          bool // images are mirrored with probability 1/2
+}
+
+// LearningRateAt returns the learning rate of epoch t = 0, 1, …, constant within the epoch: the cosine
+//
+//	min + (start - min) (1 + cos(pi t / Epochs)) / 2
+//
+// The reference code's schedule starts at t = 0, so the first epoch has the full rate and the minimum is not reached.
+func (r Recipe) LearningRateAt(t int) float64 {
+	return r.MinLearningRate +
+		(r.LearningRate-r.MinLearningRate)*(1+math.Cos(math.Pi*float64(t)/float64(r.Epochs)))/2
+}
+
+// Stream names the random numbers of a training: its seed, and which of the trainings with that seed it is. Initial
+// weights, order and augmentation depend on nothing else, so trainings that are to be compared share a stream.
+type Stream struct {
+	Seed    uint64
+	Purpose string // such as final, or update 2
+}
+
+func (s Stream) purpose(what string) string { return s.Purpose + "/" + what }
+
+// order is the order in which an epoch takes n images.
+func (s Stream) order(epoch, n int) []int {
+	return rng.New(s.Seed, s.purpose("order"), uint64(epoch)).Perm(n)
+}
+
+// move draws the crop and mirror of an image, see ops.Images.
+func (r Recipe) move(key rng.Key, image int, out []uint32) {
+	words := rng.Philox(key, [4]uint32{uint32(image)})
+	span := uint64(2*r.CropPad + 1)
+	out[0] = uint32(uint64(words[0]) * span >> 32)
+	out[1] = uint32(uint64(words[1]) * span >> 32)
+	out[2] = 0
+	if r.Mirror {
+		out[2] = words[2] >> 31
+	}
+}
+
+// Normalization makes pixels a network's input: (pixel/255 - mean) / std, by channel.
+type Normalization struct{ Mean, Std []float64 }
+
+// NormalizationOf takes mean and standard deviation of the pixels of images.
+func NormalizationOf(images *data.Images) (Normalization, error) {
+	mean, std := images.Statistics()
+	for c, s := range std {
+		if s == 0 {
+			return Normalization{}, fmt.Errorf("channel %d has the same value in every pixel of %d images", c, images.Len())
+		}
+	}
+	return Normalization{mean, std}, nil
+}
+
+// scale returns the factors and summands of ops.Images.
+func (n Normalization) scale() []float32 {
+	c := len(n.Mean)
+	s := make([]float32, 2*c)
+	for i := range c {
+		s[i] = float32(1 / (255 * n.Std[i]))
+		s[c+i] = float32(-n.Mean[i] / n.Std[i])
+	}
+	return s
+}

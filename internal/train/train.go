@@ -1,0 +1,188 @@
+package train
+
+import (
+	"context"
+	"fmt"
+	"math"
+
+	"netadjust/internal/data"
+	"netadjust/internal/device"
+	"netadjust/internal/rng"
+	"netadjust/internal/vm"
+	"netadjust/networks"
+)
+
+// Epoch is what one pass over the training images gave. Loss and accuracy are of the images as they were trained on,
+// before the step that they caused.
+type Epoch struct {
+	LearningRate float64
+	Loss         float64 // mean cross entropy, with label smoothing if the recipe has it
+	Top1         float64 // share of images whose class has the largest logit
+}
+
+// Diverged is the error of a training whose loss is no number any more.
+type Diverged struct {
+	Epoch, Step  int // counted from 0
+	LearningRate float64
+	Loss         float64
+}
+
+func (d *Diverged) Error() string {
+	return fmt.Sprintf("training diverged: loss %v in epoch %d, step %d, at learning rate %.4g; try a lower learning rate",
+		d.Loss, d.Epoch+1, d.Step+1, d.LearningRate)
+}
+
+// Train trains the network with widths c from scratch and returns it with a report of every epoch, which progress also
+// gets as it comes. It ends early with the context's error if that is done, and with *Diverged if the loss is not finite.
+func Train(ctx context.Context, dev device.Device, n *networks.Network, c []int, images *data.Images, norm Normalization,
+	r Recipe, stream Stream, progress func(epoch int, e Epoch)) (*Model, []Epoch, error) {
+	if images.Len() < r.Batch {
+		return nil, nil, fmt.Errorf("train %s: %d images are less than a batch of %d", n.Name, images.Len(), r.Batch)
+	}
+	model := newModel(n, c, norm, stream)
+	t, err := newTrainer(dev, model, images, r)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer t.close()
+	var epochs []Epoch
+	for e := range r.Epochs {
+		report, err := t.epoch(ctx, stream, e)
+		if err != nil {
+			return nil, nil, err
+		}
+		epochs = append(epochs, report)
+		progress(e, report)
+	}
+	return model, epochs, model.read(t.state)
+}
+
+// trainer holds what the steps of one training share.
+type trainer struct {
+	recipe Recipe
+	images *data.Images
+	scale  []float32
+	state  *vm.State
+	steps  map[int]*step // by batch size: the full one, and what is left at the end of an epoch
+}
+
+// step is a compiled training step with its input buffers.
+type step struct {
+	graph   *networks.Graph
+	machine *vm.Machine
+	batch   batch
+	rate    []float32
+	logits  []float32
+}
+
+func newTrainer(dev device.Device, m *Model, images *data.Images, r Recipe) (*trainer, error) {
+	t := &trainer{recipe: r, images: images, scale: m.Norm.scale(), state: vm.NewState(dev), steps: map[int]*step{}}
+	if err := m.write(t.state); err != nil {
+		return nil, err
+	}
+	for _, p := range m.Network.Tensors(m.Channels) {
+		if p.Role == networks.Running {
+			continue
+		}
+		if err := t.state.Add(p.Velocity(), p.Shape...); err != nil {
+			return nil, err
+		}
+	}
+	for _, size := range []int{r.Batch, images.Len() % r.Batch} {
+		if size == 0 || t.steps[size] != nil {
+			continue
+		}
+		s, err := t.compile(dev, m, size)
+		if err != nil {
+			t.close()
+			return nil, err
+		}
+		t.steps[size] = s
+	}
+	return t, nil
+}
+
+func (t *trainer) compile(dev device.Device, m *Model, size int) (*step, error) {
+	r := t.recipe
+	g, err := m.Network.Graph(m.Channels, networks.GraphOptions{
+		Batch: size, ImagePad: r.CropPad,
+		Train: &networks.TrainOptions{LabelSmoothing: r.LabelSmoothing, Momentum: r.Momentum, WeightDecay: r.WeightDecay},
+	})
+	if err != nil {
+		return nil, err
+	}
+	machine, err := vm.Compile(g.ExprGraph, dev, t.state, g.Loss, g.Logits)
+	if err != nil {
+		return nil, err
+	}
+	s := &step{
+		graph: g, machine: machine, batch: newBatch(t.images, size), rate: make([]float32, 1),
+		logits: make([]float32, size*m.Network.Classes),
+	}
+	return s, s.batch.let(machine, t.scale, map[string]any{networks.LearningRate: s.rate})
+}
+
+func (t *trainer) close() {
+	for _, s := range t.steps {
+		s.machine.Close()
+	}
+}
+
+// epoch trains on every image once.
+func (t *trainer) epoch(ctx context.Context, stream Stream, e int) (Epoch, error) {
+	report := Epoch{LearningRate: t.recipe.LearningRateAt(e)}
+	moves := rng.NewKey(stream.Seed, stream.purpose("augment"), uint64(e))
+	order := stream.order(e, t.images.Len())
+	var loss float64
+	var correct int
+	for i := 0; len(order) > 0; i++ {
+		if err := ctx.Err(); err != nil {
+			return report, err
+		}
+		s := t.steps[min(t.recipe.Batch, len(order))]
+		chosen := order[:s.batch.size]
+		order = order[s.batch.size:]
+		s.batch.take(t.images, chosen, func(image int, move []uint32) { t.recipe.move(moves, t.images.First+image, move) })
+		s.rate[0] = float32(report.LearningRate)
+		var l [1]float32
+		if err := s.run(l[:]); err != nil {
+			return report, err
+		}
+		if v := float64(l[0]); math.IsNaN(v) || math.IsInf(v, 0) {
+			return report, &Diverged{Epoch: e, Step: i, LearningRate: report.LearningRate, Loss: v}
+		}
+		loss += float64(l[0]) * float64(s.batch.size)
+		correct += countCorrect(s.logits, s.batch.labels)
+	}
+	n := float64(t.images.Len())
+	report.Loss, report.Top1 = loss/n, float64(correct)/n
+	return report, nil
+}
+
+func (s *step) run(loss []float32) error {
+	if err := s.machine.RunAll(); err != nil {
+		return err
+	}
+	if err := s.machine.Read(s.graph.Loss, loss); err != nil {
+		return err
+	}
+	return s.machine.Read(s.graph.Logits, s.logits)
+}
+
+// countCorrect counts the rows whose label has the largest logit; of equal ones the first counts.
+func countCorrect(logits []float32, labels []uint32) int {
+	correct, k := 0, len(logits)/len(labels)
+	for i, label := range labels {
+		row := logits[i*k : (i+1)*k]
+		best := 0
+		for j, z := range row {
+			if z > row[best] {
+				best = j
+			}
+		}
+		if best == int(label) {
+			correct++
+		}
+	}
+	return correct
+}

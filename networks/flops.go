@@ -1,0 +1,74 @@
+package networks
+
+// FLOPs returns the multiply-adds of one image, batch size 1, in a network of widths c. Convolutions count
+// k*k * C_in * C_out * height * width of their output, convolutional shortcuts and the stem included, the classifier
+// C_in * classes. Batch norm, ReLU, pooling, additions, padding and biases do not count. This is the convention of the
+// paper's reference code, and every budget is meant in it. FLOPs never falls when a width grows.
+func (n *Network) FLOPs(c []int) int64 {
+	var sum int64
+	for i := range n.nodes {
+		sum += n.flops(&n.nodes[i], c)
+	}
+	return sum
+}
+
+// FLOPsWithoutStem returns FLOPs less those of the first convolution, the number in the paper's CIFAR table.
+func (n *Network) FLOPsWithoutStem(c []int) int64 {
+	return n.FLOPs(c) - n.flops(&n.nodes[n.stem], c)
+}
+
+// Params returns the number of trainable parameters: weights of convolutions and classifier, scale and shift of batch
+// norm, bias of the classifier. Running statistics of batch norm do not count.
+func (n *Network) Params(c []int) int64 {
+	var sum int64
+	for i := range n.nodes {
+		sum += n.params(&n.nodes[i], c)
+	}
+	return sum
+}
+
+// Tie says whose width a residual stream is when several layers are equally wide and widest. There dF/dc has a kink.
+type Tie int
+
+const (
+	// TieSplit shares the derivative equally among all the widest, the constant width of the stem included.
+	TieSplit Tie = iota
+	// TieFirst gives all of it to the first in forward order, as the reference code does for CIFAR.
+	TieFirst
+	// TieLast gives all of it to the last in forward order, as the reference code does for ImageNet.
+	TieLast
+)
+
+// FLOPsPerChannel returns dF/dc_i for every adjustable layer: what one channel costs there and in all layers that read
+// it. F is piecewise linear in each width alone, so away from ties this is exact for steps of one channel.
+func (n *Network) FLOPsPerChannel(c []int, tie Tie) []float64 {
+	gradient := make([]float64, len(n.start))
+	for _, d := range n.nodes {
+		if d.weights == 0 {
+			continue
+		}
+		in := n.nodes[d.inputs[0]].channels
+		in.addGradient(gradient, c, float64(d.perPair()*int64(d.channels.at(c))), tie)
+		d.channels.addGradient(gradient, c, float64(d.perPair()*int64(in.at(c))), tie)
+	}
+	return gradient
+}
+
+// perPair returns the multiply-adds per pair of an input and an output channel.
+func (d *node) perPair() int64 { return d.weights * int64(d.height) * int64(d.width) }
+
+func (n *Network) flops(d *node, c []int) int64 {
+	return d.perPair() * n.pairs(d, c)
+}
+
+func (n *Network) params(d *node, c []int) int64 {
+	return d.weights*n.pairs(d, c) + d.perChannel*int64(d.channels.at(c))
+}
+
+// pairs returns how many pairs of an input and an output channel have weights.
+func (n *Network) pairs(d *node, c []int) int64 {
+	if d.weights == 0 {
+		return 0
+	}
+	return int64(n.nodes[d.inputs[0]].channels.at(c)) * int64(d.channels.at(c))
+}

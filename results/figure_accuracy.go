@@ -1,0 +1,68 @@
+package results
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"gonum.org/v1/plot/vg"
+)
+
+// accuracyFigure shows the top-1 accuracy on the test set over the FLOPs of the final network, one series a method.
+func accuracyFigure(name string, c comparison) figure {
+	f := figure{name: name, height: 2.1 * vg.Inch}
+	f.data = [][]string{{"network", "width", "padding", "dataset", "method", "budget", "n",
+		"flops_millions", "top1_percent", "top1_percent_std", "cells"}}
+	p := newPlot("FLOPs (million multiply-adds)", "Test top-1 (%)")
+	methods := distinct(methodsOf(c))
+	const most = vg.Length(24)
+	step := min(3, most/vg.Length(max(1, len(methods)-1)))
+	var counts []string
+	for i, method := range methods {
+		s := curve{style: styleOf(method), offset: step * (vg.Length(i) - vg.Length(len(methods)-1)/2)}
+		var n []int
+		for _, pt := range c.points {
+			if pt.method != method {
+				continue
+			}
+			flops, top1 := pt.of("flops"), pt.of("test_top1")
+			s.x = append(s.x, flops.mean/1e6)
+			s.y = append(s.y, 100*top1.mean)
+			s.err = append(s.err, 100*top1.std)
+			n = append(n, top1.n)
+			f.data = append(f.data, []string{c.network, c.width, c.padding, c.dataset, method, pt.budget,
+				strconv.Itoa(top1.n), number(flops.mean / 1e6), number(100 * top1.mean), number(100 * top1.std),
+				strings.Join(pt.cells.strings("id"), " ")})
+		}
+		p.Add(s)
+		f.legend = append(f.legend, legendEntry{method, s.style})
+		counts = append(counts, countRange(n)+" for "+method)
+	}
+	widen(&p.X, 0.08, 0.1*p.X.Max) // budgets are met within 1 %: that much should look like nothing
+	widen(&p.Y, 0.05, 0.5)
+	p.X.Tick.Marker, p.Y.Tick.Marker = roundTicks{max: 6}, roundTicks{max: 6}
+	f.panels = append(f.panels, p)
+	f.caption = fmt.Sprintf("Test top-1 accuracy against the FLOPs of the final network, %s. Marks are means over n seeds "+
+		"(n = %s), bars one sample standard deviation. Marks of the same budget are drawn up to %g pt beside their FLOPs "+
+		"so that they do not hide each other.", c, strings.Join(counts, ", "), step.Points()*float64(len(methods)-1)/2)
+	return f
+}
+
+// methodsOf returns the method of each point, in the usual order.
+func methodsOf(c comparison) []string {
+	methods := make([]string, len(c.points))
+	for i, p := range c.points {
+		methods[i] = p.method
+	}
+	slices.SortFunc(methods, compareMethods)
+	return methods
+}
+
+// countRange writes counts as one number or as smallest–largest.
+func countRange(n []int) string {
+	if low, high := slices.Min(n), slices.Max(n); low != high {
+		return fmt.Sprintf("%d–%d", low, high)
+	}
+	return strconv.Itoa(n[0])
+}

@@ -1,0 +1,54 @@
+package results
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// accuracyName is the name of the figure of the only or first comparison; readers find it under this name.
+const accuracyName = "accuracy-vs-flops"
+
+// figures draws everything about a comparison: accuracy over FLOPs, and for each point of a method that adjusts channels
+// the widths and the FLOPs utilization ratios. suffix keeps the file names of several comparisons apart.
+func figures(c comparison, layers table, suffix string) ([]figure, error) {
+	out := []figure{accuracyFigure(accuracyName+suffix, c)}
+	for _, pt := range c.points {
+		if slices.Min(pt.cells.numbers("updates")) == 0 || len(distinct(pt.cells.strings("layers"))) > 1 {
+			continue // nothing was adjusted, or the layers cannot be put side by side
+		}
+		name := "-" + slug(pt.method+"-"+pt.budget) + suffix
+		widths, err := widthsFigure("widths"+name, c, pt)
+		if err != nil {
+			return nil, fmt.Errorf("figure widths%s: %w", name, err)
+		}
+		out = append(out, widths, furFigure("fur"+name, c, pt, layers.in("id", pt.cells.strings("id"))))
+	}
+	return out, nil
+}
+
+// suffixes returns the ends of the file names of each comparison's figures: none if there is only one.
+func suffixes(cs []comparison) []string {
+	out := make([]string, len(cs))
+	for i, c := range cs {
+		if len(cs) == 1 {
+			break
+		}
+		name := "-" + slug(strings.Join([]string{c.network, c.width, c.padding, c.dataset}, "-"))
+		out[i] = name
+		for n := 2; slices.Contains(out[:i], out[i]); n++ {
+			out[i] = fmt.Sprintf("%s-%d", name, n)
+		}
+	}
+	return out
+}
+
+// slug makes a piece of a file name: lower-case letters, digits, dots, underscores and dashes.
+func slug(s string) string {
+	return strings.Map(func(c rune) rune {
+		if c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '.' || c == '_' {
+			return c
+		}
+		return '-'
+	}, strings.ToLower(s))
+}

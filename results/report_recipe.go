@@ -1,0 +1,72 @@
+package results
+
+import (
+	"slices"
+	"strings"
+)
+
+// whatWasRun lists what the finished cells have in common and where they differ.
+func whatWasRun(m *markdown, done table) {
+	m.line("## What was run\n")
+	facts := []struct{ title, column string }{
+		{"Network", "network"}, {"Width", "width"}, {"Padding", "padding"}, {"Dataset", "dataset"},
+		{"Dataset checksum", "dataset_checksum"}, {"Data", "dataset_note"}, {"Methods", "method"}, {"Budgets", "budget"},
+		{"Seeds", "seed"}, {"Device", "device"}, {"Version", "version"}, {"Libraries", "libraries"},
+	}
+	for _, f := range facts {
+		values := distinct(done.strings(f.column))
+		if slices.Equal(values, []string{""}) {
+			continue
+		}
+		m.line("- %s: %s", f.title, escape(list(values)))
+	}
+	for _, line := range recipe(done) {
+		m.line("- %s", escape(line))
+	}
+	m.line("")
+}
+
+// recipe returns the settings of the configuration, one line for each section of it and each set of methods that has
+// it. What identifies a cell is left out.
+func recipe(done table) []string {
+	methods := done.strings("method")
+	all := distinct(methods)
+	var heads []string
+	settings := make(map[string][]string)
+	for _, column := range done.names() {
+		path, ok := strings.CutPrefix(column, configPrefix)
+		head, key, nested := strings.Cut(path, ".")
+		if !ok || identifies(head) {
+			continue
+		}
+		var values, owners []string
+		for i, v := range done.strings(column) {
+			if v != "" {
+				values, owners = append(values, v), append(owners, methods[i])
+			}
+		}
+		if len(values) == 0 {
+			continue
+		}
+		if !nested {
+			head, key = "cell", path
+		}
+		if owners = distinct(owners); len(owners) < len(all) {
+			head += " (" + strings.Join(owners, ", ") + ")"
+		}
+		if !slices.Contains(heads, head) {
+			heads = append(heads, head)
+		}
+		settings[head] = append(settings[head], key+" = "+strings.Join(distinct(values), " or "))
+	}
+	lines := make([]string, len(heads))
+	for i, head := range heads {
+		lines[i] = "Recipe, " + head + ": " + strings.Join(settings[head], ", ")
+	}
+	return lines
+}
+
+// identifies tells whether a section of the configuration only says which cell it is, which other columns do as well.
+func identifies(section string) bool {
+	return slices.Contains([]string{"network", "width", "padding", "dataset", "method", "budget", "seed"}, section)
+}

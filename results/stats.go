@@ -1,0 +1,155 @@
+package results
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"gonum.org/v1/gonum/stat"
+)
+
+// moments are the mean and the sample standard deviation (n-1 in the denominator) of n values. The mean is NaN for n = 0
+// and the deviation for n < 2.
+type moments struct {
+	n         int
+	mean, std float64
+}
+
+// momentsOf returns the moments of x without the values that are missing.
+func momentsOf(x []float64) moments {
+	x = slices.DeleteFunc(slices.Clone(x), math.IsNaN)
+	switch len(x) {
+	case 0:
+		return moments{0, math.NaN(), math.NaN()}
+	case 1:
+		return moments{1, x[0], math.NaN()}
+	}
+	mean, std := stat.MeanStdDev(x, nil)
+	return moments{len(x), mean, std}
+}
+
+// comparison holds the finished cells that may be compared with each other: same network, width, padding and dataset.
+type comparison struct {
+	network, width, padding, dataset string
+	cells                            table
+	points                           []point // by budget, largest first, then by method
+}
+
+// String names what the cells have in common.
+func (c comparison) String() string {
+	return fmt.Sprintf("%s at width %s (%s padding) on %s", c.network, c.width, c.padding, c.dataset)
+}
+
+// point holds the finished cells of one method at one budget; they differ in the seed.
+type point struct {
+	method, budget string
+	cells          table
+}
+
+// of returns the moments of a column over the seeds.
+func (p point) of(column string) moments { return momentsOf(p.cells.numbers(column)) }
+
+// comparisons groups the finished cells of the frame, in the order of the frame.
+func comparisons(frame table) []comparison {
+	var out []comparison
+	for _, g := range groupBy(frame.in("state", []string{stateDone}), "network", "width", "padding", "dataset") {
+		c := comparison{network: g.key[0], width: g.key[1], padding: g.key[2], dataset: g.key[3], cells: g.rows}
+		for _, p := range groupBy(g.rows, "method", "budget") {
+			c.points = append(c.points, point{p.key[0], p.key[1], p.rows})
+		}
+		slices.SortStableFunc(c.points, func(a, b point) int {
+			return cmp.Or(-cmp.Compare(a.of("budget_flops").mean, b.of("budget_flops").mean),
+				cmp.Compare(a.budget, b.budget), compareMethods(a.method, b.method))
+		})
+		out = append(out, c)
+	}
+	return out
+}
+
+// rowGroup holds the rows that have the same values in the columns they were grouped by.
+type rowGroup struct {
+	key  []string
+	rows table
+}
+
+// groupBy splits t by the values of columns; groups come in the order of their first row.
+func groupBy(t table, columns ...string) []rowGroup {
+	values := make([][]string, len(columns))
+	for i, c := range columns {
+		values[i] = t.strings(c)
+	}
+	var groups []rowGroup
+	var members [][]int
+	index := make(map[string]int)
+	for row := range t.rows() {
+		key := make([]string, len(columns))
+		for i := range columns {
+			key[i] = values[i][row]
+		}
+		joined := strings.Join(key, "\x00")
+		g, ok := index[joined]
+		if !ok {
+			g = len(groups)
+			index[joined] = g
+			groups = append(groups, rowGroup{key: key})
+			members = append(members, nil)
+		}
+		members[g] = append(members[g], row)
+	}
+	for g := range groups {
+		groups[g].rows = t.at(members[g])
+	}
+	return groups
+}
+
+// baseline is the method every other one is compared with.
+const baseline = "uniform"
+
+// difference is a method's top-1 accuracy minus that of the baseline at the same budget, in percentage points, seed by
+// seed over the seeds that both have.
+type difference struct {
+	method, budget string
+	seeds          []string
+	values         []float64
+}
+
+// differences returns one difference for each point of c that shares seeds with the baseline at its budget.
+func differences(c comparison) []difference {
+	reference := make(map[string]map[string]float64) // budget, seed to top-1
+	for _, p := range c.points {
+		if p.method == baseline {
+			reference[p.budget] = bySeed(p)
+		}
+	}
+	var out []difference
+	for _, p := range c.points {
+		base := reference[p.budget]
+		if p.method == baseline || base == nil {
+			continue
+		}
+		d := difference{method: p.method, budget: p.budget}
+		top1 := bySeed(p)
+		for _, seed := range p.cells.strings("seed") {
+			if b, ok := base[seed]; ok {
+				d.seeds = append(d.seeds, seed)
+				d.values = append(d.values, 100*(top1[seed]-b))
+			}
+		}
+		if len(d.seeds) > 0 {
+			out = append(out, d)
+		}
+	}
+	return out
+}
+
+// bySeed maps the seeds of a point to its top-1 accuracies.
+func bySeed(p point) map[string]float64 {
+	out := make(map[string]float64)
+	top1 := p.cells.numbers("test_top1")
+	for i, seed := range p.cells.strings("seed") {
+		out[seed] = top1[i]
+	}
+	return out
+}

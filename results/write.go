@@ -1,0 +1,124 @@
+package results
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"netadjust/internal/atomicfile"
+)
+
+// Options say what the records themselves do not tell.
+type Options struct {
+	Name     string   // of the experiment
+	Command  string   // what to type to repeat the run; default: netadjust run experiments/NAME.toml
+	Missing  []string // ids of cells that have not finished
+	Problems []error  // records that could not be used, from Load
+}
+
+// WriteAll writes frames, figures and report of the records into the folder outDir, which must exist: frame.csv,
+// layers.csv, timing.csv, report.md and each figure as PNG, SVG, PDF and CSV. It returns the paths of the files, the
+// report first. The same records give the same bytes. Figures of an earlier call that are not drawn any more are removed,
+// so that none shows numbers that are not in the frame.
+func WriteAll(outDir string, records []*Record, opts Options) (files []string, err error) {
+	records = slices.SortedFunc(slices.Values(records), compareRecords)
+	frame, err := build(slices.Concat(cellColumns(), configColumns(records)), records)
+	if err != nil {
+		return nil, err
+	}
+	layers, err := build(layerColumns(), layerRows(records))
+	if err != nil {
+		return nil, err
+	}
+	timing, err := build(timingColumns(), records)
+	if err != nil {
+		return nil, err
+	}
+	sections, err := compare(frame, layers)
+	if err != nil {
+		return nil, err
+	}
+	path := filepath.Join(outDir, "report.md")
+	if err := atomicfile.Write(path, []byte(report(frame, sections, opts))); err != nil {
+		return nil, err
+	}
+	files = append(files, path)
+	for _, t := range []struct {
+		name  string
+		table table
+	}{{"frame.csv", frame}, {"layers.csv", layers}, {"timing.csv", timing}} {
+		path := filepath.Join(outDir, t.name)
+		if err := writeCSV(path, t.table.csv()); err != nil {
+			return nil, err
+		}
+		files = append(files, path)
+	}
+	drawn, err := writeFigures(outDir, sections)
+	if err != nil {
+		return nil, err
+	}
+	return append(files, drawn...), removeStale(outDir, drawn)
+}
+
+// compare makes one section for each comparison in the frame.
+func compare(frame, layers table) ([]section, error) {
+	cs := comparisons(frame)
+	sections := make([]section, len(cs))
+	for i, suffix := range suffixes(cs) {
+		figs, err := figures(cs[i], layers, suffix)
+		if err != nil {
+			return nil, err
+		}
+		sections[i] = section{cs[i], figs}
+	}
+	return sections, nil
+}
+
+// writeFigures writes the figures of all sections; the first one is also there under the name without a suffix.
+func writeFigures(outDir string, sections []section) ([]string, error) {
+	var figs []figure
+	for _, s := range sections {
+		figs = append(figs, s.figures...)
+	}
+	if len(sections) > 1 {
+		first := figs[0]
+		first.name = accuracyName
+		figs = slices.Insert(figs, 0, first)
+	}
+	var files []string
+	for _, f := range figs {
+		written, err := f.write(outDir)
+		if err != nil {
+			return nil, fmt.Errorf("figure %s: %w", f.name, err)
+		}
+		files = append(files, written...)
+	}
+	return files, nil
+}
+
+// removeStale removes the figures in outDir that are not among the files just written.
+func removeStale(outDir string, files []string) error {
+	entries, err := os.ReadDir(outDir)
+	if err != nil {
+		return fmt.Errorf("look for old figures: %w", err)
+	}
+	for _, e := range entries {
+		path := filepath.Join(outDir, e.Name())
+		if isFigure(e.Name()) && !slices.Contains(files, path) {
+			if err := os.Remove(path); err != nil {
+				return fmt.Errorf("remove old figure: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
+// isFigure tells whether a file name is one that a figure gets.
+func isFigure(name string) bool {
+	known := slices.ContainsFunc([]string{accuracyName, "widths-", "fur-"}, func(prefix string) bool {
+		return strings.HasPrefix(name, prefix)
+	})
+	return known && slices.Contains([]string{".png", ".svg", ".pdf", ".csv"}, filepath.Ext(name))
+}
