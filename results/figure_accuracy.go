@@ -18,10 +18,8 @@ func accuracyFigure(name string, c comparison) figure {
 	methods := distinct(methodsOf(c))
 	const most = vg.Length(24)
 	step := min(3, most/vg.Length(max(1, len(methods)-1)))
-	var counts []string
 	for i, method := range methods {
 		s := curve{style: styleOf(method), offset: step * (vg.Length(i) - vg.Length(len(methods)-1)/2)}
-		var n []int
 		for _, pt := range c.points {
 			if pt.method != method {
 				continue
@@ -30,22 +28,23 @@ func accuracyFigure(name string, c comparison) figure {
 			s.x = append(s.x, flops.mean/1e6)
 			s.y = append(s.y, 100*top1.mean)
 			s.err = append(s.err, 100*top1.std)
-			n = append(n, top1.n)
 			f.data = append(f.data, []string{c.network, c.width, c.padding, c.dataset, method, pt.budget,
 				strconv.Itoa(top1.n), number(flops.mean / 1e6), number(100 * top1.mean), number(100 * top1.std),
 				strings.Join(pt.cells.strings("id"), " ")})
 		}
 		p.Add(s)
 		f.legend = append(f.legend, legendEntry{method, s.style})
-		counts = append(counts, countRange(n)+" for "+method)
 	}
 	widen(&p.X, 0.08, 0.1*p.X.Max) // budgets are met within 1 %: that much should look like nothing
 	widen(&p.Y, 0.05, 0.5)
 	p.X.Tick.Marker, p.Y.Tick.Marker = roundTicks{max: 6}, roundTicks{max: 6}
 	f.panels = append(f.panels, p)
-	f.caption = fmt.Sprintf("Test top-1 accuracy against the FLOPs of the final network, %s. Marks are means over n seeds "+
-		"(n = %s), bars one sample standard deviation. Marks of the same budget are drawn up to %g pt beside their FLOPs "+
-		"so that they do not hide each other.", c, strings.Join(counts, ", "), step.Points()*float64(len(methods)-1)/2)
+	f.caption = fmt.Sprintf("Test top-1 accuracy against the FLOPs of the final network, %s. Marks are means over n "+
+		"seeds (%s), bars one sample standard deviation.", c, seedCounts(c))
+	if len(methods) > 1 {
+		f.caption += fmt.Sprintf(" Marks of the same budget are drawn up to %.3g pt beside their FLOPs so that they "+
+			"do not hide each other.", step.Points()*float64(len(methods)-1)/2)
+	}
 	return f
 }
 
@@ -57,6 +56,24 @@ func methodsOf(c comparison) []string {
 	}
 	slices.SortFunc(methods, compareMethods)
 	return methods
+}
+
+// seedCounts writes the number of seeds behind the points of c, for each method where they differ.
+func seedCounts(c comparison) string {
+	var all []int
+	byMethod := make(map[string][]int)
+	for _, p := range c.points {
+		n := p.cells.rows()
+		all, byMethod[p.method] = append(all, n), append(byMethod[p.method], n)
+	}
+	if slices.Min(all) == slices.Max(all) {
+		return fmt.Sprintf("n = %d", all[0])
+	}
+	var counts []string
+	for _, method := range distinct(methodsOf(c)) {
+		counts = append(counts, fmt.Sprintf("n = %s for %s", countRange(byMethod[method]), method))
+	}
+	return strings.Join(counts, ", ")
 }
 
 // countRange writes counts as one number or as smallest–largest.

@@ -33,8 +33,8 @@ func furFigure(name string, c comparison, pt point, layers table) figure {
 	const page = 8.5 * vg.Inch
 	f.height = min(1.3*vg.Inch, max(0.8*vg.Inch, page/vg.Length(len(f.panels))))
 	f.caption = fmt.Sprintf("FLOPs utilization ratio of each layer at each update of %s at budget %s, %s: the rise of "+
-		"the validation loss when channels worth the same FLOPs are dropped in that layer alone. Marks are means over %s, "+
-		"bars one sample standard deviation.", pt.method, pt.budget, c, seeds(pt.cells.rows()))
+		"the validation loss when channels worth the same FLOPs are dropped in that layer alone. Marks are means over "+
+		"%s, bars one sample standard deviation.", pt.method, pt.budget, c, seeds(pt.cells.rows()))
 	return f
 }
 

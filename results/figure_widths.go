@@ -29,7 +29,8 @@ func widthsFigure(name string, c comparison, pt point) (figure, error) {
 			number(before[l].mean), number(before[l].std), number(after[l].mean), number(after[l].std), ids})
 	}
 	p := newPlot("Layer", "Channels")
-	start, end := layerCurve(style{color: color.Black, dashes: dashes[0]}, before), layerCurve(styleOf(pt.method), after)
+	start := layerCurve(style{color: color.Black, dashes: dashes[0]}, before)
+	end := layerCurve(styleOf(pt.method), after)
 	p.Add(end, start)
 	p.Y.Min = 0
 	layerAxis(p, len(before))

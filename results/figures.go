@@ -9,8 +9,8 @@ import (
 // accuracyName is the name of the figure of the only or first comparison; readers find it under this name.
 const accuracyName = "accuracy-vs-flops"
 
-// figures draws everything about a comparison: accuracy over FLOPs, and for each point of a method that adjusts channels
-// the widths and the FLOPs utilization ratios. suffix keeps the file names of several comparisons apart.
+// figures draws everything about a comparison: accuracy over FLOPs, and for each point of a method that adjusts
+// channels the widths and the FLOPs utilization ratios. suffix keeps the file names of several comparisons apart.
 func figures(c comparison, layers table, suffix string) ([]figure, error) {
 	out := []figure{accuracyFigure(accuracyName+suffix, c)}
 	for _, pt := range c.points {

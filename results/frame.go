@@ -9,25 +9,25 @@ import (
 	"github.com/go-gota/gota/series"
 )
 
-// This is the only file that knows gota. The rest of the package sees a table, which hides what to beware of: errors sit
-// in the frame, String() and WriteCSV cut floats to six decimals, and grouping goes through a map.
+// This is the only file that knows gota. The rest of the package sees a table, which hides what to beware of: errors
+// sit in the frame, String() and WriteCSV cut floats to six decimals, and grouping goes through a map.
 
 // Frame returns the frame of cells: one row per record with every scalar that configuration and seed determine. Columns
 // are described in docs/results.md. Failed cells have state "failed" and nothing of a final network.
 func Frame(records []*Record) (dataframe.DataFrame, error) {
-	t, err := build(slices.Concat(cellColumns(), configColumns(records)), records)
+	t, err := cellTable(records)
 	return t.df, err
 }
 
 // Layers returns the frame of updates: one row per (cell, update, layer) of network adjustment.
 func Layers(records []*Record) (dataframe.DataFrame, error) {
-	t, err := build(layerColumns(), layerRows(records))
+	t, err := layerTable(records)
 	return t.df, err
 }
 
 // Timing returns the frame of what differs between two runs of the same cell: one row per record.
 func Timing(records []*Record) (dataframe.DataFrame, error) {
-	t, err := build(timingColumns(), records)
+	t, err := timingTable(records)
 	return t.df, err
 }
 
@@ -55,6 +55,14 @@ func build[R any](columns []column[R], rows []R) (table, error) {
 	}
 	return table{df}, nil
 }
+
+func cellTable(records []*Record) (table, error) {
+	return build(slices.Concat(cellColumns(), configColumns(records)), records)
+}
+
+func layerTable(records []*Record) (table, error) { return build(layerColumns(), layerRows(records)) }
+
+func timingTable(records []*Record) (table, error) { return build(timingColumns(), records) }
 
 // rows returns the number of rows.
 func (t table) rows() int { return t.df.Nrow() }

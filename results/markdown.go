@@ -50,12 +50,16 @@ func fixed(v float64, decimals int) string {
 	return strconv.FormatFloat(v, 'f', decimals, 64)
 }
 
-// signed writes a number with its sign.
+// signed writes a number with its sign, which a rounded zero does not have.
 func signed(v float64, decimals int) string {
-	if v > 0 {
-		return "+" + fixed(v, decimals)
+	s := fixed(v, decimals)
+	switch {
+	case strings.Trim(s, "-0.") == "":
+		return strings.TrimPrefix(s, "-")
+	case v > 0:
+		return "+" + s
 	}
-	return fixed(v, decimals)
+	return s
 }
 
 // significant writes a number with at least three significant digits and no exponent.
@@ -82,7 +86,7 @@ func scaled(v float64) string {
 	for math.Abs(v) >= 999.95 && power < len(prefixes)-1 {
 		v, power = v/1000, power+1
 	}
-	digits := 1 + int(math.Floor(math.Log10(math.Abs(v))))
+	digits := 1 + max(0, int(math.Floor(math.Log10(math.Abs(v)))))
 	return strconv.FormatFloat(v, 'f', max(0, 4-digits), 64) + " " + prefixes[power]
 }
 

@@ -45,7 +45,7 @@ type Result struct {
 	Version         string            `json:"version"`             // version or commit of the program
 	Libraries       map[string]string `json:"libraries,omitempty"` // module path to version
 	DatasetChecksum string            `json:"dataset_checksum"`
-	DatasetNote     string            `json:"dataset_note,omitempty"` // how the data differ from the official files, if they do
+	DatasetNote     string            `json:"dataset_note,omitempty"` // how the data differ from the official files
 }
 
 // Start is the network a search started from: the base widths fitted to the budget for network adjustment, the larger
@@ -64,7 +64,7 @@ type Update struct {
 	FLOPs           int64     `json:"flops"`
 	ValidationLoss  float64   `json:"validation_loss"`
 	ValidationTop1  float64   `json:"validation_top1"`
-	FUR             []float64 `json:"fur"`               // FLOPs utilization ratio: rise of the validation loss under dropout
+	FUR             []float64 `json:"fur"`               // FLOPs utilization ratio: rise of the loss under dropout
 	FURStdErr       []float64 `json:"fur_std_err"`       // standard error over the repeats of the dropout
 	DropRates       []float64 `json:"drop_rates"`        // channel dropout rate used to measure FUR
 	FLOPsPerChannel []float64 `json:"flops_per_channel"` // derivative of the FLOPs by the width

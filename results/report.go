@@ -91,12 +91,13 @@ func failures(m *markdown, failed table) {
 // again says how to repeat the run and where the numbers are.
 func again(m *markdown, opts Options) {
 	m.line("## How to make it again\n")
-	m.line("    %s\n", strings.ReplaceAll(cmp.Or(opts.Command, "netadjust run experiments/"+opts.Name+".toml"), "\n", " "))
-	m.line("Cells that are finished are not run again. All numbers above are computed from [frame.csv](frame.csv), a row "+
-		"for each cell, and [layers.csv](layers.csv), a row for each cell, update and layer; times are in "+
-		"[timing.csv](timing.csv). Each figure has its numbers in a CSV file beside it. Top-1 and loss are those of the "+
-		"test set after the last epoch, which is read once. ± is one sample standard deviation over seeds (%s for a "+
-		"single one), n the number of seeds. FLOPs are multiply-adds of one image; a cost in TFLOPs counts a backward "+
+	command := cmp.Or(opts.Command, "netadjust run experiments/"+opts.Name+".toml")
+	m.line("    %s\n", strings.ReplaceAll(command, "\n", " "))
+	m.line("Cells that are finished are not run again. All numbers above are computed from [frame.csv](frame.csv), a "+
+		"row for each cell, and [layers.csv](layers.csv), a row for each cell, update and layer; times are in "+
+		"[timing.csv](timing.csv). Each figure has its numbers in a CSV file beside it. Top-1 and loss are those of "+
+		"the test set after the last epoch, which is read once. ± is one sample standard deviation over seeds (%s for "+
+		"a single one), n the number of seeds. FLOPs are multiply-adds of one image; a cost in TFLOPs counts a backward "+
 		"pass as two forward passes.", noValue)
 }
 
@@ -129,7 +130,8 @@ func results(m *markdown, c comparison) {
 			images("final"), significant(p.of("final_flops").mean / 1e12)})
 	}
 	m.table(2, []string{"Method", "Budget", "FLOPs", "Parameters", "Top-1 (%)", "n", "Test loss",
-		"Search images (forward / backward)", "Search TFLOPs", "Final images (forward / backward)", "Final TFLOPs"}, rows)
+		"Search images (forward / backward)", "Search TFLOPs",
+		"Final images (forward / backward)", "Final TFLOPs"}, rows)
 }
 
 // comparisonToBaseline writes the differences to the baseline, seed by seed.

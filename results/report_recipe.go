@@ -10,7 +10,8 @@ func whatWasRun(m *markdown, done table) {
 	m.line("## What was run\n")
 	facts := []struct{ title, column string }{
 		{"Network", "network"}, {"Width", "width"}, {"Padding", "padding"}, {"Dataset", "dataset"},
-		{"Dataset checksum", "dataset_checksum"}, {"Data", "dataset_note"}, {"Methods", "method"}, {"Budgets", "budget"},
+		{"Dataset checksum", "dataset_checksum"}, {"Dataset note", "dataset_note"},
+		{"Methods", "method"}, {"Budgets", "budget"},
 		{"Seeds", "seed"}, {"Device", "device"}, {"Version", "version"}, {"Libraries", "libraries"},
 	}
 	for _, f := range facts {

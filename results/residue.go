@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// residue says in which settings the cells of a comparison differ although they should not: in data, program, device and
-// training for all of them, in the whole configuration for the seeds of one method at one budget. Numbers that were
+// residue says in which settings the cells of a comparison differ although they should not: in data, program, device
+// and training for all of them, in the whole configuration for the seeds of one method at one budget. Numbers that were
 // averaged or compared in spite of that have another cause of variance than the seed.
 func residue(c comparison) []string {
 	var out []string

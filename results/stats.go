@@ -10,8 +10,8 @@ import (
 	"gonum.org/v1/gonum/stat"
 )
 
-// moments are the mean and the sample standard deviation (n-1 in the denominator) of n values. The mean is NaN for n = 0
-// and the deviation for n < 2.
+// moments are the mean and the sample standard deviation (n-1 in the denominator) of n values. The mean is NaN for n =
+// 0 and the deviation for n < 2.
 type moments struct {
 	n         int
 	mean, std float64

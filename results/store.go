@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -104,16 +103,13 @@ func Read(path string) (*Record, error) {
 	return r, nil
 }
 
-// decode parses and checks one record of the current schema.
+// decode parses and checks one record; data is valid JSON.
 func decode(data []byte) (*Record, error) {
 	r := new(Record)
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.DisallowUnknownFields()
 	if err := d.Decode(r); err != nil {
 		return nil, err
-	}
-	if _, err := d.Token(); err != io.EOF {
-		return nil, errors.New("data after the end of the record")
 	}
 	if r.Schema != RecordSchema {
 		return nil, errors.New("schema is missing")
@@ -128,9 +124,9 @@ func decode(data []byte) (*Record, error) {
 	return r, r.Result.check()
 }
 
-// Load reads the records outDir/cells/*/record.json, sorted by network, width, padding, dataset, budget, method and seed.
-// Folders without a record are cells that have not finished. A record that cannot be used is left out and reported in
-// the errors; so is a second record of the same cell.
+// Load reads the records outDir/cells/*/record.json, sorted by network, width, padding, dataset, budget, method and
+// seed. Folders without a record are cells that have not finished. A record that cannot be used is left out and
+// reported in the errors; so is a second record of the same cell.
 func Load(outDir string) ([]*Record, []error) {
 	cells := filepath.Join(outDir, CellsFolder)
 	entries, err := os.ReadDir(cells)

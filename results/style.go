@@ -44,8 +44,8 @@ var grey = color.NRGBA{R: 0xb0, G: 0xb0, B: 0xb0, A: 0xff}
 // dashes tell lines apart in grey; nil is solid.
 var dashes = [][]vg.Length{{5, 2}, nil, {6, 2, 1.5, 2}, {1.5, 1.5}}
 
-// methodOrder fixes the order of methods in tables and legends, and their styles. Methods that are not named here follow
-// in alphabetical order.
+// methodOrder fixes the order of methods in tables and legends, and their styles. Methods that are not named here
+// follow in alphabetical order.
 var methodOrder = []string{
 	"uniform", "adjust", "l1", "random", "slimming", "taylor_per_flop", "morphnet", "adjust_random_fur", "random_best",
 	"taylor", "l1_per_flop", "fpgm", "sfp", "random_ratio", "autoslim", "synflow", "snip_channel",
@@ -69,7 +69,7 @@ func styleOf(method string) style {
 		i = int(h.Sum32()) % (len(palette) * len(markers))
 	}
 	// 7 colours and 8 markers have no common divisor, so that 56 methods differ in one or the other.
-	return style{palette[i%len(palette)], markers[i%len(markers)], markSize, dashes[(i+i/len(markers))%len(dashes)]}
+	return style{palette[i%len(palette)], markers[i%len(markers)], markSize, dashes[(i+3*(i/len(markers)))%len(dashes)]}
 }
 
 // line returns the style of lines between points.

@@ -20,19 +20,19 @@ type Options struct {
 
 // WriteAll writes frames, figures and report of the records into the folder outDir, which must exist: frame.csv,
 // layers.csv, timing.csv, report.md and each figure as PNG, SVG, PDF and CSV. It returns the paths of the files, the
-// report first. The same records give the same bytes. Figures of an earlier call that are not drawn any more are removed,
-// so that none shows numbers that are not in the frame.
+// report first. The same records give the same bytes. Figures of an earlier call that are not drawn any more are
+// removed, so that none shows numbers that are not in the frame.
 func WriteAll(outDir string, records []*Record, opts Options) (files []string, err error) {
 	records = slices.SortedFunc(slices.Values(records), compareRecords)
-	frame, err := build(slices.Concat(cellColumns(), configColumns(records)), records)
+	frame, err := cellTable(records)
 	if err != nil {
 		return nil, err
 	}
-	layers, err := build(layerColumns(), layerRows(records))
+	layers, err := layerTable(records)
 	if err != nil {
 		return nil, err
 	}
-	timing, err := build(timingColumns(), records)
+	timing, err := timingTable(records)
 	if err != nil {
 		return nil, err
 	}
@@ -41,9 +41,6 @@ func WriteAll(outDir string, records []*Record, opts Options) (files []string, e
 		return nil, err
 	}
 	path := filepath.Join(outDir, "report.md")
-	if err := atomicfile.Write(path, []byte(report(frame, sections, opts))); err != nil {
-		return nil, err
-	}
 	files = append(files, path)
 	for _, t := range []struct {
 		name  string
@@ -59,7 +56,10 @@ func WriteAll(outDir string, records []*Record, opts Options) (files []string, e
 	if err != nil {
 		return nil, err
 	}
-	return append(files, drawn...), removeStale(outDir, drawn)
+	if err := removeStale(outDir, drawn); err != nil {
+		return nil, err
+	}
+	return append(files, drawn...), atomicfile.Write(path, []byte(report(frame, sections, opts)))
 }
 
 // compare makes one section for each comparison in the frame.

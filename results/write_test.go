@@ -1,10 +1,157 @@
 package results
 
-import "testing"
-import "os"
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
 
-func TestDemo(t *testing.T) {
-	dir := os.Getenv("DEMO")
-	fs, err := WriteAll(dir, quick(t, []string{"1.0", "0.5"}, 1, 2, 3), Options{Name: "quick"})
-	t.Log(fs, err)
+	"github.com/google/go-cmp/cmp"
+)
+
+// readFolder reads all files of a folder.
+func readFolder(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := make(map[string]string)
+	for _, e := range entries {
+		data, err := os.ReadFile(filepath.Join(dir, e.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		out[e.Name()] = string(data)
+	}
+	return out
+}
+
+// names returns the sorted base names of paths.
+func names(paths []string) []string {
+	var out []string
+	for _, p := range paths {
+		out = append(out, filepath.Base(p))
+	}
+	return slices.Sorted(slices.Values(out))
+}
+
+// figureFiles returns the names of the files of figures.
+func figureFiles(figures ...string) []string {
+	var out []string
+	for _, f := range figures {
+		out = append(out, f+".csv", f+".pdf", f+".png", f+".svg")
+	}
+	return out
+}
+
+func TestWriteAllSameBytes(t *testing.T) {
+	records := append(quick(t, []string{"1.0", "0.5"}, 1, 2, 3), failed(t, "random", "0.5", 1, "diverged"))
+	first, second := t.TempDir(), t.TempDir()
+	files, err := WriteAll(first, records, Options{Name: "quick"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := slices.Concat([]string{"report.md", "frame.csv", "layers.csv", "timing.csv"}, figureFiles(
+		"accuracy-vs-flops", "widths-adjust-1.0", "widths-adjust-0.5", "fur-adjust-1.0", "fur-adjust-0.5"))
+	if diff := cmp.Diff(slices.Sorted(slices.Values(want)), names(files)); diff != "" {
+		t.Errorf("files:\n%s", diff)
+	}
+	if filepath.Base(files[0]) != "report.md" {
+		t.Errorf("the first file is %s, want the report", files[0])
+	}
+	slices.Reverse(records)
+	for range 2 { // again into another folder, then over what is there
+		if _, err := WriteAll(second, records, Options{Name: "quick"}); err != nil {
+			t.Fatal(err)
+		}
+		a, b := readFolder(t, first), readFolder(t, second)
+		if len(a) != len(b) || len(a) != len(files) {
+			t.Errorf("%d and %d files in the folders, %d returned", len(a), len(b), len(files))
+		}
+		for name := range a {
+			if a[name] != b[name] {
+				t.Errorf("%s differs between two calls with the same records", name)
+			}
+		}
+	}
+}
+
+func TestFiguresCarryTheirFonts(t *testing.T) {
+	files := readFolder(t, writeAll(t, quick(t, []string{"0.5"}, 1), Options{}))
+	for name, want := range map[string]string{
+		"accuracy-vs-flops.svg": "src: url(data:font/ttf", "accuracy-vs-flops.pdf": "/FontFile2",
+		"accuracy-vs-flops.png": "\x89PNG",
+	} {
+		if !strings.Contains(files[name], want) {
+			t.Errorf("%s does not hold %q", name, want)
+		}
+	}
+}
+
+func TestSeveralComparisons(t *testing.T) {
+	var records []*Record
+	for _, r := range quick(t, []string{"0.5"}, 1) {
+		for _, dataset := range []string{"mnist", "MNIST", "fashion mnist/π"} {
+			c := *r
+			c.Result.Dataset = dataset
+			c.Result.ID += dataset
+			records = append(records, &c)
+		}
+	}
+	dir := t.TempDir()
+	files, err := WriteAll(dir, records, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want []string
+	for _, group := range []string{"mnist", "mnist-2", "fashion-mnist--"} {
+		suffix := "-resnet20-0.5-max-" + group
+		for _, figure := range []string{"accuracy-vs-flops", "widths-adjust-0.5", "fur-adjust-0.5"} {
+			want = append(want, figureFiles(figure+suffix)...)
+		}
+	}
+	want = append(want, figureFiles("accuracy-vs-flops")...)
+	want = append(want, "report.md", "frame.csv", "layers.csv", "timing.csv")
+	slices.Sort(want)
+	if diff := cmp.Diff(want, names(files)); diff != "" {
+		t.Errorf("files:\n%s", diff)
+	}
+	written := readFolder(t, dir)
+	if written["accuracy-vs-flops.svg"] != written["accuracy-vs-flops-resnet20-0.5-max-mnist.svg"] {
+		t.Error("accuracy-vs-flops does not show the first comparison")
+	}
+}
+
+func TestStaleFiguresGo(t *testing.T) {
+	dir := t.TempDir()
+	other := []string{"notes.csv", "furniture.png", "widths.txt"}
+	for _, name := range other {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, budgets := range [][]string{{"1.0", "0.5"}, {"0.5"}, nil} {
+		files, err := WriteAll(dir, quick(t, budgets, 1), Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := slices.Sorted(slices.Values(append(names(files), other...)))
+		var got []string
+		for name := range readFolder(t, dir) {
+			got = append(got, name)
+		}
+		slices.Sort(got)
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("files after drawing budgets %v:\n%s", budgets, diff)
+		}
+	}
+}
+
+func TestWriteAllWithoutFolder(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "missing")
+	if _, err := WriteAll(dir, nil, Options{}); err == nil || !strings.Contains(err.Error(), dir) {
+		t.Errorf("error %v, want one that names %s", err, dir)
+	}
 }

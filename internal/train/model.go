@@ -1,7 +1,6 @@
 package train
 
 import (
-	"math"
 	"slices"
 
 	"netadjust/internal/rng"
@@ -52,16 +51,4 @@ func (m *Model) read(s *vm.State) error {
 		m.tensors[name] = t
 	}
 	return nil
-}
-
-// finite tells whether every parameter and statistic is a number.
-func (m *Model) finite() bool {
-	for _, t := range m.tensors {
-		for _, v := range t {
-			if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
-				return false
-			}
-		}
-	}
-	return true
 }

@@ -1,0 +1,134 @@
+package adjustment
+
+import (
+	"context"
+	"fmt"
+	"math"
+
+	"gonum.org/v1/gonum/stat"
+
+	"netadjust/internal/search"
+	"netadjust/networks"
+)
+
+// Settings of network adjustment.
+type Settings struct {
+	Epochs          int     // of each training
+	Iterations      int     // trainings, each followed by an update
+	LayersPerUpdate float64 // pairs of layers that move in the first update
+	LayersDecay     float64 // how many fewer in each further update
+	Rate            float64 // step relative to the start width
+	RateDecay       float64 // how much smaller with each rank
+	DropRate        float64 // mean drop rate of the utilization ratio
+	Repeats         int     // dropout draws for each layer
+}
+
+// Method is network adjustment. From widths that meet the budget it repeats: train from scratch, measure every layer's
+// FLOPs utilization ratio, let the layers with the highest ratios grow and those with the lowest shrink, and fit the
+// widths to the budget. The widths after the last update are the result.
+type Method struct{ Settings }
+
+// Search runs the loop of section 3 of the paper.
+func (m Method) Search(ctx context.Context, lab search.Lab, p search.Problem) (*search.Outcome, error) {
+	start, minimum, err := p.Start(p.Budget)
+	if err != nil {
+		return nil, err
+	}
+	if u := LayersToMove(m.LayersPerUpdate, m.LayersDecay, 0); 2*u > len(start) {
+		return nil, fmt.Errorf("%d layers grow and %d shrink in an update, but %s has only %d adjustable layers",
+			u, u, p.Network.Name, len(start))
+	}
+	out := &search.Outcome{Start: start, Channels: start}
+	for k := range m.Iterations {
+		t, err := lab.Train(ctx, m.training(p, k, out.Channels))
+		if err != nil {
+			return nil, fmt.Errorf("update %d: %w", k+1, err)
+		}
+		u := search.Update{Channels: out.Channels}
+		if err := m.measure(ctx, t, p.Network, &u); err != nil {
+			return nil, fmt.Errorf("update %d: %w", k+1, err)
+		}
+		ranking, err := Rank(u.FUR, p.Network.Adjustable())
+		if err != nil {
+			return nil, fmt.Errorf("update %d: %w", k+1, err)
+		}
+		pairs, err := Pairs(u.FUR, ranking, LayersToMove(m.LayersPerUpdate, m.LayersDecay, k))
+		if err != nil {
+			return nil, fmt.Errorf("update %d: %w", k+1, err)
+		}
+		for _, pair := range pairs {
+			u.Grown, u.Shrunk = append(u.Grown, pair.Grow), append(u.Shrunk, pair.Shrink)
+		}
+		moved := Step(u.Channels, start, minimum, pairs, m.Rate, m.RateDecay)
+		if u.Next, err = search.FitToBudget(p.Network, moved, p.Budget, minimum); err != nil {
+			return nil, fmt.Errorf("update %d: %w", k+1, err)
+		}
+		out.Updates, out.Channels = append(out.Updates, u), u.Next
+		lab.Report("update %d of %d: validation loss %.4f, top-1 %.2f %%, widths %v",
+			k+1, m.Iterations, u.Validation.Loss, 100*u.Validation.Top1, u.Next)
+	}
+	return out, nil
+}
+
+// Plan lists the trainings with the passes over the validation images that measuring takes. Only the first one's widths
+// are known; all meet the budget.
+func (m Method) Plan(p search.Problem) ([]search.Work, error) {
+	start, _, err := p.Start(p.Budget)
+	if err != nil {
+		return nil, err
+	}
+	work := make([]search.Work, m.Iterations)
+	for k := range work {
+		work[k] = search.Work{Training: m.training(p, k, nil), FLOPs: p.Budget, Validations: 1 + len(start)*m.Repeats}
+	}
+	if len(work) > 0 {
+		work[0].Training.Channels, work[0].FLOPs = start, p.Network.FLOPs(start)
+	}
+	return work, nil
+}
+
+func (m Method) training(p search.Problem, update int, c []int) search.Training {
+	return search.Training{
+		Network: p.Network, Channels: c, Epochs: m.Epochs, Purpose: fmt.Sprintf("update %d", update+1),
+	}
+}
+
+// measure fills in the FLOPs utilization ratio of every layer of a trained network:
+//
+//	FUR_i = mean over repeats of (validation loss with channel dropout in layer i - validation loss)
+//
+// with the rates of DropRates, at which every layer loses the same FLOPs. A layer whose rate was cut gets the loss that
+// the full rate would have shown, in proportion.
+func (m Method) measure(ctx context.Context, t search.Trained, n *networks.Network, u *search.Update) error {
+	var err error
+	if u.Validation, err = t.Validate(ctx); err != nil {
+		return err
+	}
+	u.FLOPsPerChannel = n.FLOPsPerChannel(u.Channels, networks.TieSplit)
+	rates, scale, err := DropRates(u.Channels, u.FLOPsPerChannel, m.DropRate)
+	if err != nil {
+		return err
+	}
+	u.DropRates = rates
+	u.FUR, u.FURStdErr = make([]float64, len(rates)), make([]float64, len(rates))
+	for i := range rates {
+		only := make([]float64, len(rates))
+		only[i] = rates[i]
+		rise := make([]float64, m.Repeats)
+		for r := range rise {
+			e, err := t.ValidateDropped(ctx, only, r)
+			if err != nil {
+				return err
+			}
+			rise[r] = (e.Loss - u.Validation.Loss) * scale[i]
+		}
+		u.FUR[i] = stat.Mean(rise, nil)
+		if m.Repeats > 1 {
+			u.FURStdErr[i] = stat.StdErr(stat.StdDev(rise, nil), float64(m.Repeats))
+		}
+		if math.IsNaN(u.FUR[i]) {
+			break // Rank names the layer
+		}
+	}
+	return nil
+}

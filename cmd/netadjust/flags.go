@@ -1,0 +1,97 @@
+package main
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"strings"
+
+	"netadjust/internal/device"
+	"netadjust/internal/device/cpu"
+)
+
+// flags parses the rest of a command line. Flags may stand before and after arguments.
+type flags struct {
+	*flag.FlagSet
+	app     *app
+	command command
+	rest    []string
+	asJSON  *bool
+}
+
+func newFlags(a *app, c command, rest []string) *flags {
+	f := &flags{FlagSet: flag.NewFlagSet(c.name, flag.ContinueOnError), app: a, command: c, rest: rest}
+	f.SetOutput(io.Discard)
+	return f
+}
+
+// json adds the flag for output that programs can read.
+func (f *flags) json() { f.asJSON = f.Bool("json", false, "print JSON") }
+
+// device adds the flag that chooses a device.
+func (f *flags) device() *string {
+	return f.String("device", "auto", "device to compute on: auto or cpu")
+}
+
+func (f *flags) data() *string {
+	return f.String("data", "", "folder of the datasets (default: $NETADJUST_DATA, else data)")
+}
+
+// parse returns the positional arguments, of which there must be as many as the command has.
+func (f *flags) parse() ([]string, error) {
+	var args []string
+	for rest := f.rest; len(rest) > 0; {
+		if err := f.Parse(rest); err != nil {
+			if errors.Is(err, flag.ErrHelp) {
+				f.help(f.app.stdout)
+				return nil, err
+			}
+			return nil, failf(exitUsage, "%s: %w; netadjust %s --help lists its flags", f.command.name, err, f.command.name)
+		}
+		rest = f.Args()
+		if len(rest) > 0 {
+			args, rest = append(args, rest[0]), rest[1:]
+		}
+	}
+	if want := strings.Fields(f.command.args); len(args) != len(want) {
+		return nil, failf(exitUsage, "%s takes %d arguments, not %d: netadjust %s %s",
+			f.command.name, len(want), len(args), f.command.name, f.command.args)
+	}
+	return args, nil
+}
+
+func (f *flags) help(w io.Writer) {
+	fmt.Fprintf(w, "Usage: netadjust %s [FLAGS]\n\n%s.\n", strings.TrimSpace(f.command.name+" "+f.command.args),
+		strings.ToUpper(f.command.summary[:1])+f.command.summary[1:])
+	f.VisitAll(func(x *flag.Flag) {
+		name, text := flag.UnquoteUsage(x)
+		fmt.Fprintf(w, "\n  --%s %s\n        %s", x.Name, name, text)
+		if x.DefValue != "" && x.DefValue != "false" && x.DefValue != "0" {
+			fmt.Fprintf(w, " (default %s)", x.DefValue)
+		}
+	})
+	fmt.Fprintln(w)
+}
+
+// print writes v as JSON if that is asked for, else calls text.
+func (f *flags) print(v any, text func(w io.Writer)) error {
+	if *f.asJSON {
+		enc := json.NewEncoder(f.app.stdout)
+		enc.SetIndent("", "  ")
+		return enc.Encode(v)
+	}
+	text(f.app.stdout)
+	return nil
+}
+
+// openDevice returns what opens the named device. There is one kind so far.
+func openDevice(name string) (func(threads int) (device.Device, error), error) {
+	switch cmp.Or(name, "auto") {
+	case "auto", "cpu":
+		return func(threads int) (device.Device, error) { return cpu.New(threads) }, nil
+	}
+	return nil, failf(exitUsage, "unknown device %q; devices are auto and cpu", name)
+}

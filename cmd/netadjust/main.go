@@ -1,0 +1,122 @@
+// Command netadjust compares network adjustment with channel pruning under FLOPs budgets: it runs experiments described
+// in TOML files, records every run, and draws accuracy over FLOPs.
+//
+// Exit codes: 0 complete, 1 some cells failed, 2 wrong usage or configuration, 75 stopped and resumable.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+)
+
+// version is set by the linker.
+var version = "unknown"
+
+const (
+	exitFailed  = 1
+	exitUsage   = 2
+	exitStopped = 75
+)
+
+// app is what commands share.
+type app struct {
+	ctx    context.Context
+	stdout io.Writer
+	stderr io.Writer
+}
+
+// command is a verb of the command line.
+type command struct {
+	name, args, summary string
+	run                 func(a *app, f *flags) error
+}
+
+func commands() []command {
+	return []command{
+		{"run", "FILE", "run an experiment: make every cell complete, then write frame, figures and report", runCommand},
+		{"plan", "FILE", "list an experiment's cells with FLOPs, images and estimated time", planCommand},
+		{"report", "DIR", "write frame, figures and report again from the records in DIR", reportCommand},
+		{"flops", "NETWORK", "print FLOPs and parameters of every layer", flopsCommand},
+		{"networks", "", "list the networks", networksCommand},
+		{"methods", "", "list the methods", methodsCommand},
+		{"datasets", "", "list the datasets and whether they are there", datasetsCommand},
+		{"data", "get NAME", "get a dataset and verify it", dataCommand},
+		{"doctor", "", "tell which device is used, and what is missing", doctorCommand},
+		{"version", "", "print version and libraries", versionCommand},
+	}
+}
+
+// exitError is an error with an exit code of its own.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string { return e.err.Error() }
+func (e *exitError) Unwrap() error { return e.err }
+
+func failf(code int, format string, args ...any) error {
+	return &exitError{code, fmt.Errorf(format, args...)}
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the program at once
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// run executes one command line and returns the exit code.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	err := dispatch(&app{ctx, stdout, stderr}, args)
+	var exit *exitError
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, flag.ErrHelp):
+		return 0
+	case errors.As(err, &exit):
+		fmt.Fprintln(stderr, "netadjust:", err)
+		return exit.code
+	default:
+		fmt.Fprintln(stderr, "netadjust:", err)
+		return exitUsage
+	}
+}
+
+func dispatch(a *app, args []string) error {
+	if len(args) == 0 {
+		usage(a.stderr)
+		return failf(exitUsage, "a command is missing")
+	}
+	switch args[0] {
+	case "help", "-h", "-help", "--help":
+		usage(a.stdout)
+		return nil
+	}
+	for _, c := range commands() {
+		if c.name == args[0] {
+			return c.run(a, newFlags(a, c, args[1:]))
+		}
+	}
+	var names []string
+	for _, c := range commands() {
+		names = append(names, c.name)
+	}
+	return failf(exitUsage, "unknown command %q; commands are %s", args[0], strings.Join(names, ", "))
+}
+
+func usage(w io.Writer) {
+	fmt.Fprint(w, "Usage: netadjust COMMAND [ARGUMENT] [FLAGS]\n\n")
+	for _, c := range commands() {
+		fmt.Fprintf(w, "  %-18s %s\n", strings.TrimSpace(c.name+" "+c.args), c.summary)
+	}
+	fmt.Fprint(w, "\nnetadjust COMMAND --help lists the flags of a command.\n")
+}

@@ -1,0 +1,160 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"golang.org/x/term"
+
+	"netadjust/experiments"
+	"netadjust/harness"
+	"netadjust/internal/data"
+	"netadjust/internal/progress"
+)
+
+func runCommand(a *app, f *flags) error {
+	out := f.String("out", "", "output `DIR` (default: out/ and the experiment's name)")
+	deviceName := f.device()
+	dataDir := f.data()
+	jobs := f.Int("jobs", 0, "cells to run at the same time (default: one per core)")
+	f.json()
+	args, err := f.parse()
+	if err != nil {
+		return err
+	}
+	e, err := experiments.Load(args[0], harness.Catalog())
+	if err != nil {
+		return err
+	}
+	open, err := openDevice(*deviceName)
+	if err != nil {
+		return err
+	}
+	if *out == "" {
+		*out = filepath.Join("out", e.Name)
+	}
+	printer := newPrinter(a, *f.asJSON)
+	summary, err := harness.Run(a.ctx, harness.Options{
+		Experiment: e, Out: *out, DataDir: data.Dir(*dataDir), Device: open, Jobs: *jobs, Progress: printer, Version: version,
+	})
+	printer.Close()
+	if err != nil {
+		if summary.Stopped {
+			return failf(exitStopped, "%w\nfinished cells are kept in %s; the same command goes on from there", err, *out)
+		}
+		return err
+	}
+	files, err := harness.Report(*out)
+	if err != nil {
+		return err
+	}
+	if !*f.asJSON {
+		fmt.Fprintf(a.stdout, "%d cells finished now, %d before, %d failed\n", summary.Done, summary.Before,
+			len(summary.Failed))
+		printFiles(a.stdout, files)
+	}
+	if summary.Stopped {
+		return failf(exitStopped, "stopped; finished cells are kept in %s, and the same command goes on from there", *out)
+	}
+	if len(summary.Failed) > 0 {
+		return failf(exitFailed, "these cells failed; their records say why, and a cell whose folder in %s is removed runs "+
+			"again:\n  %s", filepath.Join(*out, "cells"), strings.Join(summary.Failed, "\n  "))
+	}
+	return nil
+}
+
+// newPrinter shows progress on standard error, so that standard output holds results only; JSON events are the result.
+func newPrinter(a *app, asJSON bool) progress.Printer {
+	if asJSON {
+		return progress.NewJSON(a.stdout)
+	}
+	file, ok := a.stderr.(*os.File)
+	if !ok || !term.IsTerminal(int(file.Fd())) {
+		return progress.NewText(a.stderr, nil)
+	}
+	return progress.NewText(file, func() int {
+		width, _, err := term.GetSize(int(file.Fd()))
+		if err != nil {
+			return 80
+		}
+		return width
+	})
+}
+
+func printFiles(w io.Writer, files []string) {
+	for _, file := range files {
+		fmt.Fprintln(w, file)
+	}
+}
+
+func reportCommand(a *app, f *flags) error {
+	f.json()
+	args, err := f.parse()
+	if err != nil {
+		return err
+	}
+	files, err := harness.Report(args[0])
+	if err != nil {
+		return err
+	}
+	return f.print(files, func(w io.Writer) { printFiles(w, files) })
+}
+
+func planCommand(a *app, f *flags) error {
+	deviceName := f.device()
+	jobs := f.Int("jobs", 0, "cells that will run at the same time (default: one per core)")
+	f.json()
+	args, err := f.parse()
+	if err != nil {
+		return err
+	}
+	e, err := experiments.Load(args[0], harness.Catalog())
+	if err != nil {
+		return err
+	}
+	open, err := openDevice(*deviceName)
+	if err != nil {
+		return err
+	}
+	p, err := harness.MakePlan(e)
+	if err != nil {
+		return err
+	}
+	if *jobs <= 0 {
+		*jobs = runtime.GOMAXPROCS(0)
+	}
+	estimate, err := harness.Estimate(a.ctx, e, p, *jobs, open)
+	if err != nil {
+		return err
+	}
+	timed := struct {
+		*harness.Plan
+		EstimatedSeconds float64 `json:"estimated_seconds"`
+	}{p, estimate.Seconds()}
+	if err := f.print(timed, func(w io.Writer) { printPlan(w, p, estimate.Seconds()) }); err != nil {
+		return err
+	}
+	var errs []error
+	for _, c := range p.Cells {
+		if c.Problem != "" {
+			errs = append(errs, fmt.Errorf("%s will fail: %s", c.ID, c.Problem))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func printPlan(w io.Writer, p *harness.Plan, seconds float64) {
+	fmt.Fprintf(w, "%-72s %12s %16s %14s\n", "cell", "MFLOPs", "training images", "total GFLOPs")
+	for _, c := range p.Cells {
+		fmt.Fprintf(w, "%-72s %12.3f %16d %14.1f\n", c.ID, float64(c.BudgetFLOPs)/1e6,
+			c.Search.BackwardImages+c.Final.BackwardImages, float64(c.Search.FLOPs+c.Final.FLOPs)/1e9)
+	}
+	fmt.Fprintf(w, "\n%d cells, %d training images, %.1f GFLOPs (multiply-adds) with shared trainings counted once\n",
+		len(p.Cells), p.TrainingImages, p.GFLOPs)
+	fmt.Fprintf(w, "about %s on this machine\n", progress.Duration(seconds))
+}

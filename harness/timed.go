@@ -1,0 +1,34 @@
+package harness
+
+import (
+	"time"
+
+	"netadjust/internal/device"
+)
+
+// timed measures how long a device computes.
+type timed struct {
+	device.Device
+	busy time.Duration
+}
+
+// Compile wraps the program so that its runs are timed.
+func (t *timed) Compile(p *device.Program) (device.Executable, error) {
+	e, err := t.Device.Compile(p)
+	if err != nil {
+		return nil, err
+	}
+	return &timedExecutable{e, t}, nil
+}
+
+type timedExecutable struct {
+	device.Executable
+	device *timed
+}
+
+func (e *timedExecutable) Run(inputs []any) error {
+	start := time.Now()
+	err := e.Executable.Run(inputs)
+	e.device.busy += time.Since(start)
+	return err
+}

@@ -1,0 +1,224 @@
+package harness
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"time"
+
+	"netadjust/internal/progress"
+	"netadjust/internal/search"
+	"netadjust/internal/train"
+	"netadjust/results"
+)
+
+// worker is one job: it has a device of its own.
+type worker struct {
+	*run
+	dev *timed
+}
+
+// work runs cells until there are no more. It returns an error if the run cannot go on.
+func (r *run) work(ctx context.Context, queue <-chan *cell) error {
+	dev, err := r.Device(r.threads)
+	if err != nil {
+		return err
+	}
+	defer dev.Close()
+	w := &worker{run: r, dev: &timed{Device: dev}}
+	for c := range queue {
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err := w.cell(ctx, c); err != nil && ctx.Err() == nil {
+			return fmt.Errorf("%s: %w", c.id, err)
+		}
+	}
+	return nil
+}
+
+// cell runs one cell and writes its record. A cell that cannot be finished for a reason of its own gets a record that
+// says so; an error means that there is no record.
+func (w *worker) cell(ctx context.Context, c *cell) error {
+	w.print(progress.Event{Kind: progress.Started, Cell: c.id})
+	start, busy := time.Now(), w.dev.busy
+	images, err := w.library.images(c.Dataset, c.Data)
+	if err != nil {
+		return err
+	}
+	record := &results.Record{Result: w.result(c, images)}
+	if err := w.searchAndTrain(ctx, c, images, &record.Result); err != nil {
+		if record.Result.Failure = failure(ctx, err); record.Result.Failure == nil {
+			return err
+		}
+		record.Result.Final = nil
+	}
+	host, _ := os.Hostname()
+	record.Run = results.Run{
+		Host: host, Job: os.Getenv("SLURM_JOB_ID"), Jobs: w.jobs, Threads: w.threads, GoVersion: runtime.Version(),
+		Start: start.UTC().Truncate(time.Second), WallSeconds: time.Since(start).Seconds(),
+		DeviceSeconds: (w.dev.busy - busy).Seconds(),
+	}
+	if err := os.MkdirAll(w.folder(c), 0o755); err != nil {
+		return err
+	}
+	if err := results.Write(w.folder(c), record); err != nil {
+		return err
+	}
+	w.finished(c, record)
+	return nil
+}
+
+func (w *worker) finished(c *cell, record *results.Record) {
+	e := progress.Event{Kind: progress.Finished, Cell: c.id}
+	w.mu.Lock()
+	if f := record.Result.Failure; f != nil {
+		w.summary.Failed = append(w.summary.Failed, c.id)
+		e.Kind, e.Message = progress.Failed, f.Reason
+	} else {
+		w.summary.Done++
+		e.Message = fmt.Sprintf("test top-1 %.2f %%, %.3g MFLOPs, %s", 100*record.Result.Final.TestTop1,
+			float64(record.Result.Final.FLOPs)/1e6, progress.Duration(record.Run.WallSeconds))
+	}
+	w.mu.Unlock()
+	w.print(e)
+}
+
+// fatal is an error that no cell is to blame for and that the others would meet too, such as a full disk.
+type fatal struct{ error }
+
+func (f fatal) Unwrap() error { return f.error }
+
+// failure is what a cell's record says of an error. It returns nil for errors that are not the cell's own: the run stops,
+// and the cell runs again next time.
+func failure(ctx context.Context, err error) *results.Failure {
+	if ctx.Err() != nil || errors.As(err, &fatal{}) {
+		return nil
+	}
+	f := &results.Failure{Reason: err.Error()}
+	var diverged *train.Diverged
+	if errors.As(err, &diverged) {
+		f.Epoch, f.Step, f.LearningRate = diverged.Epoch, diverged.Step, diverged.LearningRate
+	}
+	return f
+}
+
+// searchAndTrain lets the method choose widths, trains the network that has them, and tests it.
+func (w *worker) searchAndTrain(ctx context.Context, c *cell, images *images, r *results.Result) error {
+	l := &lab{worker: w, cell: c, data: images, cost: &r.SearchCost}
+	defer l.close()
+	found, err := c.method.Search(ctx, l, c.problem)
+	if err != nil {
+		return fmt.Errorf("search: %w", err)
+	}
+	describe(c, found, r)
+	n := c.problem.Network
+	flops := n.FLOPs(found.Channels)
+	if !search.WithinBudget(flops, c.problem.Budget) {
+		return fmt.Errorf("%s ended at %d FLOPs, which is not within 1 %% below the budget of %d",
+			c.Method, flops, c.problem.Budget)
+	}
+	r.Final = &results.Final{
+		Channels: found.Channels, FLOPs: flops, FLOPsWithoutStem: n.FLOPsWithoutStem(found.Channels),
+		Params: n.Params(found.Channels),
+	}
+	stream := train.Stream{Seed: c.Seed, Purpose: "final"}
+	model, epochs, err := train.Train(ctx, w.dev, n, found.Channels, images.both, images.norm, c.recipe, stream,
+		func(e int, report train.Epoch) {
+			w.epoch(c, stream.Purpose, e, c.recipe.Epochs, report)
+			w.advance(trainingPasses * flops * int64(images.both.Len()))
+		})
+	if err != nil {
+		return fmt.Errorf("final training: %w", err)
+	}
+	for i, e := range epochs {
+		r.Final.Epochs = append(r.Final.Epochs, results.Epoch{
+			Index: i, LearningRate: e.LearningRate, TrainLoss: e.Loss, TrainTop1: e.Top1,
+		})
+	}
+	trained(&r.Final.Cost, flops, images.both.Len()*c.recipe.Epochs)
+	if err := os.MkdirAll(w.folder(c), 0o755); err != nil {
+		return fatal{err}
+	}
+	if err := model.Save(filepath.Join(w.folder(c), "weights.safetensors"), map[string]string{"cell": c.id}); err != nil {
+		return fatal{err}
+	}
+	return w.test(ctx, model, images, flops, r.Final)
+}
+
+// test evaluates a finished network on the test set. Nothing else reads it.
+func (w *worker) test(ctx context.Context, m *train.Model, images *images, flops int64, f *results.Final) error {
+	test, err := images.openTest()
+	if err != nil {
+		return fatal{err}
+	}
+	e, err := train.NewEvaluator(w.dev, m, test, false)
+	if err != nil {
+		return err
+	}
+	defer e.Close()
+	result, err := e.Evaluate(ctx)
+	if err != nil {
+		return err
+	}
+	evaluated(&f.Cost, flops, result.Images)
+	w.advance(flops * int64(result.Images))
+	f.TestTop1, f.TestLoss = result.Top1, result.Loss
+	return nil
+}
+
+// result is what a record says before anything is run.
+func (w *worker) result(c *cell, images *images) results.Result {
+	info := w.dev.Info()
+	r := results.Result{
+		ID: c.id, Experiment: w.Experiment.Name, Network: c.Network, Width: c.Width, Padding: c.Padding, Dataset: c.Dataset,
+		Method: c.Method, Budget: strings.TrimPrefix(c.Budget.String(), "b"), BudgetFLOPs: c.problem.Budget, Seed: c.Seed, Config: c.Canonical(),
+		Layers: c.problem.Network.Adjustable(), Device: info.Name + " (" + info.Kernels + ")", Version: w.Version,
+		Libraries: libraries(), DatasetChecksum: images.checksum,
+	}
+	if images.dataset.Modified {
+		r.DatasetNote = "not the official files: checksums are those of SHA256SUMS in the data folder"
+	}
+	return r
+}
+
+// describe records what the search found.
+func describe(c *cell, found *search.Outcome, r *results.Result) {
+	n := c.problem.Network
+	if found.Start != nil {
+		r.Start = &results.Start{Channels: found.Start, FLOPs: n.FLOPs(found.Start), Params: n.Params(found.Start)}
+	}
+	if found.Network != nil {
+		top1 := found.Network.Validation.Top1
+		r.Start.ValidationTop1 = &top1
+	}
+	for k, u := range found.Updates {
+		r.Updates = append(r.Updates, results.Update{
+			Index: k, Channels: u.Channels, FLOPs: n.FLOPs(u.Channels), ValidationLoss: u.Validation.Loss,
+			ValidationTop1: u.Validation.Top1, FUR: u.FUR, FURStdErr: u.FURStdErr, DropRates: u.DropRates,
+			FLOPsPerChannel: u.FLOPsPerChannel, Grown: u.Grown, Shrunk: u.Shrunk, Next: u.Next,
+		})
+	}
+}
+
+// libraries are the versions of the modules that numbers depend on.
+func libraries() map[string]string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return nil
+	}
+	used := []string{"gorgonia.org/gorgonia", "gorgonia.org/tensor", "gonum.org/v1/gonum"}
+	versions := map[string]string{}
+	for _, m := range info.Deps {
+		if slices.Contains(used, m.Path) {
+			versions[m.Path] = m.Version
+		}
+	}
+	return versions
+}
