@@ -60,7 +60,7 @@ func flopsCommand(a *app, f *flags) error {
 		for _, l := range result.Layers {
 			adjustable := ""
 			if l.Kind == networks.Conv && l.Adjustable >= 0 {
-				adjustable = fmt.Sprintf("adjustable %d", l.Adjustable+1)
+				adjustable = fmt.Sprintf("adjustable %d", l.Adjustable)
 			}
 			line := fmt.Sprintf("%-28s %-14s %-14s %14d %6.2f%% %12d  %s", l.Name, l.Kind,
 				fmt.Sprintf("%dx%dx%d", l.Output[0], l.Output[1], l.Output[2]), l.FLOPs,
