@@ -67,8 +67,5 @@ func (p *pool) close() {
 	p.threads = 1
 }
 
-// part returns the share [from, to) of n items that a slot has.
-func part(slot, n int) (from, to int) {
-	k := min(slots, n)
-	return slot * n / k, (slot + 1) * n / k
-}
+// part returns the share [from, to) of n images that one of k slots has.
+func part(slot, k, n int) (from, to int) { return slot * n / k, (slot + 1) * n / k }

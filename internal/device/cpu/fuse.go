@@ -1,0 +1,213 @@
+package cpu
+
+import (
+	"slices"
+
+	"netadjust/internal/device"
+	"netadjust/internal/ops"
+)
+
+// The kinds of instructions that stand for one or several operations, each one pass over the data.
+
+// normalize is what may stand between two convolutions: y = ReLU(BatchNorm(x) * mask + residual), each part only if it
+// is there. Its inputs are x, the statistics, gamma and beta of the batch norm, the mask, and the residual. Its outputs
+// are y and, where the gradient of the ReLU needs them, the signs of y: a bit for each element, set where it is not zero.
+type normalize struct {
+	norm                        bool
+	epsilon                     float64
+	masked, residual, rectified bool
+}
+
+// backReLU is the gradient of a ReLU. Its inputs are signs and output gradient.
+type backReLU struct{}
+
+// backStats is the way back into a batch norm: dz = [y > 0] (dx + dr), where dr is the gradient that comes by a shortcut,
+// and the gradients of the batch norm by gamma and beta, which are sums of dz. Its inputs are the images and
+// statistics of the batch norm, dx, the signs of y, and dr; its outputs are dz and the gradients by gamma and beta.
+type backStats struct {
+	epsilon           float64
+	rectified, summed bool
+}
+
+// sgd is a whole step of gradient descent for one parameter. Its inputs are velocity, parameter, gradient and learning
+// rate, its outputs the new velocity and parameter in the same places.
+type sgd struct{ ops.Momentum }
+
+// updates tells whether an instruction writes state.
+func updates(op any) bool {
+	if _, ok := op.(sgd); ok {
+		return true
+	}
+	k, ok := op.(ops.Kind)
+	return ok && ops.Updates(k)
+}
+
+// fuse makes instructions of a program's steps. Signs are values of their own: the i-th of them, which belongs to value
+// signs[i], comes after the program's values.
+func fuse(p *device.Program) (list []instruction, signs []int) {
+	f := fuser{values: len(p.Values), uses: make([]int, len(p.Values))}
+	for _, s := range p.Steps {
+		f.list = append(f.list, instruction{s.Op, slices.Clone(s.In), []int{s.Out}})
+		for _, v := range s.In {
+			f.uses[v]++
+		}
+	}
+	for _, v := range p.Outputs {
+		f.uses[v]++ // an output has to be there by itself
+	}
+	f.takeSigns()
+	f.forward()
+	f.backward()
+	f.descend()
+	return slices.DeleteFunc(f.list, func(i instruction) bool { return i.op == nil }), f.signs
+}
+
+type fuser struct {
+	list   []instruction
+	values int
+	uses   []int // readers of each value
+	signs  []int
+}
+
+// producer returns the instruction whose first output is v, nil for inputs and state.
+func (f *fuser) producer(v int) *instruction {
+	i := slices.IndexFunc(f.list, func(i instruction) bool { return i.op != nil && i.out[0] == v })
+	if i < 0 {
+		return nil
+	}
+	return &f.list[i]
+}
+
+// takeSigns lets gradients of ReLUs read signs instead of the output itself.
+func (f *fuser) takeSigns() {
+	for i := range f.list {
+		s := &f.list[i]
+		if _, ok := s.op.(ops.ReLUGrad); !ok {
+			continue
+		}
+		y := s.in[0]
+		from := f.producer(y)
+		if from == nil {
+			continue
+		}
+		if _, ok := from.op.(ops.ReLU); !ok {
+			continue
+		}
+		if len(from.out) == 1 {
+			from.out = append(from.out, f.values+len(f.signs))
+			f.signs = append(f.signs, y)
+			f.uses = append(f.uses, 0)
+		}
+		s.op, s.in[0] = backReLU{}, from.out[1]
+		f.uses[y]--
+		f.uses[s.in[0]]++
+	}
+}
+
+// forward merges batch norm, mask, residual sum and ReLU into the last of them.
+func (f *fuser) forward() {
+	for i := range f.list {
+		s := &f.list[i]
+		switch k := s.op.(type) {
+		case ops.BatchNorm:
+			s.op = normalize{norm: true, epsilon: k.Epsilon}
+		case ops.ScaleChannels:
+			// A mask is not negative, so it may come before the ReLU as well as after it.
+			f.extend(s, 0, func(n normalize) bool { return !n.masked && !n.residual },
+				func(n *normalize) { n.masked = true })
+		case ops.Add:
+			side := 0
+			if !f.canTake(s.in[0], addable) {
+				side = 1
+			}
+			f.extend(s, side, addable, func(n *normalize) { n.residual = true })
+		case ops.ReLU:
+			f.extend(s, 0, func(n normalize) bool { return !n.rectified }, func(n *normalize) { n.rectified = true })
+		}
+	}
+}
+
+func addable(n normalize) bool { return !n.residual && !n.rectified }
+
+// canTake tells whether v comes from a normalize that fits and that nothing else reads.
+func (f *fuser) canTake(v int, fits func(normalize) bool) bool {
+	from := f.producer(v)
+	if from == nil || f.uses[v] != 1 {
+		return false
+	}
+	n, ok := from.op.(normalize)
+	return ok && fits(n)
+}
+
+// extend makes s a normalize that adds something to what gives its operand, if that fits, or to the operand itself.
+func (f *fuser) extend(s *instruction, operand int, fits func(normalize) bool, add func(*normalize)) {
+	var n normalize
+	in := []int{s.in[operand]}
+	if f.canTake(s.in[operand], fits) {
+		from := f.producer(s.in[operand])
+		n, in = from.op.(normalize), slices.Clone(from.in)
+		s.out = append(s.out, from.out[1:]...)
+		from.op = nil
+	}
+	add(&n)
+	s.op, s.in = n, append(in, slices.Delete(slices.Clone(s.in), operand, operand+1)...)
+}
+
+// backward merges the gradients by gamma and beta with what gives the output gradient that they sum up.
+func (f *fuser) backward() {
+	for i := range f.list {
+		scale, ok := f.list[i].op.(ops.BatchNormGradScale)
+		if !ok {
+			continue
+		}
+		x, stats, dz := f.list[i].in[0], f.list[i].in[1], f.list[i].in[2]
+		shift := slices.IndexFunc(f.list, func(s instruction) bool {
+			_, ok := s.op.(ops.BatchNormGradShift)
+			return ok && s.in[0] == dz
+		})
+		from := f.producer(dz)
+		if shift < 0 || from == nil || len(from.out) > 1 {
+			continue
+		}
+		k := backStats{epsilon: scale.Epsilon}
+		in := []int{x, stats}
+		if isSum(from) {
+			k.summed = true
+			in = append(in, from.in...)
+		} else if _, ok := from.op.(backReLU); ok {
+			k.rectified = true
+			bits, dx := from.in[0], from.in[1]
+			in = append(in, dx, bits)
+			if sum := f.producer(dx); sum != nil && f.uses[dx] == 1 && isSum(sum) {
+				k.summed = true
+				in = []int{x, stats, sum.in[0], bits, sum.in[1]}
+				sum.op = nil
+			}
+		} else {
+			continue
+		}
+		*from = instruction{k, in, []int{dz, f.list[i].out[0], f.list[shift].out[0]}}
+		f.list[i].op, f.list[shift].op = nil, nil
+	}
+}
+
+// isSum tells whether an instruction adds two values and does nothing else.
+func isSum(i *instruction) bool { return i.op == normalize{residual: true} }
+
+// descend merges both halves of a step of gradient descent.
+func (f *fuser) descend() {
+	for i := range f.list {
+		s := &f.list[i]
+		if _, ok := s.op.(ops.Descend); !ok {
+			continue
+		}
+		m := f.producer(s.in[1])
+		if m == nil || f.uses[s.in[1]] != 1 {
+			continue
+		}
+		if k, ok := m.op.(ops.Momentum); ok && m.in[1] == s.in[0] {
+			s.op, s.in, s.out = sgd{k}, append(slices.Clone(m.in), s.in[2]), []int{m.out[0], s.out[0]}
+			m.op = nil
+		}
+	}
+}

@@ -1,0 +1,393 @@
+package main
+
+import (
+	"github.com/mmcloughlin/avo/attr"
+	"github.com/mmcloughlin/avo/build"
+	"github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+// Comparison predicate "not less than or equal", true for a NaN.
+const notLessEqual = operand.U8(0x16)
+
+// bits emits the constant that holds bit c in lane c.
+func bits(ctx *build.Context) {
+	ctx.StaticGlobal("bits")
+	ctx.DataAttributes(attr.RODATA | attr.NOPTR)
+	for c := range 16 {
+		ctx.AppendDatum(operand.U32(1 << c))
+	}
+}
+
+// stream is an operand of a walk over rows of pixels: at points at the vector of the current pixel, step is the
+// distance to the next, and the argument skip what is added at the end of a row.
+type stream struct {
+	at, step reg.GPVirtual
+	skip     operand.Mem
+}
+
+// stream returns the stream of the arguments NAME, NAMEps and NAMEskip.
+func (g *generator) stream(name string) stream {
+	return stream{g.param(name), g.param(name + "ps"), g.arg(name + "skip")}
+}
+
+// here is the vector of the current pixel, or of the one behind it if odd.
+func (s stream) here(odd bool) operand.Mem {
+	if odd {
+		return operand.Mem{Base: s.at, Index: s.step, Scale: 1}
+	}
+	return operand.Mem{Base: s.at}
+}
+
+// walk emits the loops over rows and pixels, four pixels at a time. The pixel number u, 0 to 3, tells body which
+// accumulators to use; odd is what it passes to here.
+func (g *generator) walk(streams []stream, body func(u int, odd bool)) {
+	rows, px := g.param("rows"), g.GP64()
+	g.Label("row")
+	g.Load(g.Param("px"), px)
+	g.SUBQ(operand.Imm(4), px)
+	g.JL(operand.LabelRef("rest"))
+	g.Label("four")
+	for half := range 2 {
+		body(2*half, false)
+		body(2*half+1, true)
+		for _, s := range streams {
+			g.LEAQ(operand.Mem{Base: s.at, Index: s.step, Scale: 2}, s.at)
+		}
+	}
+	g.SUBQ(operand.Imm(4), px)
+	g.JGE(operand.LabelRef("four"))
+	g.Label("rest")
+	g.ADDQ(operand.Imm(4), px)
+	g.JEQ(operand.LabelRef("rowend"))
+	g.Label("one")
+	body(0, false)
+	for _, s := range streams {
+		g.ADDQ(s.step, s.at)
+	}
+	g.DECQ(px)
+	g.JNE(operand.LabelRef("one"))
+	g.Label("rowend")
+	for _, s := range streams {
+		g.ADDQ(s.skip, s.at)
+	}
+	g.DECQ(rows)
+	g.JNE(operand.LabelRef("row"))
+}
+
+const (
+	sizeArgs = "rows int, px int"
+	maskArgs = ", m *uint16, mps int, mskip int"
+)
+
+// planeArgs declares the arguments of a stream of float32 vectors.
+func planeArgs(name string) string {
+	return ", " + name + " *float32, " + name + "ps int, " + name + "skip int"
+}
+
+func (g *generator) elementwise() {
+	g.stats()
+	for _, residual := range []bool{false, true} {
+		for mode := range 3 {
+			g.apply(residual, mode)
+		}
+	}
+	for _, dr := range []bool{false, true} {
+		for _, masked := range []bool{false, true} {
+			g.backStats(dr, masked)
+		}
+	}
+	g.backApply()
+	g.addScaled()
+	g.scale()
+	g.fill()
+	g.sgd()
+}
+
+// sums is a pair of sums over pixels, kept in several registers each so that their latencies overlap.
+type sums struct{ a, b [4]vec }
+
+func (g *generator) newSums(ways int) *sums {
+	var s sums
+	for i := range 4 {
+		if i < ways {
+			s.a[i], s.b[i] = g.vector(), g.vector()
+			g.zero(s.a[i])
+			g.zero(s.b[i])
+		} else {
+			s.a[i], s.b[i] = s.a[i%ways], s.b[i%ways]
+		}
+	}
+	return &s
+}
+
+// addTo adds the sums to the float64 accumulators that the arguments point at.
+func (g *generator) addTo(s *sums, ways int, a, b string) {
+	for ; ways > 1; ways /= 2 {
+		for i := range ways / 2 {
+			for j := range s.a[i] {
+				g.VADDPS(s.a[i+ways/2][j], s.a[i][j], s.a[i][j])
+				g.VADDPS(s.b[i+ways/2][j], s.b[i][j], s.b[i][j])
+			}
+		}
+	}
+	g.addFloat64(s.a[0], g.param(a))
+	g.addFloat64(s.b[0], g.param(b))
+}
+
+func (g *generator) addFloat64(v vec, to reg.GPVirtual) {
+	for i, r := range v {
+		for half := range 2 {
+			m := operand.Mem{Base: to, Disp: (2*i + half) * 64 / g.parts}
+			wide := g.reg()
+			if g.parts == 1 {
+				narrow := g.YMM()
+				g.VEXTRACTF64X4(operand.U8(half), r, narrow)
+				g.VCVTPS2PD(narrow, wide)
+			} else {
+				narrow := g.XMM()
+				g.VEXTRACTF128(operand.U8(half), r, narrow)
+				g.VCVTPS2PD(narrow, wide)
+			}
+			g.VADDPD(m, wide, wide)
+			g.VMOVUPD(wide, m)
+		}
+	}
+}
+
+func (g *generator) stats() {
+	g.function("stats", "func("+sizeArgs+planeArgs("y")+", ref *float32, s1 *float64, s2 *float64)",
+		"is a statsKernel.")
+	y := g.stream("y")
+	ref := g.vector()
+	g.load(operand.Mem{Base: g.param("ref")}, ref)
+	ways := 4 / g.parts
+	s := g.newSums(ways)
+	g.walk([]stream{y}, func(u int, odd bool) {
+		for i := range ref {
+			d := g.reg()
+			g.VMOVUPS(g.part(y.here(odd), i), d)
+			g.VSUBPS(ref[i], d, d)
+			g.VADDPS(d, s.a[u][i], s.a[u][i])
+			g.VFMADD231PS(d, d, s.b[u][i])
+		}
+	})
+	g.addTo(s, ways, "s1", "s2")
+	g.end()
+}
+
+// apply emits one form of apply: mode 0 is linear, 1 rectified, 2 rectified with mask.
+func (g *generator) apply(residual bool, mode int) {
+	name := "apply" + []string{"Linear", "ReLU", "Mask"}[mode]
+	if residual {
+		name += "Residual"
+	}
+	g.function(name, "func("+sizeArgs+planeArgs("y")+planeArgs("a")+planeArgs("r")+maskArgs+
+		", scale *float32, shift *float32)", "is an applyKernel.")
+	y, a := g.stream("y"), g.stream("a")
+	streams := []stream{y, a}
+	var r, m stream
+	if residual {
+		r = g.stream("r")
+		streams = append(streams, r)
+	}
+	if mode == 2 {
+		m = g.stream("m")
+		streams = append(streams, m)
+	}
+	scale, shift := g.vector(), g.vector()
+	g.load(operand.Mem{Base: g.param("scale")}, scale)
+	g.load(operand.Mem{Base: g.param("shift")}, shift)
+	zero := g.vector()[:1]
+	g.zero(zero)
+	g.walk(streams, func(_ int, odd bool) {
+		v := g.vector()
+		g.load(y.here(odd), v)
+		for i := range v {
+			g.VFMADD213PS(shift[i], scale[i], v[i])
+		}
+		if residual {
+			g.addMem(r.here(odd), v)
+		}
+		if mode == 2 {
+			g.storeMask(v, zero[0], m.here(odd))
+		}
+		if mode > 0 {
+			g.relu(zero[0], v)
+		}
+		g.store(v, a.here(odd))
+	})
+	g.end()
+}
+
+// storeMask writes a bit for every channel that is above zero or a NaN.
+func (g *generator) storeMask(v vec, zero reg.VecVirtual, m operand.Mem) {
+	if g.parts == 1 {
+		k := g.K()
+		g.VCMPPS(notLessEqual, zero, v[0], k)
+		g.KMOVW(k, m)
+		return
+	}
+	var half [2]reg.GPVirtual
+	for i, r := range v {
+		t := g.reg()
+		half[i] = g.GP32()
+		g.VCMPPS(notLessEqual, zero, r, t)
+		g.VMOVMSKPS(t, half[i])
+	}
+	g.SHLL(operand.Imm(8), half[1])
+	g.ORL(half[1], half[0])
+	g.MOVW(half[0].As16(), m)
+}
+
+// keep clears the channels of v whose bit in the mask at m is clear.
+func (g *generator) keep(m operand.Mem, lane []reg.VecVirtual, v vec) {
+	if g.parts == 1 {
+		k := g.K()
+		g.KMOVW(m, k)
+		g.VMOVAPS_Z(v[0], k, v[0])
+		return
+	}
+	word := g.reg()
+	g.VPBROADCASTW(m, word)
+	for i, r := range v {
+		t := g.reg()
+		g.VPAND(lane[i], word, t)
+		g.VPCMPEQD(lane[i], t, t)
+		g.VANDPS(t, r, r)
+	}
+}
+
+func (g *generator) backStats(residual, masked bool) {
+	name := "backStats"
+	if masked {
+		name += "Mask"
+	}
+	if residual {
+		name += "Residual"
+	}
+	g.function(name, "func("+sizeArgs+planeArgs("d")+planeArgs("r")+maskArgs+planeArgs("y")+planeArgs("z")+
+		", mean *float32, s1 *float64, s2 *float64)", "is a backStatsKernel.")
+	d, y, z := g.stream("d"), g.stream("y"), g.stream("z")
+	streams := []stream{d, y, z}
+	var r, m stream
+	var lane []reg.VecVirtual
+	if residual {
+		r = g.stream("r")
+		streams = append(streams, r)
+	}
+	if masked {
+		m = g.stream("m")
+		streams = append(streams, m)
+		if g.parts == 2 {
+			lane = g.vector()
+			g.load(operand.NewDataAddr(operand.NewStaticSymbol("bits"), 0), lane)
+		}
+	}
+	mean := g.vector()
+	g.load(operand.Mem{Base: g.param("mean")}, mean)
+	ways := 4 / g.parts
+	s := g.newSums(ways)
+	g.walk(streams, func(u int, odd bool) {
+		v := g.vector()
+		g.load(d.here(odd), v)
+		if residual {
+			g.addMem(r.here(odd), v)
+		}
+		if masked {
+			g.keep(m.here(odd), lane, v)
+		}
+		g.store(v, z.here(odd))
+		for i := range v {
+			c := g.reg()
+			g.VMOVUPS(g.part(y.here(odd), i), c)
+			g.VSUBPS(mean[i], c, c)
+			g.VADDPS(v[i], s.a[u][i], s.a[u][i])
+			g.VFMADD231PS(c, v[i], s.b[u][i])
+		}
+	})
+	g.addTo(s, ways, "s1", "s2")
+	g.end()
+}
+
+func (g *generator) backApply() {
+	g.function("backApply", "func("+sizeArgs+planeArgs("z")+planeArgs("y")+planeArgs("d")+
+		", k1 *float32, k2 *float32, k3 *float32)", "is a backApplyKernel.")
+	z, y, d := g.stream("z"), g.stream("y"), g.stream("d")
+	k1, k2, k3 := g.vector(), g.vector(), g.vector()
+	g.load(operand.Mem{Base: g.param("k1")}, k1)
+	g.load(operand.Mem{Base: g.param("k2")}, k2)
+	g.load(operand.Mem{Base: g.param("k3")}, k3)
+	g.walk([]stream{z, y, d}, func(_ int, odd bool) {
+		v := g.vector()
+		g.load(y.here(odd), v)
+		for i := range v {
+			g.VFMADD213PS(k3[i], k2[i], v[i])
+			g.VFMADD231PS(g.part(z.here(odd), i), k1[i], v[i])
+		}
+		g.store(v, d.here(odd))
+	})
+	g.end()
+}
+
+func (g *generator) addScaled() {
+	g.function("addScaled", "func("+sizeArgs+planeArgs("d")+planeArgs("s")+", alpha float32)",
+		"is an addScaledKernel.")
+	d, s := g.stream("d"), g.stream("s")
+	alpha := g.broadcast("alpha")
+	g.walk([]stream{d, s}, func(_ int, odd bool) {
+		v := g.vector()
+		g.load(d.here(odd), v)
+		for i := range v {
+			g.VFMADD231PS(g.part(s.here(odd), i), alpha[i], v[i])
+		}
+		g.store(v, d.here(odd))
+	})
+	g.end()
+}
+
+func (g *generator) scale() {
+	g.function("scale", "func("+sizeArgs+planeArgs("d")+", alpha float32)", "is a scaleKernel.")
+	d := g.stream("d")
+	alpha := g.broadcast("alpha")
+	g.walk([]stream{d}, func(_ int, odd bool) {
+		v := g.vector()
+		for i := range v {
+			g.VMULPS(g.part(d.here(odd), i), alpha[i], v[i])
+		}
+		g.store(v, d.here(odd))
+	})
+	g.end()
+}
+
+func (g *generator) fill() {
+	g.function("fill", "func("+sizeArgs+planeArgs("d")+", value float32)", "is a scaleKernel: it sets the value.")
+	d := g.stream("d")
+	value := g.broadcast("value")
+	g.walk([]stream{d}, func(_ int, odd bool) { g.store(value, d.here(odd)) })
+	g.end()
+}
+
+func (g *generator) sgd() {
+	g.function("sgd", "func(n int, w *float32, v *float32, dw *float32, lr float32, momentum float32, decay float32)",
+		"is an sgdKernel.")
+	n, w, v, dw := g.param("n"), g.param("w"), g.param("v"), g.param("dw")
+	lr, momentum, decay := g.broadcast("lr"), g.broadcast("momentum"), g.broadcast("decay")
+	weight, speed := g.vector(), g.vector()
+	g.Label("loop")
+	g.load(operand.Mem{Base: w}, weight)
+	g.load(operand.Mem{Base: dw}, speed)
+	for i := range speed {
+		g.VFMADD231PS(weight[i], decay[i], speed[i])
+		g.VFMADD231PS(g.part(operand.Mem{Base: v}, i), momentum[i], speed[i])
+		g.VFNMADD231PS(speed[i], lr[i], weight[i])
+	}
+	g.store(speed, operand.Mem{Base: v})
+	g.store(weight, operand.Mem{Base: w})
+	for _, p := range []reg.GPVirtual{w, v, dw} {
+		g.ADDQ(operand.Imm(64), p)
+	}
+	g.DECQ(n)
+	g.JNE(operand.LabelRef("loop"))
+	g.end()
+}

@@ -1,0 +1,219 @@
+// Command gen writes the assembly kernels of package kernel and their Go declarations:
+//
+//	go run . FOLDER
+//
+// puts kernels_amd64.s and kernels_amd64.go into FOLDER.
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"go/format"
+	"log"
+	"os"
+	"path/filepath"
+
+	"github.com/mmcloughlin/avo/attr"
+	"github.com/mmcloughlin/avo/build"
+	"github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/pass"
+	"github.com/mmcloughlin/avo/printer"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+// isa is an instruction set. A vector of 16 channels takes parts registers of it.
+type isa struct {
+	name  string
+	parts int
+	reg   func() reg.VecVirtual
+
+	conv  []int // conv[o-1]: most pixels of a convolution tile with o vectors of output channels
+	wgrad []int // wgrad[o-1]: most input channels of a weight gradient tile with o vectors
+	peak  int   // independent accumulators of the throughput loop
+}
+
+// generator emits the kernels of one instruction set.
+type generator struct {
+	*build.Context
+	isa
+}
+
+// vec is a vector of 16 channels in registers.
+type vec []reg.VecVirtual
+
+func main() {
+	log.SetFlags(0)
+	if len(os.Args) != 2 {
+		log.Fatal("usage: gen FOLDER")
+	}
+	ctx := build.NewContext()
+	ctx.ConstraintExpr("amd64")
+	bits(ctx)
+	sets := []isa{
+		{"AVX512", 1, ctx.ZMM, []int{16, 14}, []int{24, 12}, 16},
+		{"AVX2", 2, ctx.YMM, []int{6}, []int{6}, 12},
+	}
+	for _, set := range sets {
+		g := &generator{ctx, set}
+		for o, most := range g.conv {
+			for p := range most {
+				g.convolution(p+1, o+1)
+			}
+		}
+		for o, most := range g.wgrad {
+			for i := range most {
+				g.weightGradient(i+1, o+1)
+			}
+		}
+		g.elementwise()
+		g.throughput()
+	}
+	if err := write(ctx, sets, os.Args[1]); err != nil {
+		log.Fatal(err)
+	}
+}
+
+// write compiles the functions and writes both files.
+func write(ctx *build.Context, sets []isa, folder string) error {
+	file, err := ctx.Result()
+	if err != nil {
+		return err
+	}
+	if err := pass.Compile.Execute(file); err != nil {
+		return err
+	}
+	cfg := printer.Config{Name: "gen", Pkg: "kernel"}
+	asm, err := printer.NewGoAsm(cfg).Print(file)
+	if err != nil {
+		return err
+	}
+	stubs, err := printer.NewStubs(cfg).Print(file)
+	if err != nil {
+		return err
+	}
+	code, err := format.Source(append(stubs, tables(sets)...))
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(folder, "kernels_amd64.s"), asm, 0o644); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(folder, "kernels_amd64.go"), code, 0o644)
+}
+
+// tables returns Go code that lists the tile kernels by size.
+func tables(sets []isa) []byte {
+	var b bytes.Buffer
+	list := func(name, suffix string, most []int) {
+		fmt.Fprintf(&b, "\nvar %s%s = [][]%sKernel{\n", name, suffix, name)
+		for o, n := range most {
+			b.WriteString("{")
+			for i := range n {
+				fmt.Fprintf(&b, "%s%dx%d%s,", name, i+1, o+1, suffix)
+				if i%6 == 5 && i+1 < n {
+					b.WriteString("\n")
+				}
+			}
+			b.WriteString("},\n")
+		}
+		b.WriteString("}\n")
+	}
+	for _, s := range sets {
+		list("conv", s.name, s.conv)
+		list("wgrad", s.name, s.wgrad)
+	}
+	return b.Bytes()
+}
+
+// function starts a kernel.
+func (g *generator) function(name, signature, doc string) {
+	g.Function(name + g.name)
+	g.Pragma("noescape")
+	g.Attributes(attr.NOSPLIT)
+	g.SignatureExpr(signature)
+	g.Doc(name + g.name + " " + doc)
+}
+
+// end finishes a kernel.
+func (g *generator) end() {
+	g.VZEROUPPER()
+	g.RET()
+}
+
+// param loads an integer or pointer argument.
+func (g *generator) param(name string) reg.GPVirtual {
+	r := g.GP64()
+	g.Load(g.Param(name), r)
+	return r
+}
+
+// arg is the place of an argument in memory.
+func (g *generator) arg(name string) operand.Mem {
+	b, err := g.Param(name).Resolve()
+	if err != nil {
+		log.Fatal(err)
+	}
+	return b.Addr
+}
+
+// vector allocates a vector.
+func (g *generator) vector() vec {
+	v := make(vec, g.parts)
+	for i := range v {
+		v[i] = g.reg()
+	}
+	return v
+}
+
+// part is the i-th register's share of the vector at m.
+func (g *generator) part(m operand.Mem, i int) operand.Mem {
+	m.Disp += i * 64 / g.parts
+	return m
+}
+
+func (g *generator) zero(v vec) {
+	for _, r := range v {
+		if g.parts == 1 {
+			g.VPXORD(r, r, r)
+		} else {
+			g.VXORPS(r, r, r)
+		}
+	}
+}
+
+func (g *generator) load(m operand.Mem, v vec) {
+	for i, r := range v {
+		g.VMOVUPS(g.part(m, i), r)
+	}
+}
+
+func (g *generator) store(v vec, m operand.Mem) {
+	for i, r := range v {
+		g.VMOVUPS(r, g.part(m, i))
+	}
+}
+
+// addMem adds the vector at m to v.
+func (g *generator) addMem(m operand.Mem, v vec) {
+	for i, r := range v {
+		g.VADDPS(g.part(m, i), r, r)
+	}
+}
+
+// relu clears what is not above zero in v; a NaN stays, because VMAXPS returns its last source when one is a NaN.
+func (g *generator) relu(zero reg.VecVirtual, v vec) {
+	for _, r := range v {
+		g.VMAXPS(r, zero, r)
+	}
+}
+
+// broadcast fills a vector with one float32 argument.
+func (g *generator) broadcast(name string) vec {
+	r := g.reg()
+	g.VBROADCASTSS(g.arg(name), r)
+	v := make(vec, g.parts)
+	for i := range v {
+		v[i] = r
+	}
+	return v
+}
