@@ -3,7 +3,6 @@ package adjustment
 import (
 	"context"
 	"fmt"
-	"math"
 
 	"gonum.org/v1/gonum/stat"
 
@@ -78,8 +77,14 @@ func (m Method) Plan(p search.Problem) ([]search.Work, error) {
 		return nil, err
 	}
 	work := make([]search.Work, m.Iterations)
+	runs := p.Network.FLOPs(start) // of a validation image
+	for _, flops := range p.Network.FLOPsBehind(start) {
+		runs += flops * int64(m.Repeats)
+	}
 	for k := range work {
-		work[k] = search.Work{Training: m.training(p, k, nil), FLOPs: p.Budget, Validations: 1 + len(start)*m.Repeats}
+		work[k] = search.Work{
+			Training: m.training(p, k, nil), FLOPs: p.Budget, Validations: 1 + len(start)*m.Repeats, ValidationFLOPs: runs,
+		}
 	}
 	if len(work) > 0 {
 		work[0].Training.Channels, work[0].FLOPs = start, p.Network.FLOPs(start)
@@ -100,34 +105,25 @@ func (m Method) training(p search.Problem, update int, c []int) search.Training 
 // with the rates of DropRates, at which every layer loses the same FLOPs. A layer whose rate was cut gets the loss that
 // the full rate would have shown, in proportion.
 func (m Method) measure(ctx context.Context, t search.Trained, n *networks.Network, u *search.Update) error {
-	var err error
-	if u.Validation, err = t.Validate(ctx); err != nil {
-		return err
-	}
 	u.FLOPsPerChannel = n.FLOPsPerChannel(u.Channels, networks.TieSplit)
 	rates, scale, err := DropRates(u.Channels, u.FLOPsPerChannel, m.DropRate)
 	if err != nil {
 		return err
 	}
-	u.DropRates = rates
+	d, err := t.ValidateDropout(ctx, rates, m.Repeats)
+	if err != nil {
+		return err
+	}
+	u.Validation, u.DropRates = d.Clean, rates
 	u.FUR, u.FURStdErr = make([]float64, len(rates)), make([]float64, len(rates))
-	for i := range rates {
-		only := make([]float64, len(rates))
-		only[i] = rates[i]
-		rise := make([]float64, m.Repeats)
-		for r := range rise {
-			e, err := t.ValidateDropped(ctx, only, r)
-			if err != nil {
-				return err
-			}
-			rise[r] = (e.Loss - u.Validation.Loss) * scale[i]
+	for i, repeats := range d.Dropped {
+		rise := make([]float64, len(repeats))
+		for r, e := range repeats {
+			rise[r] = (e.Loss - d.Clean.Loss) * scale[i]
 		}
 		u.FUR[i] = stat.Mean(rise, nil)
-		if m.Repeats > 1 {
-			u.FURStdErr[i] = stat.StdErr(stat.StdDev(rise, nil), float64(m.Repeats))
-		}
-		if math.IsNaN(u.FUR[i]) {
-			break // Rank names the layer
+		if len(rise) > 1 {
+			u.FURStdErr[i] = stat.StdErr(stat.StdDev(rise, nil), float64(len(rise)))
 		}
 	}
 	return nil

@@ -39,7 +39,8 @@ func (s Start) plan(p search.Problem) ([]search.Work, error) {
 	if err != nil {
 		return nil, err
 	}
-	return []search.Work{{Training: t, FLOPs: p.Network.FLOPs(t.Channels), Validations: 1}}, nil
+	flops := p.Network.FLOPs(t.Channels)
+	return []search.Work{{Training: t, FLOPs: flops, Validations: 1, ValidationFLOPs: flops}}, nil
 }
 
 func (s Start) training(p search.Problem) (search.Training, error) {

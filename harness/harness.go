@@ -81,7 +81,8 @@ func Run(ctx context.Context, o Options) (Summary, error) {
 	for range r.jobs {
 		err = errors.Join(err, <-errs)
 	}
-	r.summary.Stopped = ctx.Err() != nil
+	slices.Sort(r.summary.Failed)
+	r.summary.Stopped = r.summary.Done+r.summary.Before+len(r.summary.Failed) < len(r.cells)
 	return r.summary, err
 }
 

@@ -17,7 +17,6 @@ type lab struct {
 	cell *cell
 	data *images
 	cost *results.Cost
-	open []*train.Evaluator
 }
 
 var _ search.Lab = (*lab)(nil)
@@ -46,23 +45,15 @@ func (l *lab) Train(ctx context.Context, t search.Training) (search.Trained, err
 	return &trainedNetwork{lab: l, model: m, key: rng.NewKey(l.cell.Seed, t.Purpose+"/fur"), flops: flops}, nil
 }
 
-// close frees what evaluations hold on the device.
-func (l *lab) close() {
-	for _, e := range l.open {
-		e.Close()
-	}
-}
-
 // Report passes on what the search found.
 func (l *lab) Report(format string, args ...any) { l.note(l.cell, fmt.Sprintf(format, args...)) }
 
 // trainedNetwork is a network that the lab has trained.
 type trainedNetwork struct {
-	lab       *lab
-	model     *train.Model
-	key       rng.Key // of channel dropout
-	flops     int64
-	evaluator *train.Evaluator
+	lab   *lab
+	model *train.Model
+	key   rng.Key // of channel dropout
+	flops int64
 }
 
 // Validate evaluates on the validation images.
@@ -72,29 +63,40 @@ func (t *trainedNetwork) Validate(ctx context.Context) (search.Evaluation, error
 		return search.Evaluation{}, err
 	}
 	defer e.Close()
-	return t.charge(e.Evaluate(ctx))
-}
-
-// ValidateDropped does so with channel dropout.
-func (t *trainedNetwork) ValidateDropped(ctx context.Context, rates []float64, repeat int) (search.Evaluation, error) {
-	if t.evaluator == nil {
-		e, err := train.NewEvaluator(t.lab.dev, t.model, t.lab.data.validation, true)
-		if err != nil {
-			return search.Evaluation{}, err
-		}
-		t.evaluator = e
-		t.lab.open = append(t.lab.open, e)
-	}
-	return t.charge(t.evaluator.EvaluateDropped(ctx, rates, t.key, repeat))
-}
-
-func (t *trainedNetwork) charge(e train.Evaluation, err error) (search.Evaluation, error) {
+	result, err := e.Evaluate(ctx)
 	if err != nil {
 		return search.Evaluation{}, err
 	}
-	evaluated(t.lab.cost, t.flops, e.Images)
-	t.lab.advance(t.flops * int64(e.Images))
-	return search.Evaluation{Loss: e.Loss, Top1: e.Top1}, nil
+	return t.charge(result, t.flops), nil
+}
+
+// ValidateDropout does so with channel dropout in one layer after the other. What is computed is charged: the whole
+// network once, and what lies behind each layer for each repeat.
+func (t *trainedNetwork) ValidateDropout(ctx context.Context, rates []float64, repeats int) (*search.Dropout, error) {
+	images := t.lab.data.validation
+	e, err := train.NewEvaluator(t.lab.dev, t.model, images, true)
+	if err != nil {
+		return nil, err
+	}
+	defer e.Close()
+	result, err := e.EvaluateLayerDropout(ctx, rates, t.key, repeats)
+	if err != nil {
+		return nil, err
+	}
+	d := &search.Dropout{Clean: t.charge(result.Clean, t.flops), Dropped: make([][]search.Evaluation, len(rates))}
+	for i, behind := range t.model.Network.FLOPsBehind(t.model.Channels) {
+		for _, e := range result.Dropped[i] {
+			d.Dropped[i] = append(d.Dropped[i], t.charge(e, behind))
+		}
+	}
+	return d, nil
+}
+
+// charge accounts for an evaluation that took the given FLOPs for each image.
+func (t *trainedNetwork) charge(e train.Evaluation, flops int64) search.Evaluation {
+	evaluated(t.lab.cost, flops, e.Images)
+	t.lab.advance(flops * int64(e.Images))
+	return search.Evaluation{Loss: e.Loss, Top1: e.Top1}
 }
 
 // Filters returns the weights of an adjustable layer.

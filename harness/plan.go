@@ -77,7 +77,8 @@ func (c *cell) plan() (*costs, error) {
 		p.search.ForwardImages += training.ForwardImages
 		p.search.BackwardImages += training.BackwardImages
 		p.search.FLOPs += training.FLOPs
-		evaluated(&p.search, w.FLOPs, c.Data.Validation*w.Validations)
+		evaluated(&p.search, w.ValidationFLOPs, c.Data.Validation)
+		p.search.ForwardImages += int64(c.Data.Validation * (w.Validations - 1))
 		if w.Training.Channels != nil {
 			recipe := c.recipe
 			recipe.Epochs = w.Training.Epochs

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -95,8 +96,8 @@ type fatal struct{ error }
 
 func (f fatal) Unwrap() error { return f.error }
 
-// failure is what a cell's record says of an error. It returns nil for errors that are not the cell's own: the run stops,
-// and the cell runs again next time.
+// failure is what a cell's record says of an error. It returns nil for errors that are not the cell's own: the run
+// stops, and the cell runs again next time.
 func failure(ctx context.Context, err error) *results.Failure {
 	if ctx.Err() != nil || errors.As(err, &fatal{}) {
 		return nil
@@ -112,7 +113,6 @@ func failure(ctx context.Context, err error) *results.Failure {
 // searchAndTrain lets the method choose widths, trains the network that has them, and tests it.
 func (w *worker) searchAndTrain(ctx context.Context, c *cell, images *images, r *results.Result) error {
 	l := &lab{worker: w, cell: c, data: images, cost: &r.SearchCost}
-	defer l.close()
 	found, err := c.method.Search(ctx, l, c.problem)
 	if err != nil {
 		return fmt.Errorf("search: %w", err)
@@ -167,6 +167,9 @@ func (w *worker) test(ctx context.Context, m *train.Model, images *images, flops
 	if err != nil {
 		return err
 	}
+	if math.IsNaN(result.Loss) || math.IsInf(result.Loss, 0) {
+		return fmt.Errorf("test loss is %v: training diverged in its last step; try a lower learning rate", result.Loss)
+	}
 	evaluated(&f.Cost, flops, result.Images)
 	w.advance(flops * int64(result.Images))
 	f.TestTop1, f.TestLoss = result.Top1, result.Loss
@@ -178,7 +181,8 @@ func (w *worker) result(c *cell, images *images) results.Result {
 	info := w.dev.Info()
 	r := results.Result{
 		ID: c.id, Experiment: w.Experiment.Name, Network: c.Network, Width: c.Width, Padding: c.Padding, Dataset: c.Dataset,
-		Method: c.Method, Budget: strings.TrimPrefix(c.Budget.String(), "b"), BudgetFLOPs: c.problem.Budget, Seed: c.Seed, Config: c.Canonical(),
+		Method: c.Method, Budget: strings.TrimPrefix(c.Budget.String(), "b"), BudgetFLOPs: c.problem.Budget, Seed: c.Seed,
+		Config: c.Canonical(),
 		Layers: c.problem.Network.Adjustable(), Device: info.Name + " (" + info.Kernels + ")", Version: w.Version,
 		Libraries: libraries(), DatasetChecksum: images.checksum,
 	}

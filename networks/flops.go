@@ -1,5 +1,7 @@
 package networks
 
+import "slices"
+
 // FLOPs returns the multiply-adds of one image, batch size 1, in a network of widths c. Convolutions count
 // k*k * C_in * C_out * height * width of their output, convolutional shortcuts and the stem included, the classifier
 // C_in * classes. Batch norm, ReLU, pooling, additions, padding and biases do not count. This is the convention of the
@@ -52,6 +54,27 @@ func (n *Network) FLOPsPerChannel(c []int, tie Tie) []float64 {
 		d.channels.addGradient(gradient, c, float64(d.perPair()*int64(in.at(c))), tie)
 	}
 	return gradient
+}
+
+// FLOPsBehind returns, for every adjustable layer, the FLOPs of the layers that depend on its channels: what has to be
+// computed again when its output, and nothing else, changes.
+func (n *Network) FLOPsBehind(c []int) []int64 {
+	behind := make([]int64, len(n.start))
+	for i := range n.nodes {
+		if n.nodes[i].kind != Drop {
+			continue
+		}
+		reached := make([]bool, len(n.nodes))
+		reached[i] = true
+		for j := i + 1; j < len(n.nodes); j++ {
+			d := &n.nodes[j]
+			reached[j] = slices.ContainsFunc(d.inputs, func(in int) bool { return reached[in] })
+			if reached[j] {
+				behind[n.nodes[i].adjustable] += n.flops(d, c)
+			}
+		}
+	}
+	return behind
 }
 
 // perPair returns the multiply-adds per pair of an input and an output channel.

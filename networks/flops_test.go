@@ -246,3 +246,28 @@ func TestTiesShareOneTotal(t *testing.T) {
 		}
 	}
 }
+
+// TestFLOPsBehind checks the cost of running what lies behind each layer once, for all 18 layers of ResNet-20: with it
+// 5 runs behind every layer and the clean one cost 42.9 times the network instead of 91, as counted by hand.
+func TestFLOPsBehind(t *testing.T) {
+	n, err := New(Spec{Name: "resnet20"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := n.Start()
+	total := n.FLOPs(c)
+	behind := n.FLOPsBehind(c)
+	var sum int64
+	for i, b := range behind {
+		if i > 0 && b > behind[i-1] {
+			t.Errorf("layer %d has %d FLOPs behind it, more than the layer before it, %d", i, b, behind[i-1])
+		}
+		sum += b
+	}
+	if ratio := (float64(total) + 5*float64(sum)) / float64(total); ratio < 42.8 || ratio > 43 {
+		t.Errorf("layer by layer costs %.2f runs, want 42.9", ratio)
+	}
+	if last := behind[len(behind)-1]; last != int64(64*n.Classes) {
+		t.Errorf("%d FLOPs behind the last layer, want those of the classifier, %d", last, 64*n.Classes)
+	}
+}

@@ -95,7 +95,7 @@ type Epoch struct {
 
 // Cost counts computation. FLOPs weigh a backward pass as two forward passes of the same network.
 type Cost struct {
-	ForwardImages  int64 `json:"forward_images"`  // images sent through a network, in training and in evaluation
+	ForwardImages  int64 `json:"forward_images"`  // images sent through a network or a part of it, in training and in evaluation
 	BackwardImages int64 `json:"backward_images"` // images whose gradient was computed
 	FLOPs          int64 `json:"flops"`
 }

@@ -42,7 +42,7 @@ func doctorCommand(a *app, f *flags) error {
 	d := diagnosis{
 		Version: version, Platform: runtime.GOOS + "/" + runtime.GOARCH + " " + runtime.Version(),
 		Cores: runtime.GOMAXPROCS(0), Device: dev.Info(), DataDir: data.Dir(*dir), Datasets: datasets(data.Dir(*dir)),
-		Reason:   "this version computes on the processor only, in plain Go",
+		Reason:   "this version computes on the processor only",
 		Problems: []string{},
 	}
 	if *deviceName == "cpu" {

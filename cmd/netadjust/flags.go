@@ -57,18 +57,18 @@ func (f *flags) parse() ([]string, error) {
 		}
 	}
 	if want := strings.Fields(f.command.args); len(args) != len(want) {
-		return nil, failf(exitUsage, "%s takes %d arguments, not %d: netadjust %s %s",
-			f.command.name, len(want), len(args), f.command.name, f.command.args)
+		return nil, failf(exitUsage, "number of arguments is %d, not %d; it is netadjust %s",
+			len(args), len(want), f.command.usage())
 	}
 	return args, nil
 }
 
 func (f *flags) help(w io.Writer) {
-	fmt.Fprintf(w, "Usage: netadjust %s [FLAGS]\n\n%s.\n", strings.TrimSpace(f.command.name+" "+f.command.args),
+	fmt.Fprintf(w, "Usage: netadjust %s [FLAGS]\n\n%s.\n", f.command.usage(),
 		strings.ToUpper(f.command.summary[:1])+f.command.summary[1:])
 	f.VisitAll(func(x *flag.Flag) {
 		name, text := flag.UnquoteUsage(x)
-		fmt.Fprintf(w, "\n  --%s %s\n        %s", x.Name, name, text)
+		fmt.Fprintf(w, "\n  %s\n        %s", strings.TrimSpace("--"+x.Name+" "+name), text)
 		if x.DefValue != "" && x.DefValue != "false" && x.DefValue != "0" {
 			fmt.Fprintf(w, " (default %s)", x.DefValue)
 		}

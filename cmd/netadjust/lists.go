@@ -3,9 +3,11 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
+	"netadjust/experiments"
 	"netadjust/harness"
 	"netadjust/internal/data"
 	"netadjust/networks"
@@ -164,10 +166,36 @@ func dataCommand(a *app, f *flags) error {
 	if args[0] != "get" {
 		return failf(exitUsage, "unknown data command %q; it is netadjust data get NAME", args[0])
 	}
-	log := func(format string, args ...any) { fmt.Fprintf(a.stderr, format+"\n", args...) }
-	if err := data.Get(a.ctx, args[1], data.Dir(*dir), log); err != nil {
-		return err
+	names := []string{args[1]}
+	if strings.HasSuffix(args[1], ".toml") {
+		if names, err = datasetsOf(args[1]); err != nil {
+			return err
+		}
 	}
-	fmt.Fprintf(a.stdout, "%s is complete in %s\n", args[1], data.Dir(*dir))
+	log := func(format string, args ...any) { fmt.Fprintf(a.stderr, format+"\n", args...) }
+	for _, name := range names {
+		if err := data.Get(a.ctx, name, data.Dir(*dir), log); err != nil {
+			if a.ctx.Err() != nil {
+				return failf(exitStopped, "%w; files that are complete are kept", err)
+			}
+			return err
+		}
+		fmt.Fprintf(a.stdout, "%s is complete in %s\n", name, data.Dir(*dir))
+	}
 	return nil
+}
+
+// datasetsOf returns the datasets that an experiment file names, in its order.
+func datasetsOf(path string) ([]string, error) {
+	e, err := experiments.Load(path, harness.Catalog())
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, c := range e.Cells {
+		if !slices.Contains(names, c.Dataset) {
+			names = append(names, c.Dataset)
+		}
+	}
+	return names, nil
 }

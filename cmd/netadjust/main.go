@@ -47,11 +47,14 @@ func commands() []command {
 		{"networks", "", "list the networks", networksCommand},
 		{"methods", "", "list the methods", methodsCommand},
 		{"datasets", "", "list the datasets and whether they are there", datasetsCommand},
-		{"data", "get NAME", "get a dataset and verify it", dataCommand},
+		{"data", "get NAME", "get and verify a dataset, or all that the experiment file NAME.toml names", dataCommand},
 		{"doctor", "", "tell which device is used, and what is missing", doctorCommand},
 		{"version", "", "print version and libraries", versionCommand},
 	}
 }
+
+// usage is how the command is typed.
+func (c command) usage() string { return strings.TrimSpace(c.name + " " + c.args) }
 
 // exitError is an error with an exit code of its own.
 type exitError struct {
@@ -116,7 +119,7 @@ func dispatch(a *app, args []string) error {
 func usage(w io.Writer) {
 	fmt.Fprint(w, "Usage: netadjust COMMAND [ARGUMENT] [FLAGS]\n\n")
 	for _, c := range commands() {
-		fmt.Fprintf(w, "  %-18s %s\n", strings.TrimSpace(c.name+" "+c.args), c.summary)
+		fmt.Fprintf(w, "  %-18s %s\n", c.usage(), c.summary)
 	}
 	fmt.Fprint(w, "\nnetadjust COMMAND --help lists the flags of a command.\n")
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -43,15 +44,15 @@ func runCommand(a *app, f *flags) error {
 		Experiment: e, Out: *out, DataDir: data.Dir(*dataDir), Device: open, Jobs: *jobs, Progress: printer, Version: version,
 	})
 	printer.Close()
-	if err != nil {
-		if summary.Stopped {
-			return failf(exitStopped, "%w\nfinished cells are kept in %s; the same command goes on from there", err, *out)
-		}
-		return err
+	if err != nil && !summary.Stopped {
+		return err // nothing has been run
 	}
-	files, err := harness.Report(*out)
+	var files []string
+	if err == nil {
+		files, err = harness.Report(*out)
+	}
 	if err != nil {
-		return err
+		return failf(exitStopped, "%w\nfinished cells are kept in %s; the same command goes on from there", err, *out)
 	}
 	if !*f.asJSON {
 		fmt.Fprintf(a.stdout, "%d cells finished now, %d before, %d failed\n", summary.Done, summary.Before,
@@ -125,10 +126,10 @@ func planCommand(a *app, f *flags) error {
 	if err != nil {
 		return err
 	}
-	if *jobs <= 0 {
-		*jobs = runtime.GOMAXPROCS(0)
+	if *jobs < 0 {
+		return failf(exitUsage, "--jobs %d: want 1 or more, or 0 for one per core", *jobs)
 	}
-	estimate, err := harness.Estimate(a.ctx, e, p, *jobs, open)
+	estimate, err := harness.Estimate(a.ctx, e, p, cmp.Or(*jobs, runtime.GOMAXPROCS(0)), open)
 	if err != nil {
 		return err
 	}

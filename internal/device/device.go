@@ -40,6 +40,13 @@ type Executable interface {
 	Run(inputs []any) error
 	// Output copies output i of the last run to dst.
 	Output(i int, dst []float32) error
+	// RunDropped executes the program without channel dropout, and then for every layer that has ops.DropMask, and for
+	// each repeat 0, 1, …, with dropout in that layer alone, at its rate. The results are the bits that Run gives with
+	// all other rates zero and the repeat in the key. It is for inference: no operation may sum over the batch, and every
+	// output has a row for each image.
+	RunDropped(inputs []any, repeats int) error
+	// OutputDropped copies output i of one of these runs to dst; layer -1 is the one without dropout.
+	OutputDropped(i, layer, repeat int, dst []float32) error
 	Close() error
 }
 

@@ -18,9 +18,10 @@ type Method interface {
 
 // Work is one training of a search and the evaluations of what it gives.
 type Work struct {
-	Training    Training // Channels is nil where only their FLOPs are known
-	FLOPs       int64    // of the network for one image
-	Validations int      // passes over the validation images
+	Training        Training // Channels is nil where only their FLOPs are known
+	FLOPs           int64    // of the network for one image
+	Validations     int      // runs of each validation image, through the network or a part of it
+	ValidationFLOPs int64    // of all these runs for one image
 }
 
 // Problem is what a method has to solve.
@@ -54,9 +55,9 @@ type Training struct {
 // Trained is a trained network. Its evaluations are on held-out validation images.
 type Trained interface {
 	Validate(ctx context.Context) (Evaluation, error)
-	// ValidateDropped validates with channel dropout of the given rates, one for each adjustable layer. Other repeats
-	// draw other channels.
-	ValidateDropped(ctx context.Context, rates []float64, repeat int) (Evaluation, error)
+	// ValidateDropout validates without channel dropout, and with dropout in one adjustable layer after the other, each
+	// at its rate. Other repeats draw other channels.
+	ValidateDropout(ctx context.Context, rates []float64, repeats int) (*Dropout, error)
 	// Filters returns the weights of adjustable layer i, filter after filter, [width, inputs * kernel * kernel].
 	Filters(i int) []float32
 }
@@ -65,6 +66,12 @@ type Trained interface {
 type Evaluation struct {
 	Loss float64 // mean cross entropy in nats
 	Top1 float64 // share of images classified right
+}
+
+// Dropout is what channel dropout in single layers does to a network.
+type Dropout struct {
+	Clean   Evaluation     // without dropout
+	Dropped [][]Evaluation // by layer, then repeat
 }
 
 // Outcome is what a method found.

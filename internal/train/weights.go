@@ -44,7 +44,7 @@ func (m *Model) Save(path string, metadata map[string]string) error {
 		header[t.Name] = tensorEntry{"F32", t.Shape, [2]int{from, body.Len()}}
 	}
 	meta := map[string]string{
-		keyNetwork: m.Network.Name, keyWidths: joinInts(m.Channels), keyChecksum: checksum(body.Bytes()),
+		keyNetwork: describe(m.Network), keyWidths: joinInts(m.Channels), keyChecksum: checksum(body.Bytes()),
 		"normalization": fmt.Sprintf("mean %v std %v", m.Norm.Mean, m.Norm.Std),
 	}
 	for k, v := range metadata {
@@ -96,9 +96,9 @@ func (m *Model) parse(file []byte) error {
 	if got := checksum(body); got != meta[keyChecksum] {
 		return fmt.Errorf("tensors have SHA-256 %s, the header says %q", got, meta[keyChecksum])
 	}
-	if meta[keyNetwork] != m.Network.Name || meta[keyWidths] != joinInts(m.Channels) {
+	if meta[keyNetwork] != describe(m.Network) || meta[keyWidths] != joinInts(m.Channels) {
 		return fmt.Errorf("it holds %s with widths %s, want %s with %s",
-			meta[keyNetwork], meta[keyWidths], m.Network.Name, joinInts(m.Channels))
+			meta[keyNetwork], meta[keyWidths], describe(m.Network), joinInts(m.Channels))
 	}
 	for _, t := range m.Network.Tensors(m.Channels) {
 		var e tensorEntry
@@ -120,6 +120,12 @@ func (m *Model) parse(file []byte) error {
 		m.tensors[t.Name] = values
 	}
 	return nil
+}
+
+// describe names a network with all that its layers follow from, but for the widths.
+func describe(n *networks.Network) string {
+	return fmt.Sprintf("%s width %g padding %s input %dx%dx%d classes %d",
+		n.Name, n.Width, n.Padding, n.Input[0], n.Input[1], n.Input[2], n.Classes)
 }
 
 func checksum(b []byte) string {

@@ -81,12 +81,28 @@ func (m *Machine) Let(name string, data any) error {
 
 // RunAll executes the graph once.
 func (m *Machine) RunAll() error {
+	if err := m.bound(); err != nil {
+		return err
+	}
+	return m.exe.Run(m.inputs)
+}
+
+// RunDropped executes the graph without channel dropout and with dropout in one layer after the other, see
+// device.Executable.
+func (m *Machine) RunDropped(repeats int) error {
+	if err := m.bound(); err != nil {
+		return err
+	}
+	return m.exe.RunDropped(m.inputs, repeats)
+}
+
+func (m *Machine) bound() error {
 	for i, in := range m.inputs {
 		if in == nil {
 			return fmt.Errorf("run graph: input %s is not bound", m.program.Values[m.program.Inputs[i]].Name)
 		}
 	}
-	return m.exe.Run(m.inputs)
+	return nil
 }
 
 // Read copies the value that the last run gave one of the outputs.
@@ -96,6 +112,15 @@ func (m *Machine) Read(output *gorgonia.Node, dst []float32) error {
 		return fmt.Errorf("read %v: it is not an output of the compiled graph", output)
 	}
 	return m.exe.Output(i, dst)
+}
+
+// ReadDropped copies what a run of the last RunDropped gave one of the outputs; layer -1 is the run without dropout.
+func (m *Machine) ReadDropped(output *gorgonia.Node, layer, repeat int, dst []float32) error {
+	i, ok := m.outputs[output]
+	if !ok {
+		return fmt.Errorf("read %v: it is not an output of the compiled graph", output)
+	}
+	return m.exe.OutputDropped(i, layer, repeat, dst)
 }
 
 // Program is what the graph became.

@@ -8,6 +8,7 @@ package cpu
 
 import (
 	"fmt"
+	"os"
 	"runtime"
 	"slices"
 
@@ -21,12 +22,19 @@ type Device struct {
 	kernels *kernel.Set
 }
 
-// New returns a device that works with the given number of threads, or with one per core if threads is 0, and the best
-// kernels that the processor has.
-func New(threads int) (*Device, error) { return NewWith(kernel.Best(), threads) }
+// KernelsVariable is the environment variable that chooses the kernels: avx512, avx2 or go.
+const KernelsVariable = "NETADJUST_CPU"
 
-// NewWith returns a device with the given kernels.
-func NewWith(kernels *kernel.Set, threads int) (*Device, error) {
+// New returns a device that works with the given number of threads, or with one per core if threads is 0. Its kernels are
+// those that KernelsVariable names, else the best that the processor runs.
+func New(threads int) (*Device, error) {
+	kernels := kernel.Best()
+	if name := os.Getenv(KernelsVariable); name != "" {
+		var err error
+		if kernels, err = kernel.ByName(name); err != nil {
+			return nil, fmt.Errorf("%s: %w", KernelsVariable, err)
+		}
+	}
 	if threads < 0 {
 		return nil, fmt.Errorf("cpu device: %d threads, want 0 (one per core) or more", threads)
 	}

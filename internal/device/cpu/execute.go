@@ -1,8 +1,8 @@
 package cpu
 
 import (
+	"errors"
 	"fmt"
-	"unsafe"
 
 	"netadjust/internal/device"
 	"netadjust/internal/ops"
@@ -23,13 +23,16 @@ type executable struct {
 	outside [][]float32 // inputs of a run, by value
 	bytes   [][]uint8
 	words   [][]uint32
+	kept    bool   // this is the executable of a sweep
+	sweep   *sweep // of RunDropped, once that is called
 }
 
 // place is where a value lies: for all images at data, or for the images of a chunk at an offset in the worker's memory.
 type place struct {
-	data   []float32
-	local  bool
-	offset int
+	data    []float32
+	local   bool
+	offset  int
+	variant int // offset of what a variation changes, see sweep
 }
 
 // compiled is a phase that is ready to run.
@@ -48,17 +51,22 @@ type step struct {
 
 // worker is what one worker has for itself.
 type worker struct {
-	from  int // first image of the chunk
-	local []float32
+	from    int // first image of the chunk
+	local   []float32
+	changed []bool // values that differ in the variation at hand; nil outside of a sweep
+	drop    dropout
 }
 
 // Compile makes phases of the program and places its values.
-func (d *Device) Compile(p *device.Program) (device.Executable, error) {
+func (d *Device) Compile(p *device.Program) (device.Executable, error) { return d.compile(p, false) }
+
+// compile does it, and keeps every value of an image if asked to: then there may be one phase only.
+func (d *Device) compile(p *device.Program, keep bool) (*executable, error) {
 	list, signs := fuse(p)
 	values := len(p.Values) + len(signs)
 	e := &executable{
 		dev: d, program: p, list: list, places: make([]place, values), outside: make([][]float32, values),
-		bytes: make([][]uint8, values), words: make([][]uint32, values),
+		bytes: make([][]uint8, values), words: make([][]uint32, values), kept: keep,
 	}
 	var err error
 	if e.layouts, e.batch, err = layouts(p, list, signs); err != nil {
@@ -69,7 +77,10 @@ func (d *Device) Compile(p *device.Program) (device.Executable, error) {
 	if err != nil {
 		return nil, err
 	}
-	e.place(phases)
+	if keep && len(phases) > 1 {
+		return nil, errors.New("dropout layer by layer is for inference, and this program has sums over the batch")
+	}
+	e.place(phases, keep)
 	e.convertInputs()
 	for i, ph := range phases {
 		if err := e.compile(&e.phases[i], ph); err != nil {
@@ -79,133 +90,12 @@ func (d *Device) Compile(p *device.Program) (device.Executable, error) {
 	return e, nil
 }
 
-// chunkFloats is how large the largest value of a chunk may be, 256 KiB: a few such values fit into a core's cache.
-const chunkFloats = 64 << 10
-
-// place gives every value its memory. What is born and read in one phase only is there for the images of a chunk.
-func (e *executable) place(phases []phase) {
-	p := e.program
-	first, last := make([]int, len(e.layouts)), make([]int, len(e.layouts)) // phases
-	inside := make([]bool, len(e.layouts))                                  // born and read in one phase, image by image
-	for v := range e.layouts {
-		first[v], last[v] = -1, -1
-	}
-	for _, v := range p.Inputs {
-		if e.converted(v) {
-			first[v] = 0
-		}
-	}
-	for i, ph := range phases {
-		for at, list := range [][]int{ph.chunked, ph.after} {
-			for _, s := range list {
-				for _, v := range e.list[s].in {
-					if last[v] = i; first[v] != i || at == 1 {
-						inside[v] = false
-					}
-				}
-				for _, v := range e.list[s].out {
-					if first[v] < 0 {
-						first[v], last[v] = i, i
-						inside[v] = e.layouts[v].role != whole
-					}
-				}
-			}
-		}
-	}
-	for _, v := range p.Outputs {
-		inside[v], last[v] = false, len(phases)
-	}
-
-	var blocks []device.Block
-	var owners []int
-	for v, l := range e.layouts {
-		if v < len(p.Values) && p.Values[v].State != nil {
-			e.places[v].data = p.Values[v].State.(*array).data
-			continue
-		}
-		if first[v] < 0 || inside[v] {
-			continue
-		}
-		size := l.size
-		if l.role != whole {
-			size *= e.batch
-		}
-		blocks = append(blocks, device.Block{Size: align(size), First: first[v], Last: last[v]})
-		owners = append(owners, v)
-	}
-	offsets, total := device.PlanArena(blocks)
-	arena := aligned(total)
-	for i, v := range owners {
-		e.places[v].data = arena[offsets[i] : offsets[i]+blocks[i].Size]
-	}
-
-	e.phases = make([]compiled, len(phases))
-	locals := 0
-	for i, ph := range phases {
-		e.phases[i].chunk = e.chunk(ph)
-		locals = max(locals, e.placeLocal(ph, e.phases[i].chunk, inside))
-	}
-	for range e.dev.pool.threads {
-		e.workers = append(e.workers, &worker{local: aligned(locals)})
-	}
-}
-
-// chunk is the number of images that a phase takes at a time.
-func (e *executable) chunk(ph phase) int {
-	largest := 1
-	for _, s := range ph.chunked {
-		for _, v := range e.list[s].out {
-			if e.layouts[v].role != whole {
-				largest = max(largest, e.layouts[v].size)
-			}
-		}
-	}
-	return max(1, min(chunkFloats/largest, (e.batch+e.slots-1)/e.slots))
-}
-
-// placeLocal places the values that live in one phase only, and returns the memory that they need.
-func (e *executable) placeLocal(ph phase, chunk int, inside []bool) int {
-	var blocks []device.Block
-	var owners []int
-	block := map[int]int{}
-	for i, s := range ph.chunked {
-		for _, v := range e.list[s].in {
-			if b, ok := block[v]; ok {
-				blocks[b].Last = i
-			}
-		}
-		for _, v := range e.list[s].out {
-			if inside[v] {
-				block[v] = len(blocks)
-				blocks = append(blocks, device.Block{Size: align(chunk * e.layouts[v].size), First: i, Last: i})
-				owners = append(owners, v)
-			}
-		}
-	}
-	offsets, total := device.PlanArena(blocks)
-	for i, v := range owners {
-		e.places[v] = place{local: true, offset: offsets[i]}
-	}
-	return total
-}
-
-// align rounds up to whole cache lines.
-func align(n int) int { return (n + 15) &^ 15 }
-
-// aligned allocates memory that begins at a cache line.
-func aligned(n int) []float32 {
-	b := make([]float32, n+16)
-	skip := 0
-	for uintptr(unsafe.Pointer(&b[skip]))%64 != 0 {
-		skip++
-	}
-	return b[skip : skip+n : skip+n]
-}
-
 // at returns the memory of value v from image n on.
 func (e *executable) at(w *worker, v, n int) []float32 {
 	p, size := &e.places[v], e.layouts[v].size
 	switch {
+	case p.local && w.changed != nil && w.changed[v]:
+		return w.local[p.variant+(n-w.from)*size:]
 	case p.local:
 		return w.local[p.offset+(n-w.from)*size:]
 	case p.data == nil:
@@ -243,8 +133,8 @@ func (e *executable) data(v int) []float32 {
 	return e.places[v].data
 }
 
-// Run executes the program once.
-func (e *executable) Run(inputs []any) error {
+// bind takes the inputs of a run.
+func (e *executable) bind(inputs []any) {
 	for i, v := range e.program.Inputs {
 		switch d := inputs[i].(type) {
 		case []float32:
@@ -255,6 +145,11 @@ func (e *executable) Run(inputs []any) error {
 			e.words[v] = d
 		}
 	}
+}
+
+// Run executes the program once.
+func (e *executable) Run(inputs []any) error {
+	e.bind(inputs)
 	pool := e.dev.pool
 	pool.run(len(e.prepare), func(i, _ int) { e.prepare[i]() })
 	for i := range e.phases {

@@ -156,8 +156,14 @@ func (e *executable) step(c *compiled, s instruction) (step, error) {
 		}), nil
 	case ops.DropMask:
 		return eachImage(func(w *worker, n int) {
-			rates, key := e.data(s.in[0]), [3]uint32(e.words[s.in[2]])
-			k.Factors(rates[k.Layer], e.words[s.in[1]][n], key, out(w, n)[:k.Channels])
+			rate, key := e.data(s.in[0])[k.Layer], [3]uint32(e.words[s.in[2]])
+			if e.kept {
+				key[2] = uint32(w.drop.repeat)
+				if w.drop.layer != k.Layer {
+					rate = 0
+				}
+			}
+			k.Factors(rate, e.words[s.in[1]][n], key, out(w, n)[:k.Channels])
 		}), nil
 	case ops.Images:
 		return eachImage(func(w *worker, n int) { e.loadImage(k, s, n, out(w, n)) }), nil

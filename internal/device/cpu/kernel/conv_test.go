@@ -151,7 +151,8 @@ func (c *convolution) backwardWeights(t *testing.T, s *Set) {
 	for i := range packed.data {
 		packed.data[i] = 1
 	}
-	s.WeightGradient(BackwardWeights(c.Geometry, c.x.layout, c.dy.layout), c.n, c.x.first(), c.dy.first(), &packed.data[0])
+	p := BackwardWeights(c.Geometry, c.x.layout, c.dy.layout)
+	s.WeightGradient(p, c.n, c.x.first(), c.dy.first(), &packed.data[0])
 	packed.untouched(t, "dw", func(int) bool { return true })
 	dw := make([]float32, len(c.w))
 	c.UnpackForward(dw, packed.data)

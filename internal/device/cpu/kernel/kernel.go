@@ -35,20 +35,20 @@ type Set struct {
 	fill      scaleKernel
 	sgd       sgdKernel
 
-	peak       peakKernel
-	peakRounds float64 // floating-point operations in a round of peak
+	peak      peakKernel
+	peakFLOPs float64 // floating-point operations in a round of peak
 }
 
 // The types of the kernels. Distances are in bytes. Names that end in ps are distances between pixels; a walk over
 // rows of px pixels adds the matching skip to its address at the end of a row.
 type (
-	// convKernel computes p pixels of o vectors of output channels, wherever p and o are those of its name:
+	// convKernel computes p pixels i of o vectors j of output channels, where p and o are those of its name:
 	//
-	//	out[i, j] = relu(bias[j] + sum over taps t, channels c: in[pixel i + off + taps[2t] + c] * w[taps[2t+1] + c, j] + res[i, j])
+	//	out[i, j] = relu(bias[j] + res[i, j] + sum of in[i + off + taps[2t], c] * w[taps[2t+1], c, j])
 	//
-	// The first (p+1)/2 pixels follow each other at distance ips from in, the others at distance ips from in + ijump; out
-	// and res likewise. Weights of a channel are a vector, those of the second vector of output channels lie wob behind
-	// those of the first. bias and res may be nil, relu is 0 or 1, nt may be 0.
+	// over nt taps t and ic channels c. The first (p+1)/2 pixels lie ips apart from in on, the others ips apart from
+	// in + ijump on; out and res likewise. The weights of a channel are a vector; those of the second vector of output
+	// channels lie wob behind those of the first. bias and res may be nil, relu is 0 or 1, nt may be 0.
 	convKernel func(in *float32, off int, taps *int, nt, ic int, w *float32, wob int, out *float32,
 		ips, ijump, ops, ojump int, bias, res *float32, rps, rjump, relu int)
 

@@ -10059,32 +10059,32 @@ four:
 	VMOVUPS     (AX), Z3
 	VFMADD213PS Z1, Z0, Z3
 	VCMPPS      $0x16, Z2, Z3, K1
-	KMOVW       K1, (SI)
 	VMAXPS      Z3, Z2, Z3
 	VMOVUPS     Z3, (DX)
 	VMOVUPS     (AX)(CX*1), Z3
 	VFMADD213PS Z1, Z0, Z3
-	VCMPPS      $0x16, Z2, Z3, K1
-	KMOVW       K1, (SI)(DI*1)
+	VCMPPS      $0x16, Z2, Z3, K2
 	VMAXPS      Z3, Z2, Z3
 	VMOVUPS     Z3, (DX)(BX*1)
 	LEAQ        (AX)(CX*2), AX
 	LEAQ        (DX)(BX*2), DX
-	LEAQ        (SI)(DI*2), SI
 	VMOVUPS     (AX), Z3
 	VFMADD213PS Z1, Z0, Z3
-	VCMPPS      $0x16, Z2, Z3, K1
-	KMOVW       K1, (SI)
+	VCMPPS      $0x16, Z2, Z3, K3
 	VMAXPS      Z3, Z2, Z3
 	VMOVUPS     Z3, (DX)
 	VMOVUPS     (AX)(CX*1), Z3
 	VFMADD213PS Z1, Z0, Z3
-	VCMPPS      $0x16, Z2, Z3, K1
-	KMOVW       K1, (SI)(DI*1)
+	VCMPPS      $0x16, Z2, Z3, K4
 	VMAXPS      Z3, Z2, Z3
 	VMOVUPS     Z3, (DX)(BX*1)
 	LEAQ        (AX)(CX*2), AX
 	LEAQ        (DX)(BX*2), DX
+	KMOVW       K1, (SI)
+	KMOVW       K2, (SI)(DI*1)
+	LEAQ        (SI)(DI*2), SI
+	KMOVW       K3, (SI)
+	KMOVW       K4, (SI)(DI*1)
 	LEAQ        (SI)(DI*2), SI
 	SUBQ        $0x04, R9
 	JGE         four
@@ -10097,11 +10097,11 @@ one:
 	VMOVUPS     (AX), Z3
 	VFMADD213PS Z1, Z0, Z3
 	VCMPPS      $0x16, Z2, Z3, K1
-	KMOVW       K1, (SI)
 	VMAXPS      Z3, Z2, Z3
 	VMOVUPS     Z3, (DX)
 	ADDQ        CX, AX
 	ADDQ        BX, DX
+	KMOVW       K1, (SI)
 	ADDQ        DI, SI
 	DECQ        R9
 	JNE         one
@@ -10290,37 +10290,37 @@ four:
 	VFMADD213PS Z1, Z0, Z3
 	VADDPS      (SI), Z3, Z3
 	VCMPPS      $0x16, Z2, Z3, K1
-	KMOVW       K1, (R8)
 	VMAXPS      Z3, Z2, Z3
 	VMOVUPS     Z3, (DX)
 	VMOVUPS     (AX)(CX*1), Z3
 	VFMADD213PS Z1, Z0, Z3
 	VADDPS      (SI)(DI*1), Z3, Z3
-	VCMPPS      $0x16, Z2, Z3, K1
-	KMOVW       K1, (R8)(R9*1)
+	VCMPPS      $0x16, Z2, Z3, K2
 	VMAXPS      Z3, Z2, Z3
 	VMOVUPS     Z3, (DX)(BX*1)
 	LEAQ        (AX)(CX*2), AX
 	LEAQ        (DX)(BX*2), DX
 	LEAQ        (SI)(DI*2), SI
-	LEAQ        (R8)(R9*2), R8
 	VMOVUPS     (AX), Z3
 	VFMADD213PS Z1, Z0, Z3
 	VADDPS      (SI), Z3, Z3
-	VCMPPS      $0x16, Z2, Z3, K1
-	KMOVW       K1, (R8)
+	VCMPPS      $0x16, Z2, Z3, K3
 	VMAXPS      Z3, Z2, Z3
 	VMOVUPS     Z3, (DX)
 	VMOVUPS     (AX)(CX*1), Z3
 	VFMADD213PS Z1, Z0, Z3
 	VADDPS      (SI)(DI*1), Z3, Z3
-	VCMPPS      $0x16, Z2, Z3, K1
-	KMOVW       K1, (R8)(R9*1)
+	VCMPPS      $0x16, Z2, Z3, K4
 	VMAXPS      Z3, Z2, Z3
 	VMOVUPS     Z3, (DX)(BX*1)
 	LEAQ        (AX)(CX*2), AX
 	LEAQ        (DX)(BX*2), DX
 	LEAQ        (SI)(DI*2), SI
+	KMOVW       K1, (R8)
+	KMOVW       K2, (R8)(R9*1)
+	LEAQ        (R8)(R9*2), R8
+	KMOVW       K3, (R8)
+	KMOVW       K4, (R8)(R9*1)
 	LEAQ        (R8)(R9*2), R8
 	SUBQ        $0x04, R11
 	JGE         four
@@ -10334,12 +10334,12 @@ one:
 	VFMADD213PS Z1, Z0, Z3
 	VADDPS      (SI), Z3, Z3
 	VCMPPS      $0x16, Z2, Z3, K1
-	KMOVW       K1, (R8)
 	VMAXPS      Z3, Z2, Z3
 	VMOVUPS     Z3, (DX)
 	ADDQ        CX, AX
 	ADDQ        BX, DX
 	ADDQ        DI, SI
+	KMOVW       K1, (R8)
 	ADDQ        R9, R8
 	DECQ        R11
 	JNE         one
@@ -12895,7 +12895,6 @@ four:
 	VMOVMSKPS   Y7, R11
 	SHLL        $0x08, R11
 	ORL         R11, R10
-	MOVW        R10, (SI)
 	VMAXPS      Y5, Y4, Y5
 	VMAXPS      Y6, Y4, Y6
 	VMOVUPS     Y5, (DX)
@@ -12905,30 +12904,27 @@ four:
 	VFMADD213PS Y2, Y0, Y5
 	VFMADD213PS Y3, Y1, Y6
 	VCMPPS      $0x16, Y4, Y5, Y7
-	VMOVMSKPS   Y7, R10
-	VCMPPS      $0x16, Y4, Y6, Y7
 	VMOVMSKPS   Y7, R11
-	SHLL        $0x08, R11
-	ORL         R11, R10
-	MOVW        R10, (SI)(DI*1)
+	VCMPPS      $0x16, Y4, Y6, Y7
+	VMOVMSKPS   Y7, R12
+	SHLL        $0x08, R12
+	ORL         R12, R11
 	VMAXPS      Y5, Y4, Y5
 	VMAXPS      Y6, Y4, Y6
 	VMOVUPS     Y5, (DX)(BX*1)
 	VMOVUPS     Y6, 32(DX)(BX*1)
 	LEAQ        (AX)(CX*2), AX
 	LEAQ        (DX)(BX*2), DX
-	LEAQ        (SI)(DI*2), SI
 	VMOVUPS     (AX), Y5
 	VMOVUPS     32(AX), Y6
 	VFMADD213PS Y2, Y0, Y5
 	VFMADD213PS Y3, Y1, Y6
 	VCMPPS      $0x16, Y4, Y5, Y7
-	VMOVMSKPS   Y7, R10
+	VMOVMSKPS   Y7, R12
 	VCMPPS      $0x16, Y4, Y6, Y7
-	VMOVMSKPS   Y7, R11
-	SHLL        $0x08, R11
-	ORL         R11, R10
-	MOVW        R10, (SI)
+	VMOVMSKPS   Y7, R13
+	SHLL        $0x08, R13
+	ORL         R13, R12
 	VMAXPS      Y5, Y4, Y5
 	VMAXPS      Y6, Y4, Y6
 	VMOVUPS     Y5, (DX)
@@ -12938,18 +12934,22 @@ four:
 	VFMADD213PS Y2, Y0, Y5
 	VFMADD213PS Y3, Y1, Y6
 	VCMPPS      $0x16, Y4, Y5, Y7
-	VMOVMSKPS   Y7, R10
+	VMOVMSKPS   Y7, R13
 	VCMPPS      $0x16, Y4, Y6, Y7
-	VMOVMSKPS   Y7, R11
-	SHLL        $0x08, R11
-	ORL         R11, R10
-	MOVW        R10, (SI)(DI*1)
+	VMOVMSKPS   Y7, R14
+	SHLL        $0x08, R14
+	ORL         R14, R13
 	VMAXPS      Y5, Y4, Y5
 	VMAXPS      Y6, Y4, Y6
 	VMOVUPS     Y5, (DX)(BX*1)
 	VMOVUPS     Y6, 32(DX)(BX*1)
 	LEAQ        (AX)(CX*2), AX
 	LEAQ        (DX)(BX*2), DX
+	MOVW        R10, (SI)
+	MOVW        R11, (SI)(DI*1)
+	LEAQ        (SI)(DI*2), SI
+	MOVW        R12, (SI)
+	MOVW        R13, (SI)(DI*1)
 	LEAQ        (SI)(DI*2), SI
 	SUBQ        $0x04, R9
 	JGE         four
@@ -12969,13 +12969,13 @@ one:
 	VMOVMSKPS   Y7, R11
 	SHLL        $0x08, R11
 	ORL         R11, R10
-	MOVW        R10, (SI)
 	VMAXPS      Y5, Y4, Y5
 	VMAXPS      Y6, Y4, Y6
 	VMOVUPS     Y5, (DX)
 	VMOVUPS     Y6, 32(DX)
 	ADDQ        CX, AX
 	ADDQ        BX, DX
+	MOVW        R10, (SI)
 	ADDQ        DI, SI
 	DECQ        R9
 	JNE         one
@@ -13187,7 +13187,7 @@ rowend:
 
 // func applyMaskResidualAVX2(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint16, mps int, mskip int, scale *float32, shift *float32)
 // Requires: AVX, FMA3
-TEXT ·applyMaskResidualAVX2(SB), NOSPLIT, $0-128
+TEXT ·applyMaskResidualAVX2(SB), NOSPLIT, $8-128
 	MOVQ    y+16(FP), AX
 	MOVQ    yps+24(FP), CX
 	MOVQ    a+40(FP), DX
@@ -13223,7 +13223,6 @@ four:
 	VMOVMSKPS   Y7, R13
 	SHLL        $0x08, R13
 	ORL         R13, R12
-	MOVW        R12, (R8)
 	VMAXPS      Y5, Y4, Y5
 	VMAXPS      Y6, Y4, Y6
 	VMOVUPS     Y5, (DX)
@@ -13235,12 +13234,11 @@ four:
 	VADDPS      (SI)(DI*1), Y5, Y5
 	VADDPS      32(SI)(DI*1), Y6, Y6
 	VCMPPS      $0x16, Y4, Y5, Y7
-	VMOVMSKPS   Y7, R12
-	VCMPPS      $0x16, Y4, Y6, Y7
 	VMOVMSKPS   Y7, R13
-	SHLL        $0x08, R13
-	ORL         R13, R12
-	MOVW        R12, (R8)(R9*1)
+	VCMPPS      $0x16, Y4, Y6, Y7
+	VMOVMSKPS   Y7, R14
+	SHLL        $0x08, R14
+	ORL         R14, R13
 	VMAXPS      Y5, Y4, Y5
 	VMAXPS      Y6, Y4, Y6
 	VMOVUPS     Y5, (DX)(BX*1)
@@ -13248,7 +13246,6 @@ four:
 	LEAQ        (AX)(CX*2), AX
 	LEAQ        (DX)(BX*2), DX
 	LEAQ        (SI)(DI*2), SI
-	LEAQ        (R8)(R9*2), R8
 	VMOVUPS     (AX), Y5
 	VMOVUPS     32(AX), Y6
 	VFMADD213PS Y2, Y0, Y5
@@ -13256,12 +13253,11 @@ four:
 	VADDPS      (SI), Y5, Y5
 	VADDPS      32(SI), Y6, Y6
 	VCMPPS      $0x16, Y4, Y5, Y7
-	VMOVMSKPS   Y7, R12
+	VMOVMSKPS   Y7, R14
 	VCMPPS      $0x16, Y4, Y6, Y7
-	VMOVMSKPS   Y7, R13
-	SHLL        $0x08, R13
-	ORL         R13, R12
-	MOVW        R12, (R8)
+	VMOVMSKPS   Y7, R15
+	SHLL        $0x08, R15
+	ORL         R15, R14
 	VMAXPS      Y5, Y4, Y5
 	VMAXPS      Y6, Y4, Y6
 	VMOVUPS     Y5, (DX)
@@ -13273,12 +13269,11 @@ four:
 	VADDPS      (SI)(DI*1), Y5, Y5
 	VADDPS      32(SI)(DI*1), Y6, Y6
 	VCMPPS      $0x16, Y4, Y5, Y7
-	VMOVMSKPS   Y7, R12
+	VMOVMSKPS   Y7, R15
 	VCMPPS      $0x16, Y4, Y6, Y7
-	VMOVMSKPS   Y7, R13
-	SHLL        $0x08, R13
-	ORL         R13, R12
-	MOVW        R12, (R8)(R9*1)
+	VMOVMSKPS   Y7, BP
+	SHLL        $0x08, BP
+	ORL         BP, R15
 	VMAXPS      Y5, Y4, Y5
 	VMAXPS      Y6, Y4, Y6
 	VMOVUPS     Y5, (DX)(BX*1)
@@ -13286,6 +13281,11 @@ four:
 	LEAQ        (AX)(CX*2), AX
 	LEAQ        (DX)(BX*2), DX
 	LEAQ        (SI)(DI*2), SI
+	MOVW        R12, (R8)
+	MOVW        R13, (R8)(R9*1)
+	LEAQ        (R8)(R9*2), R8
+	MOVW        R14, (R8)
+	MOVW        R15, (R8)(R9*1)
 	LEAQ        (R8)(R9*2), R8
 	SUBQ        $0x04, R11
 	JGE         four
@@ -13307,7 +13307,6 @@ one:
 	VMOVMSKPS   Y7, R13
 	SHLL        $0x08, R13
 	ORL         R13, R12
-	MOVW        R12, (R8)
 	VMAXPS      Y5, Y4, Y5
 	VMAXPS      Y6, Y4, Y6
 	VMOVUPS     Y5, (DX)
@@ -13315,6 +13314,7 @@ one:
 	ADDQ        CX, AX
 	ADDQ        BX, DX
 	ADDQ        DI, SI
+	MOVW        R12, (R8)
 	ADDQ        R9, R8
 	DECQ        R11
 	JNE         one

@@ -10,7 +10,7 @@ func (s *Set) Peak(seconds float64) float64 {
 	for start := time.Now(); best == 0 || time.Since(start).Seconds() < seconds; {
 		t := time.Now()
 		s.peak(rounds)
-		best = max(best, rounds*s.peakRounds/1e9/time.Since(t).Seconds())
+		best = max(best, rounds*s.peakFLOPs/1e9/time.Since(t).Seconds())
 	}
 	return best
 }

@@ -16,8 +16,8 @@ var portable = &Set{
 	fill:      fillGo,
 	sgd:       sgdGo,
 
-	peak:       peakGo,
-	peakRounds: 8 * 2,
+	peak:      peakGo,
+	peakFLOPs: 8 * 2,
 }
 
 // vector and quad are values at consecutive addresses.

@@ -20,15 +20,17 @@ func bits(ctx *build.Context) {
 }
 
 // stream is an operand of a walk over rows of pixels: at points at the vector of the current pixel, step is the
-// distance to the next, and the argument skip what is added at the end of a row.
+// distance to the next, and the argument skip what is added at the end of a row. A late stream stays at the first
+// pixel of a group until the group is done.
 type stream struct {
 	at, step reg.GPVirtual
 	skip     operand.Mem
+	late     bool
 }
 
 // stream returns the stream of the arguments NAME, NAMEps and NAMEskip.
 func (g *generator) stream(name string) stream {
-	return stream{g.param(name), g.param(name + "ps"), g.arg(name + "skip")}
+	return stream{at: g.param(name), step: g.param(name + "ps"), skip: g.arg(name + "skip")}
 }
 
 // here is the vector of the current pixel, or of the one behind it if odd.
@@ -39,21 +41,40 @@ func (s stream) here(odd bool) operand.Mem {
 	return operand.Mem{Base: s.at}
 }
 
-// walk emits the loops over rows and pixels, four pixels at a time. The pixel number u, 0 to 3, tells body which
-// accumulators to use; odd is what it passes to here.
-func (g *generator) walk(streams []stream, body func(u int, odd bool)) {
+// advance moves a stream on by one or two pixels.
+func (g *generator) advance(s stream, pixels int) {
+	if pixels == 2 {
+		g.LEAQ(operand.Mem{Base: s.at, Index: s.step, Scale: 2}, s.at)
+	} else {
+		g.ADDQ(s.step, s.at)
+	}
+}
+
+// walk emits the loops over rows and pixels, in groups of four pixels and then of one. The number of the pixel in its
+// group tells body which accumulators to use; odd is what it passes to here. After each group of n pixels comes after,
+// which moves the late streams, if there are any.
+func (g *generator) walk(streams []stream, body func(u int, odd bool), after func(n int)) {
+	advance := func(pixels int) {
+		for _, s := range streams {
+			if !s.late {
+				g.advance(s, pixels)
+			}
+		}
+	}
 	rows, px := g.param("rows"), g.GP64()
 	g.Label("row")
 	g.Load(g.Param("px"), px)
 	g.SUBQ(operand.Imm(4), px)
 	g.JL(operand.LabelRef("rest"))
 	g.Label("four")
-	for half := range 2 {
-		body(2*half, false)
-		body(2*half+1, true)
-		for _, s := range streams {
-			g.LEAQ(operand.Mem{Base: s.at, Index: s.step, Scale: 2}, s.at)
+	for u := range 4 {
+		body(u, u%2 == 1)
+		if u%2 == 1 {
+			advance(2)
 		}
+	}
+	if after != nil {
+		after(4)
 	}
 	g.SUBQ(operand.Imm(4), px)
 	g.JGE(operand.LabelRef("four"))
@@ -62,8 +83,9 @@ func (g *generator) walk(streams []stream, body func(u int, odd bool)) {
 	g.JEQ(operand.LabelRef("rowend"))
 	g.Label("one")
 	body(0, false)
-	for _, s := range streams {
-		g.ADDQ(s.step, s.at)
+	advance(1)
+	if after != nil {
+		after(1)
 	}
 	g.DECQ(px)
 	g.JNE(operand.LabelRef("one"))
@@ -171,7 +193,7 @@ func (g *generator) stats() {
 			g.VADDPS(d, s.a[u][i], s.a[u][i])
 			g.VFMADD231PS(d, d, s.b[u][i])
 		}
-	})
+	}, nil)
 	g.addTo(s, ways, "s1", "s2")
 	g.end()
 }
@@ -193,6 +215,7 @@ func (g *generator) apply(residual bool, mode int) {
 	}
 	if mode == 2 {
 		m = g.stream("m")
+		m.late = true
 		streams = append(streams, m)
 	}
 	scale, shift := g.vector(), g.vector()
@@ -200,7 +223,8 @@ func (g *generator) apply(residual bool, mode int) {
 	g.load(operand.Mem{Base: g.param("shift")}, shift)
 	zero := g.vector()[:1]
 	g.zero(zero)
-	g.walk(streams, func(_ int, odd bool) {
+	var masks [4]reg.Register
+	body := func(u int, odd bool) {
 		v := g.vector()
 		g.load(y.here(odd), v)
 		for i := range v {
@@ -210,23 +234,35 @@ func (g *generator) apply(residual bool, mode int) {
 			g.addMem(r.here(odd), v)
 		}
 		if mode == 2 {
-			g.storeMask(v, zero[0], m.here(odd))
+			masks[u] = g.positive(v, zero[0])
 		}
 		if mode > 0 {
 			g.relu(zero[0], v)
 		}
 		g.store(v, a.here(odd))
-	})
+	}
+	var after func(n int)
+	if mode == 2 {
+		// Masks are stored by fours: a store between two to a halves the rate at which those go to the second level cache.
+		after = func(n int) {
+			for u := range n {
+				g.storeMask(masks[u], m.here(u%2 == 1))
+				if u%2 == 1 || n == 1 {
+					g.advance(m, min(n, 2))
+				}
+			}
+		}
+	}
+	g.walk(streams, body, after)
 	g.end()
 }
 
-// storeMask writes a bit for every channel that is above zero or a NaN.
-func (g *generator) storeMask(v vec, zero reg.VecVirtual, m operand.Mem) {
+// positive returns a register with a bit for every channel that is above zero or a NaN.
+func (g *generator) positive(v vec, zero reg.VecVirtual) reg.Register {
 	if g.parts == 1 {
 		k := g.K()
 		g.VCMPPS(notLessEqual, zero, v[0], k)
-		g.KMOVW(k, m)
-		return
+		return k
 	}
 	var half [2]reg.GPVirtual
 	for i, r := range v {
@@ -237,7 +273,15 @@ func (g *generator) storeMask(v vec, zero reg.VecVirtual, m operand.Mem) {
 	}
 	g.SHLL(operand.Imm(8), half[1])
 	g.ORL(half[1], half[0])
-	g.MOVW(half[0].As16(), m)
+	return half[0].As16()
+}
+
+func (g *generator) storeMask(mask reg.Register, m operand.Mem) {
+	if g.parts == 1 {
+		g.KMOVW(mask, m)
+	} else {
+		g.MOVW(mask, m)
+	}
 }
 
 // keep clears the channels of v whose bit in the mask at m is clear.
@@ -305,7 +349,7 @@ func (g *generator) backStats(residual, masked bool) {
 			g.VADDPS(v[i], s.a[u][i], s.a[u][i])
 			g.VFMADD231PS(c, v[i], s.b[u][i])
 		}
-	})
+	}, nil)
 	g.addTo(s, ways, "s1", "s2")
 	g.end()
 }
@@ -326,7 +370,7 @@ func (g *generator) backApply() {
 			g.VFMADD231PS(g.part(z.here(odd), i), k1[i], v[i])
 		}
 		g.store(v, d.here(odd))
-	})
+	}, nil)
 	g.end()
 }
 
@@ -342,7 +386,7 @@ func (g *generator) addScaled() {
 			g.VFMADD231PS(g.part(s.here(odd), i), alpha[i], v[i])
 		}
 		g.store(v, d.here(odd))
-	})
+	}, nil)
 	g.end()
 }
 
@@ -356,7 +400,7 @@ func (g *generator) scale() {
 			g.VMULPS(g.part(d.here(odd), i), alpha[i], v[i])
 		}
 		g.store(v, d.here(odd))
-	})
+	}, nil)
 	g.end()
 }
 
@@ -364,7 +408,7 @@ func (g *generator) fill() {
 	g.function("fill", "func("+sizeArgs+planeArgs("d")+", value float32)", "is a scaleKernel: it sets the value.")
 	d := g.stream("d")
 	value := g.broadcast("value")
-	g.walk([]stream{d}, func(_ int, odd bool) { g.store(value, d.here(odd)) })
+	g.walk([]stream{d}, func(_ int, odd bool) { g.store(value, d.here(odd)) }, nil)
 	g.end()
 }
 

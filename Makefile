@@ -1,0 +1,54 @@
+# netadjust needs Go, make and git, and no C compiler.
+export CGO_ENABLED = 0
+
+EXP = experiments/quick.toml
+OUT = out/quick
+
+NETADJUST = bin/netadjust
+VERSION   = $(shell git describe --always --dirty 2>/dev/null || echo unknown)
+
+.PHONY: help build test lint smoke bench reproduce figures clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /  \1	/p' $(MAKEFILE_LIST) | expand -t 14
+
+build: ## build bin/netadjust
+	go build -buildvcs=false -ldflags '-X main.version=$(VERSION)' -o $(NETADJUST) ./cmd/netadjust
+
+test: lint ## everything that CI checks of the code: lint, all tests, the smoke experiment
+	go test ./...
+	@$(MAKE) --no-print-directory smoke
+
+lint: ## gofmt, go vet and staticcheck
+	@unformatted=$$(gofmt -l .) && test -z "$$unformatted" || { echo "run gofmt -w on: $$unformatted"; exit 1; }
+	go vet ./...
+	go tool -modfile=tools/go.mod staticcheck ./...
+
+smoke: build ## run experiments/smoke.toml twice in a temporary folder: the second run has to change nothing
+	@set -e; dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; \
+	$(NETADJUST) data get experiments/smoke.toml; \
+	$(NETADJUST) run experiments/smoke.toml --out "$$dir/out"; \
+	cp -R "$$dir/out" "$$dir/first"; \
+	$(NETADJUST) run experiments/smoke.toml --out "$$dir/out" > "$$dir/second.txt"; \
+	grep '^0 cells finished now' "$$dir/second.txt"; \
+	diff -r "$$dir/first" "$$dir/out"
+
+bench: ## time training steps
+	go test -run '^$$' -bench Step ./internal/train
+
+reproduce: build ## get the data of an experiment and run it (EXP=experiments/NAME.toml, else quick.toml)
+	@exp=$(EXP); \
+	$(NETADJUST) data get $$exp || { \
+		code=$$?; \
+		if [ $$exp != experiments/quick.toml ] || [ $$code = 75 ]; then exit $$code; fi; \
+		exp=experiments/quick-mnist.toml; \
+		echo "Fashion-MNIST cannot be had, see above: running the same comparison on MNIST instead, $$exp"; \
+		$(NETADJUST) data get $$exp || exit; \
+	}; \
+	$(NETADJUST) run $$exp
+
+figures: build ## draw report and figures again from the records (OUT=out/NAME, else out/quick)
+	$(NETADJUST) report $(OUT)
+
+clean: ## remove bin; data and results stay
+	rm -rf bin

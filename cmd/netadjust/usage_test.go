@@ -1,0 +1,227 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"netadjust/harness"
+	"netadjust/internal/data"
+	"netadjust/networks"
+)
+
+func TestWrongUsage(t *testing.T) {
+	good := experiment(t, tiny)
+	with := func(old, new string) string { return experiment(t, strings.Replace(tiny, old, new, 1)) }
+	empty := t.TempDir()
+	for _, tt := range []struct {
+		args []string
+		want string
+	}{
+		{nil, "a command is missing"},
+		{[]string{"bogus"}, `unknown command "bogus"; commands are run, plan, report, flops, networks, methods, `},
+		{[]string{"run"}, "number of arguments is 0, not 1; it is netadjust run FILE\n"},
+		{[]string{"run", good, good}, "number of arguments is 2, not 1; it is netadjust run FILE\n"},
+		{[]string{"version", "1"}, "number of arguments is 1, not 0; it is netadjust version\n"},
+		{[]string{"run", good, "--bogus"}, "flag provided but not defined: -bogus; netadjust run --help lists its flags"},
+		{[]string{"run", good, "--out"}, "flag needs an argument: -out"},
+		{[]string{"run", good, "--jobs", "x"}, `invalid value "x" for flag -jobs`},
+		{[]string{"run", good, "--jobs", "-1", "--out", filepath.Join(empty, "out")}, "-1 jobs: want 1 or more"},
+		{[]string{"plan", good, "--jobs", "-1"}, "--jobs -1: want 1 or more"},
+		{[]string{"run", "none.toml"}, "read experiment file: open none.toml: "},
+		{[]string{"run", empty}, "read experiment file: read " + empty},
+		{[]string{"plan", with("[data]", "[data")}, "tiny.toml:3:6: toml: error: expected"},
+		{[]string{"plan", with("[data]\n", "[data]\ntran = 1\n")},
+			`tiny.toml:3: data.tran: unknown key; did you mean "train"?`},
+		{[]string{"plan", with("resnet8", "resnet9")},
+			`tiny.toml:17: matrix[1].network: unknown network "resnet9"; known are resnet{6n+2}`},
+		{[]string{"plan", with(`"mnist"`, `"emnist"`)},
+			`tiny.toml:19: matrix[1].dataset: unknown name "emnist"; did you mean "mnist"?`},
+		{[]string{"plan", with(`"l1"`, `"l0"`)}, `tiny.toml:20: matrix[1].method[2]: unknown name "l0"; did you mean "l1"?`},
+		{[]string{"plan", with("1.0", "0.001")}, "budget of 2315 FLOPs is too small"},
+		{[]string{"plan", good, "--device", "tpu"}, `unknown device "tpu"; devices are auto and cpu`},
+		{[]string{"run", good, "--device", "tpu"}, `unknown device "tpu"; devices are auto and cpu`},
+		{[]string{"doctor", "--device", "tpu"}, `unknown device "tpu"; devices are auto and cpu`},
+		{[]string{"run", good, "--data", empty, "--out", filepath.Join(empty, "out")},
+			"run `netadjust data get mnist --data " + empty + "`"},
+		{[]string{"run", good, "--out", filepath.Join(good, "out")}, "output folder: mkdir " + good},
+		{[]string{"report", empty}, empty + " is not an output folder of netadjust run"},
+		{[]string{"data", "put", "mnist"}, `unknown data command "put"; it is netadjust data get NAME`},
+		{[]string{"data", "get"}, "number of arguments is 1, not 2; it is netadjust data get NAME"},
+		{[]string{"data", "get", "emnist"}, `unknown dataset "emnist": known are fashion-mnist, mnist`},
+		{[]string{"data", "get", "none.toml"}, "read experiment file: open none.toml: "},
+		{[]string{"flops", "resnet21"}, `unknown network "resnet21"; known are resnet{6n+2}`},
+		{[]string{"flops", "resnet20", "--channels", "16,16"}, "resnet20 has 18 adjustable layers, but 2 widths are given"},
+		{[]string{"flops", "resnet20", "--channels", "16,x"}, `--channels "16,x": want widths separated by commas`},
+		{[]string{"flops", "resnet8", "--channels", "0,1,1,1,1,1"}, "width 0 of layer stage1.block1.conv1"},
+		{[]string{"flops", "resnet20", "--width", "-1"}, "--width -1: want more than 0"},
+		{[]string{"flops", "resnet20", "--width", "0"}, "--width 0: want more than 0"},
+		{[]string{"flops", "resnet20", "--width", "NaN"}, "width NaN gives NaN channels"},
+		{[]string{"flops", "resnet20", "--padding", "min"}, `unknown padding "min"; allowed are "max" and "local"`},
+		{[]string{"flops", "resnet20", "--input", "32x32"}, `--input "32x32": want channels x height x width, as in 3x32x32`},
+		{[]string{"flops", "resnet20", "--input", "0x32x32"}, "input 0x32x32: give 1 to"},
+		{[]string{"flops", "resnet20", "--classes", "-1"}, "-1 classes: give 2 to"},
+	} {
+		r := call(t.Context(), tt.args...)
+		if r.code != exitUsage || !strings.Contains(r.stderr, tt.want) || r.stdout != "" {
+			t.Errorf("netadjust %s: exit code %d, stdout %q, stderr\n%s\nwant code 2 and %q",
+				strings.Join(tt.args, " "), r.code, r.stdout, r.stderr, tt.want)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(empty, "out", "cells")); err == nil {
+		entries, _ := os.ReadDir(filepath.Join(empty, "out", "cells"))
+		if len(entries) > 0 {
+			t.Errorf("a wrong command has run cells: %v", entries)
+		}
+	}
+}
+
+func TestHelp(t *testing.T) {
+	for _, word := range []string{"help", "-h", "--help"} {
+		r := call(t.Context(), word)
+		r.check(t, 0, "Usage: netadjust COMMAND", "")
+		for _, c := range commands() {
+			if !strings.Contains(r.stdout, "  "+c.usage()+" ") || !strings.Contains(r.stdout, c.summary) {
+				t.Errorf("netadjust %s does not explain %s", word, c.name)
+			}
+		}
+	}
+	flags := map[string][]string{
+		"run": {"out", "device", "data", "jobs", "json"}, "plan": {"device", "jobs", "json"}, "report": {"json"},
+		"flops":    {"width", "channels", "padding", "input", "classes", "json"},
+		"networks": {"json"}, "methods": {"json"}, "datasets": {"data", "json"}, "data": {"data"},
+		"doctor": {"device", "data", "json"}, "version": {"json"},
+	}
+	for _, c := range commands() {
+		r := call(t.Context(), c.name, "--help")
+		r.check(t, 0, "Usage: netadjust "+c.usage()+" [FLAGS]\n", "")
+		if len(flags[c.name]) != strings.Count(r.stdout, "\n  --") {
+			t.Errorf("%s has other flags than %v:\n%s", c.name, flags[c.name], r.stdout)
+		}
+		for _, name := range flags[c.name] {
+			if !strings.Contains(r.stdout, "\n  --"+name) {
+				t.Errorf("%s --help does not list --%s:\n%s", c.name, name, r.stdout)
+			}
+		}
+	}
+}
+
+// flopsOutput is what netadjust flops --json prints.
+type flopsOutput struct {
+	Network  string           `json:"network"`
+	Channels []int            `json:"channels"`
+	FLOPs    int64            `json:"flops"`
+	NoStem   int64            `json:"flops_without_stem"`
+	Params   int64            `json:"params"`
+	Layers   []networks.Layer `json:"layers"`
+}
+
+func decode[T any](t *testing.T, text string) T {
+	t.Helper()
+	var v T
+	d := json.NewDecoder(strings.NewReader(text))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&v); err != nil {
+		t.Fatalf("%v in\n%s", err, text)
+	}
+	return v
+}
+
+// The counts are those of the reference code of network adjustment for 100 classes, which the paper rounds to 40.1M
+// without the stem.
+func TestFLOPs(t *testing.T) {
+	const own = "16,16,16,16,16,16,32,32,32,32,32,32,64,64,64,64,64,64"
+	for _, args := range [][]string{
+		{"flops", "resnet20", "--json"}, {"flops", "--json", "resnet20"}, {"--json", "resnet20", "--classes=100"},
+		{"resnet20", "--width", "1", "--json", "--channels", own}, {"--input", "3x32x32", "resnet20", "--json"},
+	} {
+		if args[0] != "flops" {
+			args = append([]string{"flops"}, args...)
+		}
+		r := call(t.Context(), args...)
+		r.check(t, 0, "", "")
+		got := decode[flopsOutput](t, r.stdout)
+		if got.Network != "resnet20" || len(got.Channels) != 18 || got.FLOPs != 40556800 || got.NoStem != 40114432 ||
+			got.Params != 275572 {
+			t.Errorf("%v: %+v", args, got)
+		}
+		var sum int64
+		for _, l := range got.Layers {
+			sum += l.FLOPs
+		}
+		if sum != got.FLOPs {
+			t.Errorf("%v: layers have %d FLOPs, the network %d", args, sum, got.FLOPs)
+		}
+	}
+	r := call(t.Context(), "flops", "resnet20", "--width", "0.5", "--padding", "local")
+	r.check(t, 0, "10251392 FLOPs (multiply-adds), 10030208 without the stem, 71020 parameters\n", "")
+	r.check(t, 0, "stage3.block3.conv2", "")
+}
+
+func TestLists(t *testing.T) {
+	for _, tt := range []struct{ command, name string }{
+		{"networks", "resnet{6n+2}"}, {"methods", "adjust"}, {"datasets", "cifar100"},
+	} {
+		call(t.Context(), tt.command).check(t, 0, tt.name+" ", "")
+	}
+	families := decode[[]networks.Family](t, call(t.Context(), "networks", "--json").stdout)
+	if diff := cmp.Diff(networks.Families(), families); diff != "" {
+		t.Errorf("networks (-want +got):\n%s", diff)
+	}
+	var names []string
+	for _, m := range decode[[]harness.Method](t, call(t.Context(), "methods", "--json").stdout) {
+		names = append(names, m.Name)
+	}
+	if diff := cmp.Diff([]string{"uniform", "l1", "adjust"}, names); diff != "" {
+		t.Errorf("methods (-want +got):\n%s", diff)
+	}
+	present := map[string]bool{}
+	for _, d := range decode[[]dataset](t, call(t.Context(), "datasets", "--json").stdout) {
+		present[d.Name] = d.Present
+		if d.Present == (d.Problem != "") {
+			t.Errorf("%+v", d)
+		}
+	}
+	want := map[string]bool{"fashion-mnist": false, "mnist": true, "cifar10": false, "cifar100": false}
+	if diff := cmp.Diff(want, present); diff != "" {
+		t.Errorf("datasets that are there (-want +got):\n%s", diff)
+	}
+	call(t.Context(), "datasets").check(t, 0,
+		"mnist          1x28x28, 10 classes, 60000 training and 10000 test images; present\n", "")
+}
+
+func TestDoctor(t *testing.T) {
+	d := decode[diagnosis](t, call(t.Context(), "doctor", "--json").stdout)
+	if d.Version != version || d.Cores != runtime.GOMAXPROCS(0) || d.Device.Name != "cpu" || d.Device.Threads < 1 ||
+		d.Reason == "" || d.DataDir != data.Dir("") || len(d.Datasets) != 4 || len(d.Problems) != 3 {
+		t.Errorf("%+v", d)
+	}
+	r := call(t.Context(), "doctor", "--device", "cpu")
+	r.check(t, 0, "device    cpu (", "")
+	r.check(t, 0, "threads; asked for\n", "")
+	r.check(t, 0, "netadjust data get cifar100", "")
+}
+
+func TestVersion(t *testing.T) {
+	call(t.Context(), "version").check(t, 0, "netadjust "+version+", "+runtime.GOOS+"/"+runtime.GOARCH, "")
+	v := decode[struct {
+		Version, Platform string
+		Modules           map[string]string
+	}](t, call(t.Context(), "version", "--json").stdout)
+	if v.Version != version || v.Modules == nil {
+		t.Errorf("%+v", v)
+	}
+}
+
+func TestDataGet(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{experiment(t, tiny), "mnist"} {
+		r := call(t.Context(), "data", "get", name, "--data", dir)
+		r.check(t, 0, "mnist is complete in "+dir+"\n", "MNIST")
+	}
+}

@@ -1,0 +1,245 @@
+package harness
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"netadjust/internal/device"
+	"netadjust/internal/progress"
+	"netadjust/internal/search"
+	"netadjust/results"
+)
+
+func TestRunCompletesEveryCell(t *testing.T) {
+	out := referenceDir(t)
+	records := readRecords(t, out)
+	methods := map[string]int{}
+	for id, r := range records {
+		x := r.Result
+		methods[x.Method]++
+		if x.Final == nil {
+			t.Errorf("%s failed: %+v", id, x.Failure)
+			continue
+		}
+		if f := x.Final.FLOPs; !search.WithinBudget(f, x.BudgetFLOPs) || x.BudgetFLOPs != 2314688 {
+			t.Errorf("%s: %d FLOPs for a budget of %d", id, f, x.BudgetFLOPs)
+		}
+		if len(x.Final.Channels) != 6 || len(x.Layers) != 6 || len(x.Final.Epochs) != 1 || x.Final.TestLoss <= 0 ||
+			x.Final.Cost.BackwardImages != 24 || x.Final.Cost.ForwardImages != 24+8 || x.Start == nil ||
+			x.Version != "test" || len(x.DatasetChecksum) != 64 || r.Run.DeviceSeconds <= 0 {
+			t.Errorf("%s: incomplete record: %+v, final %+v, run %+v", id, x, x.Final, r.Run)
+		}
+		if _, err := os.Stat(filepath.Join(out, results.CellsFolder, id, "weights.safetensors")); err != nil {
+			t.Error(err)
+		}
+		trainings := map[string]int64{"uniform": 0, "l1": 1, "adjust": 2}[x.Method]
+		if x.SearchCost.BackwardImages != 16*trainings {
+			t.Errorf("%s: the search trained on %d images, want %d trainings of 16", id, x.SearchCost.BackwardImages, trainings)
+		}
+		switch x.Method {
+		case "l1":
+			if f := x.Start.FLOPs; !search.WithinBudget(f, 2*x.BudgetFLOPs) || x.Start.ValidationTop1 == nil {
+				t.Errorf("%s started from %+v", id, x.Start)
+			}
+		case "adjust":
+			if len(x.Updates) != 2 || !slices.Equal(x.Updates[0].Channels, x.Start.Channels) ||
+				!slices.Equal(x.Updates[0].Next, x.Updates[1].Channels) || !slices.Equal(x.Updates[1].Next, x.Final.Channels) {
+				t.Errorf("%s: the updates do not lead from start to final: %+v", id, x.Updates)
+			}
+		}
+	}
+	if diff := cmp.Diff(map[string]int{"uniform": 2, "l1": 2, "adjust": 2}, methods); diff != "" {
+		t.Errorf("cells by method (-want +got):\n%s", diff)
+	}
+}
+
+func TestSecondRunOnlyRedraws(t *testing.T) {
+	out := t.TempDir()
+	copyTree(t, referenceDir(t), out, func(string) bool { return false })
+	files, err := Report(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"report.md", "frame.csv", "layers.csv", "accuracy-vs-flops.png"} {
+		if !slices.Contains(files, filepath.Join(out, name)) {
+			t.Errorf("no %s among %v", name, files)
+		}
+	}
+	before := snapshot(t, out)
+	if lines := strings.Count(before[filepath.Join(out, "frame.csv")], "\n"); lines != 1+6 {
+		t.Errorf("frame.csv has %d lines, want a header and 6 cells", lines)
+	}
+	s, events := mustRun(t, parse(t, settings+matrix(all, "1, 2")), out)
+	if diff := cmp.Diff(Summary{Before: 6}, s); diff != "" || len(events.events) > 0 {
+		t.Errorf("summary (-want +got):\n%s\n%d events", diff, len(events.events))
+	}
+	if _, err := Report(out); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(before, snapshot(t, out)); diff != "" {
+		t.Errorf("files (-first +second):\n%s", diff)
+	}
+}
+
+func TestJobsChangeNoResult(t *testing.T) {
+	out := t.TempDir()
+	o, events := options(parse(t, settings+matrix(all, "1, 2")), out)
+	o.Jobs = 2
+	if _, err := Run(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(hashes(t, referenceDir(t)), hashes(t, out)); diff != "" {
+		t.Errorf("hashes of results (-1 job +2 jobs):\n%s", diff)
+	}
+	last := events.events[len(events.events)-1]
+	if last.Kind != progress.Finished || last.Done != 6 || last.Total != 6 || last.Share < 0.99 || last.Share > 1 {
+		t.Errorf("the last event is %+v", last)
+	}
+	for i, e := range events.events {
+		if e.Share < 0 || e.Share > 1 {
+			t.Errorf("event %d: share %v", i, e.Share)
+		}
+	}
+	if n := events.count(progress.Finished, "test top-1"); n != 6 {
+		t.Errorf("%d cells are shown as finished, want 6", n)
+	}
+}
+
+// limited is a device that calls stop when it has run programs as often as left says, and is to run one more.
+type limited struct {
+	device.Device
+	left *atomic.Int64
+	stop func()
+}
+
+func (l limited) Compile(p *device.Program) (device.Executable, error) {
+	e, err := l.Device.Compile(p)
+	return limitedExecutable{e, l}, err
+}
+
+type limitedExecutable struct {
+	device.Executable
+	device limited
+}
+
+func (e limitedExecutable) Run(inputs []any) error {
+	if e.device.left.Add(-1) == -1 {
+		e.device.stop()
+	}
+	return e.Executable.Run(inputs)
+}
+
+// The same run is interrupted four times: in the training of a start network, in a final training, in a training of
+// network adjustment, and in a measurement. The programs run by an l1 cell are 2 steps of training, 1 validation,
+// 3 steps of the final training and 1 test; those of an adjust cell twice 2 steps, 1 validation and 6 with dropout,
+// then 3 and 1. The program that is running is run to its end.
+func TestInterruptedRunGoesOn(t *testing.T) {
+	out := t.TempDir()
+	e := parse(t, settings+matrix(`"l1", "adjust"`, "1"))
+	var trainings int
+	for i, tt := range []struct {
+		programs int64
+		want     Summary
+	}{
+		{0, Summary{Stopped: true}},
+		{2 + 1 + 1, Summary{Stopped: true}},
+		{1 + 3 + 1, Summary{Done: 1, Stopped: true}},
+		{2 + 1 + 2, Summary{Before: 1, Stopped: true}},
+		{1000, Summary{Before: 1, Done: 1}},
+	} {
+		ctx, cancel := context.WithCancel(t.Context())
+		o, events := options(e, out)
+		var left atomic.Int64
+		left.Store(tt.programs)
+		o.Device = func(threads int) (device.Device, error) {
+			dev, err := openCPU(threads)
+			return limited{dev, &left, cancel}, err
+		}
+		got, err := Run(ctx, o)
+		cancel()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(tt.want, got); diff != "" {
+			t.Errorf("run %d (-want +got):\n%s", i+1, diff)
+		}
+		trainings += events.count(progress.Epoch, "start:") + events.count(progress.Epoch, "update ")
+	}
+	if trainings != 3 {
+		t.Errorf("searches finished %d epochs in all runs, want the 3 of a run without interruption", trainings)
+	}
+	want := hashes(t, referenceDir(t))
+	for id, hash := range hashes(t, out) {
+		if want[id] != hash {
+			t.Errorf("%s: hash %s, without interruption %s", id, hash, want[id])
+		}
+	}
+}
+
+func TestRunCancelledBeforeItStarts(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	o, _ := options(parse(t, settings+matrix(all, "1")), t.TempDir())
+	s, err := Run(ctx, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(Summary{Stopped: true}, s); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	files, err := Report(o.Out)
+	if err != nil || len(files) == 0 {
+		t.Errorf("report without a record: %v, %v", files, err)
+	}
+}
+
+// Cells that differ in their final training only start from the same network.
+func TestStartNetworkIsTrainedOnce(t *testing.T) {
+	longer := matrix(`"l1"`, "1") + "[[matrix.set]]\nvalues = {train = {epochs = 2}}\n"
+	e := parse(t, settings+matrix(`"l1"`, "1")+longer)
+	out := t.TempDir()
+	o, events := options(e, out)
+	o.Jobs = 2
+	if s, err := Run(t.Context(), o); err != nil || s.Done != 2 {
+		t.Fatal(s, err)
+	}
+	if n := events.count(progress.Epoch, "start:"); n != 1 {
+		t.Errorf("start networks were trained for %d epochs, want 1", n)
+	}
+	if files := trainingFiles(t, out); len(files) != 1 {
+		t.Errorf("trainings: %v", files)
+	}
+	var costs []results.Cost
+	for _, r := range readRecords(t, out) {
+		costs = append(costs, r.Result.SearchCost)
+	}
+	if len(costs) != 2 || costs[0] != costs[1] {
+		t.Errorf("search costs %+v: want the shared training charged to both", costs)
+	}
+	p, err := MakePlan(e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	alone := p.Cells[0].Search.FLOPs + p.Cells[0].Final.FLOPs + p.Cells[1].Search.FLOPs + p.Cells[1].Final.FLOPs
+	training := 3 * 4621268 * int64(16)
+	if got := int64(p.GFLOPs*1e9 + 0.5); got != alone-training || p.TrainingImages != 16+24+2*24 {
+		t.Errorf("plan: %d FLOPs and %d training images, want %d and %d",
+			got, p.TrainingImages, alone-training, 16+24+2*24)
+	}
+}
+
+func trainingFiles(t *testing.T, out string) []string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(out, "trainings", "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}

@@ -1,0 +1,65 @@
+package train
+
+import (
+	"fmt"
+	"testing"
+
+	"netadjust/internal/device/cpu"
+	"netadjust/internal/device/cpu/kernel"
+	"netadjust/internal/rng"
+	"netadjust/networks"
+)
+
+// TestEvaluateLayerDropout compares the pass over all layers with one evaluation after the other: equal to the last bit,
+// for every set of kernels, both padding rules, odd widths and networks with projected shortcuts.
+func TestEvaluateLayerDropout(t *testing.T) {
+	images := digits(t, 0, 131) // a full batch and a part of one
+	key := rng.NewKey(7, "test")
+	const repeats = 2
+	for _, set := range kernel.Available() {
+		for _, spec := range []networks.Spec{
+			{Name: "resnet8", Width: 0.25}, {Name: "resnet8", Width: 0.3, Padding: networks.PaddingLocal},
+			{Name: "resnet18", Width: 0.0625},
+		} {
+			if set.Name == "go" && spec.Name == "resnet18" {
+				continue // slow, and nothing in it depends on the kernels
+			}
+			t.Run(fmt.Sprint(set.Name, " ", spec.Name, " ", spec.Padding), func(t *testing.T) {
+				t.Setenv(cpu.KernelsVariable, set.Name)
+				spec.Input, spec.Classes = [3]int{1, images.Height, images.Width}, 10
+				n, err := networks.New(spec)
+				if err != nil {
+					t.Fatal(err)
+				}
+				c := n.Start()
+				rates := make([]float64, len(c))
+				for i := range c {
+					c[i] += i % 3
+					rates[i] = 0.1 + 0.03*float64(i)
+				}
+				e, err := NewEvaluator(processor(t, 2), newModel(n, c, norm, Stream{1, "final"}), images, true)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer e.Close()
+				got, err := e.EvaluateLayerDropout(t.Context(), rates, key, repeats)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if want := evaluate(t, e); got.Clean != want {
+					t.Errorf("without dropout %+v, want %+v", got.Clean, want)
+				}
+				for i := range rates {
+					only := make([]float64, len(rates))
+					only[i] = rates[i]
+					for r := range repeats {
+						if want := evaluateDropped(t, e, only, key, r); got.Dropped[i][r] != want || want == got.Clean {
+							t.Errorf("layer %d, repeat %d: %+v, one by one %+v, without dropout %+v", i, r, got.Dropped[i][r], want,
+								got.Clean)
+						}
+					}
+				}
+			})
+		}
+	}
+}

@@ -1,0 +1,119 @@
+package train
+
+import (
+	"math"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"netadjust/internal/data"
+	"netadjust/internal/rng"
+)
+
+func TestLearningRateAt(t *testing.T) {
+	for _, tt := range []struct {
+		recipe Recipe
+		want   []float64
+	}{
+		// (1 + cos(pi/4)) / 2 = 0.8535533906
+		{Recipe{Epochs: 4, LearningRate: 0.1}, []float64{0.1, 0.08535533906, 0.05, 0.01464466094}},
+		{Recipe{Epochs: 4, LearningRate: 0.5, MinLearningRate: 0.1}, []float64{0.5, 0.4414213562, 0.3, 0.1585786438}},
+		{Recipe{Epochs: 1, LearningRate: 0.1}, []float64{0.1}},
+	} {
+		var got []float64
+		for e := range tt.recipe.Epochs {
+			got = append(got, tt.recipe.LearningRateAt(e))
+		}
+		if diff := cmp.Diff(tt.want, got, cmpopts.EquateApprox(0, 1e-10)); diff != "" || got[0] != tt.want[0] {
+			t.Errorf("%+v: %v (-want +got):\n%s", tt.recipe, got, diff)
+		}
+	}
+}
+
+// TestMove checks that crops and mirrors are spread evenly over what is allowed, and depend on key and image alone.
+func TestMove(t *testing.T) {
+	const n = 9000
+	key := rng.NewKey(1, "augment", 2)
+	draw := func(r Recipe, key rng.Key) [][3]uint32 {
+		moves := make([][3]uint32, n)
+		for i := range moves {
+			r.move(key, i, moves[i][:])
+		}
+		return moves
+	}
+	r := Recipe{CropPad: 1, Mirror: true}
+	moves := draw(r, key)
+	count := map[[3]uint32]float64{}
+	for _, m := range moves {
+		count[m]++
+	}
+	if len(count) != 3*3*2 {
+		t.Errorf("%d different moves, want 18", len(count))
+	}
+	for m, k := range count { // 500 expected, with standard deviation 22
+		if math.Abs(k-n/18) > 100 || max(m[0], m[1]) > 2 || m[2] > 1 {
+			t.Errorf("move %v comes %v times of %d", m, k, n)
+		}
+	}
+	if !slices.Equal(moves, draw(r, key)) {
+		t.Error("the same key gives other moves")
+	}
+	if slices.Equal(moves, draw(r, rng.NewKey(1, "augment", 3))) {
+		t.Error("another epoch gives the same moves")
+	}
+	if !slices.Equal(make([][3]uint32, n), draw(Recipe{}, key)) {
+		t.Error("images move without augmentation")
+	}
+}
+
+func TestStreamOrder(t *testing.T) {
+	s := Stream{3, "final"}
+	order := s.order(1, 40)
+	seen := map[int]bool{}
+	for _, i := range order {
+		seen[i] = i >= 0 && i < 40
+	}
+	if len(seen) != 40 || !cmp.Equal(order, s.order(1, 40)) {
+		t.Errorf("order %v is no permutation, or does not repeat", order)
+	}
+	for what, other := range map[string][]int{
+		"epoch": s.order(2, 40), "seed": Stream{4, "final"}.order(1, 40), "purpose": Stream{3, "start"}.order(1, 40),
+	} {
+		if cmp.Equal(order, other) {
+			t.Errorf("another %s gives the same order", what)
+		}
+	}
+}
+
+func TestNormalization(t *testing.T) {
+	images := &data.Images{
+		Channels: 2, Height: 1, Width: 2, Labels: []int32{0, 1},
+		Pixels: []byte{0, 255, 51, 51, 255, 0, 102, 102},
+	}
+	n, err := NormalizationOf(images)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Channel 0 has pixels 0, 1, 1, 0; channel 1 has 0.2, 0.2, 0.4, 0.4.
+	want := Normalization{Mean: []float64{0.5, 0.3}, Std: []float64{0.5, 0.1}}
+	if diff := cmp.Diff(want, n, cmpopts.EquateApprox(0, 1e-12)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	s := n.scale()
+	var got []float64
+	for _, x := range []struct {
+		channel int
+		pixel   float32
+	}{{0, 0}, {0, 255}, {1, 51}, {1, 102}} {
+		got = append(got, float64(s[x.channel]*x.pixel+s[2+x.channel]))
+	}
+	if diff := cmp.Diff([]float64{-1, 1, -1, 1}, got, cmpopts.EquateApprox(0, 1e-6)); diff != "" {
+		t.Errorf("normalized pixels (-want +got):\n%s", diff)
+	}
+
+	images.Pixels = []byte{0, 255, 51, 51, 255, 0, 51, 51}
+	_, err = NormalizationOf(images)
+	checkError(t, "constant images", err, "channel 1 has the same value in every pixel of 2 images")
+}
