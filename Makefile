@@ -27,10 +27,10 @@ lint: ## gofmt, go vet and staticcheck
 smoke: build ## run experiments/smoke.toml twice in a temporary folder: the second run has to change nothing
 	@set -e; dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; \
 	$(NETADJUST) data get experiments/smoke.toml; \
-	$(NETADJUST) run experiments/smoke.toml --out "$$dir/out"; \
+	$(NETADJUST) run experiments/smoke.toml --out "$$dir/out" > "$$dir/log"; \
 	cp -R "$$dir/out" "$$dir/first"; \
-	$(NETADJUST) run experiments/smoke.toml --out "$$dir/out" > "$$dir/second.txt"; \
-	grep '^0 cells finished now' "$$dir/second.txt"; \
+	$(NETADJUST) run experiments/smoke.toml --out "$$dir/out" > "$$dir/log"; \
+	grep '^0 cells finished now' "$$dir/log"; \
 	diff -r "$$dir/first" "$$dir/out"
 
 bench: ## time training steps

@@ -19,10 +19,8 @@ type Layout struct{ Pixel, Row, Image int }
 func Groups(channels int) int { return (channels + Lanes - 1) / Lanes }
 
 // GradPad is the number of zero pixels that BackwardData needs in dy: after each row, and before the first row of the
-// tensor.
-func (g Geometry) GradPad() int {
-	return max(0, (g.KW-1-g.Pad)/g.Stride, (g.W-1+g.Pad)/g.Stride-(g.OW-1))
-}
+// tensor. The last input pixel reaches at least as far past dy as the first one does.
+func (g Geometry) GradPad() int { return max(0, (g.W-1+g.Pad)/g.Stride-(g.OW-1)) }
 
 // check panics unless the sizes belong together.
 func (g Geometry) check() {
