@@ -40,7 +40,7 @@ reproduce: build ## get the data of an experiment and run it (EXP=experiments/NA
 	@exp=$(EXP); \
 	$(NETADJUST) data get $$exp || { \
 		code=$$?; \
-		if [ $$exp != experiments/quick.toml ] || [ $$code = 75 ]; then exit $$code; fi; \
+		if [ $$exp != experiments/quick.toml ] || [ $$code != 1 ]; then exit $$code; fi; \
 		exp=experiments/quick-mnist.toml; \
 		echo "Fashion-MNIST cannot be had, see above: running the same comparison on MNIST instead, $$exp"; \
 		$(NETADJUST) data get $$exp || exit; \

@@ -17,8 +17,8 @@ import (
 // allowed is the import rule: every package of the project, and which others of the project it may import outside of
 // its tests. Data flow from experiments through the harness, the methods and training down to the devices, and each
 // layer knows only those below it. What stands alone (experiments, results, data) can be read and tested alone, and
-// nothing imports the command line. An import that is not here is either a mistake or a decision, which belongs here and
-// in docs/design.md.
+// nothing imports the command line. An import that is not here is either a mistake or a decision, which belongs here
+// and in docs/design.md.
 var allowed = map[string]string{
 	"cmd/netadjust": "experiments harness networks internal/data internal/device internal/device/cpu internal/progress",
 	"harness": "experiments adjustment baselines networks results internal/atomicfile internal/data internal/device " +

@@ -34,7 +34,7 @@ func TestGoldenIDs(t *testing.T) {
 	want := []string{
 		"resnet20-w0.5-mnist-uniform-b0.5-s1-bc0b8f0c50a9",
 		"resnet20-w0.5-mnist-l1-b0.5-s1-132e12a6b189",
-		"resnet20-w0.5-mnist-adjust-b0.5-s1-ea84581108d6",
+		"resnet20-w0.5-mnist-adjust-b0.5-s1-dbed78e2cc55",
 	}
 	if diff := cmp.Diff(want, ids(e)); diff != "" {
 		t.Error(diff)

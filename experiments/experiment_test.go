@@ -27,7 +27,7 @@ var catalog = Catalog{
 		{Name: "cifar10", Train: 50000, Test: 10000},
 	},
 	Network: func(name string) error {
-		if slices.Contains([]string{"resnet8", "resnet20", "resnet32"}, name) {
+		if slices.Contains([]string{"resnet8", "resnet14", "resnet20", "resnet32"}, name) {
 			return nil
 		}
 		return fmt.Errorf("unknown network %q; families: resnetD", name)

@@ -27,8 +27,13 @@ type timedExecutable struct {
 }
 
 func (e *timedExecutable) Run(inputs []any) error {
-	start := time.Now()
-	err := e.Executable.Run(inputs)
-	e.device.busy += time.Since(start)
-	return err
+	defer e.device.since(time.Now())
+	return e.Executable.Run(inputs)
 }
+
+func (e *timedExecutable) RunDropped(inputs []any, repeats int) error {
+	defer e.device.since(time.Now())
+	return e.Executable.RunDropped(inputs, repeats)
+}
+
+func (t *timed) since(start time.Time) { t.busy += time.Since(start) }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -177,6 +178,9 @@ func dataCommand(a *app, f *flags) error {
 		if err := data.Get(a.ctx, name, data.Dir(*dir), log); err != nil {
 			if a.ctx.Err() != nil {
 				return failf(exitStopped, "%w; files that are complete are kept", err)
+			}
+			if errors.Is(err, data.ErrNoSource) {
+				return failf(exitFailed, "%w", err)
 			}
 			return err
 		}

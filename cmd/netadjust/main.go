@@ -1,7 +1,8 @@
 // Command netadjust compares network adjustment with channel pruning under FLOPs budgets: it runs experiments described
 // in TOML files, records every run, and draws accuracy over FLOPs.
 //
-// Exit codes: 0 complete, 1 some cells failed, 2 wrong usage or configuration, 75 stopped and resumable.
+// Exit codes: 0 complete, 1 some cells failed or no source has the data, 2 wrong usage or configuration, 75 stopped and
+// resumable.
 package main
 
 import (

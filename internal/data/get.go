@@ -2,6 +2,7 @@ package data
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -23,6 +24,9 @@ func Get(ctx context.Context, name, dir string, log func(format string, args ...
 	}
 	return s.get(ctx, dir, log)
 }
+
+// ErrNoSource is the error of a dataset that cannot be had from any of its sources.
+var ErrNoSource = errors.New("no source has all of")
 
 func (s *spec) get(ctx context.Context, dir string, log func(format string, args ...any)) error {
 	d, err := s.locate(dir)
@@ -67,7 +71,7 @@ func (s *spec) get(ctx context.Context, dir string, log func(format string, args
 		log("%s: %v", s.Title, err)
 		answers = append(answers, fmt.Sprintf("\n  %s: %v", source.title, err))
 	}
-	return fmt.Errorf("no source has all of %s:%s\nput these files into %s by hand: %s", s.Title,
+	return fmt.Errorf("%w %s:%s\nput these files into %s by hand: %s", ErrNoSource, s.Title,
 		strings.Join(answers, ""), d.folder, strings.Join(missing, ", "))
 }
 

@@ -25,9 +25,6 @@ func (u usage) batched() bool {
 	return slices.ContainsFunc(slices.Concat(u.in, u.out), func(r role) bool { return r != whole })
 }
 
-// reduces tells whether the operation sums up over images.
-func (u usage) reduces() bool { return u.batched() && slices.Contains(u.out, whole) }
-
 func usageOf(op any) (usage, error) {
 	use := func(in []role, out ...role) (usage, error) { return usage{in, out}, nil }
 	switch k := op.(type) {
