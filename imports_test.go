@@ -20,7 +20,8 @@ import (
 // nothing imports the command line. An import that is not here is either a mistake or a decision, which belongs here
 // and in docs/design.md.
 var allowed = map[string]string{
-	"cmd/netadjust": "experiments harness networks internal/data internal/device internal/device/cpu internal/progress",
+	"cmd/netadjust": "experiments harness networks internal/data internal/device internal/device/cpu " +
+		"internal/progress internal/suggest",
 	"harness": "experiments adjustment baselines networks results internal/atomicfile internal/data internal/device " +
 		"internal/progress internal/rng internal/search internal/train",
 
@@ -40,13 +41,14 @@ var allowed = map[string]string{
 	"internal/ops":         "internal/rng",
 	"internal/ops/opstest": "",
 
-	"experiments":   "",
+	"experiments":   "internal/suggest",
 	"results":       "internal/atomicfile",
-	"internal/data": "internal/atomicfile",
+	"internal/data": "internal/atomicfile internal/suggest",
 
 	"internal/atomicfile": "",
 	"internal/progress":   "",
 	"internal/rng":        "",
+	"internal/suggest":    "",
 }
 
 func TestImportRule(t *testing.T) {

@@ -6,7 +6,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
+
+	"netadjust/internal/suggest"
 )
 
 // problems collects the mistakes in one file.
@@ -76,7 +77,7 @@ func (t *table) require(key, why string) {
 func (t *table) refuseUnknown() {
 	for _, key := range sortedKeys(t.keys) {
 		if !slices.Contains(t.known, key) {
-			t.add(t.at(key), fmt.Errorf("unknown key%s", suggest(key, t.known)))
+			t.add(t.at(key), fmt.Errorf("unknown key%s", suggest.Known(key, t.known)))
 		}
 	}
 }
@@ -181,38 +182,4 @@ func list[T comparable](t *table, key string, read func(any) (T, error)) []T {
 
 func sortedKeys[V any](m map[string]V) []string {
 	return slices.Sorted(maps.Keys(m))
-}
-
-// suggest ends a message about an unknown name: the nearest known one if it is near, and all of them.
-func suggest(name string, known []string) string {
-	if len(known) == 0 {
-		return ""
-	}
-	nearest := slices.MinFunc(known, func(a, b string) int { return cmp.Compare(edits(name, a), edits(name, b)) })
-	text := "; known: " + strings.Join(known, ", ")
-	if edits(name, nearest) <= max(1, len(name)/2) {
-		text = fmt.Sprintf("; did you mean %q?%s", nearest, text)
-	}
-	return text
-}
-
-// edits is the Levenshtein distance of two names, in bytes.
-func edits(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }

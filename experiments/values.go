@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"netadjust/internal/suggest"
 )
 
 // interval is a range of numbers.
@@ -77,7 +79,7 @@ func oneOf(names ...string) func(any) (string, error) {
 			return "", fmt.Errorf("must be one of %s, not %s", strings.Join(names, ", "), describe(v))
 		}
 		if !slices.Contains(names, name) {
-			return "", fmt.Errorf("unknown name %q%s", name, suggest(name, names))
+			return "", fmt.Errorf("unknown name %q%s", name, suggest.Known(name, names))
 		}
 		return name, nil
 	}

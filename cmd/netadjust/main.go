@@ -15,6 +15,8 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+
+	"netadjust/internal/suggest"
 )
 
 // version is set by the linker.
@@ -114,7 +116,7 @@ func dispatch(a *app, args []string) error {
 	for _, c := range commands() {
 		names = append(names, c.name)
 	}
-	return failf(exitUsage, "unknown command %q; commands are %s", args[0], strings.Join(names, ", "))
+	return failf(exitUsage, "unknown command %q%s", args[0], suggest.Known(args[0], names))
 }
 
 func usage(w io.Writer) {

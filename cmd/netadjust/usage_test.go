@@ -24,7 +24,7 @@ func TestWrongUsage(t *testing.T) {
 		want string
 	}{
 		{nil, "a command is missing"},
-		{[]string{"bogus"}, `unknown command "bogus"; commands are run, plan, report, flops, networks, methods, `},
+		{[]string{"bogus"}, `unknown command "bogus"; known: run, plan, report, flops, networks, methods, `},
 		{[]string{"run"}, "number of arguments is 0, not 1; it is netadjust run FILE\n"},
 		{[]string{"run", good, good}, "number of arguments is 2, not 1; it is netadjust run FILE\n"},
 		{[]string{"version", "1"}, "number of arguments is 1, not 0; it is netadjust version\n"},
@@ -53,7 +53,7 @@ func TestWrongUsage(t *testing.T) {
 		{[]string{"report", empty}, empty + " is not an output folder of netadjust run"},
 		{[]string{"data", "put", "mnist"}, `unknown data command "put"; it is netadjust data get NAME`},
 		{[]string{"data", "get"}, "number of arguments is 1, not 2; it is netadjust data get NAME"},
-		{[]string{"data", "get", "emnist"}, `unknown dataset "emnist": known are fashion-mnist, mnist`},
+		{[]string{"data", "get", "emnist"}, `unknown dataset "emnist"; did you mean "mnist"?; known: fashion-mnist, mnist`},
 		{[]string{"data", "get", "none.toml"}, "read experiment file: open none.toml: "},
 		{[]string{"flops", "resnet21"}, `unknown network "resnet21"; known are resnet{6n+2}`},
 		{[]string{"flops", "resnet20", "--channels", "16,16"}, "resnet20 has 18 adjustable layers, but 2 widths are given"},

@@ -132,7 +132,7 @@ func TestOpenAndRead(t *testing.T) {
 
 func TestOpenUnknown(t *testing.T) {
 	_, err := Open("../mnist", t.TempDir())
-	wantError(t, err, `unknown dataset "../mnist"`, "nearest is mnist")
+	wantError(t, err, `unknown dataset "../mnist"`, `did you mean "mnist"`)
 }
 
 func TestOpenMissing(t *testing.T) {

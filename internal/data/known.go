@@ -3,7 +3,8 @@ package data
 import (
 	"fmt"
 	"slices"
-	"strings"
+
+	"netadjust/internal/suggest"
 )
 
 // Info describes a dataset that can be opened by name.
@@ -161,27 +162,5 @@ func lookup(name string) (*spec, error) {
 	for _, s := range specs {
 		names = append(names, s.Name)
 	}
-	nearest := slices.MinFunc(names, func(a, b string) int { return distance(name, a) - distance(name, b) })
-	return nil, fmt.Errorf("unknown dataset %q: known are %s; nearest is %s", name, strings.Join(names, ", "), nearest)
-}
-
-// distance is the edit distance of two strings: how many bytes must be inserted, deleted or replaced.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			replace := diagonal
-			if a[i] != b[j] {
-				replace++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(replace, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
+	return nil, fmt.Errorf("unknown dataset %q%s", name, suggest.Known(name, names))
 }

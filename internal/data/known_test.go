@@ -2,6 +2,7 @@ package data
 
 import (
 	"encoding/hex"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -31,10 +32,10 @@ func TestKnown(t *testing.T) {
 
 func TestLookupUnknown(t *testing.T) {
 	for name, nearest := range map[string]string{
-		"fashon-mnist": "fashion-mnist", "MNIST": "mnist", "cifar-10": "cifar10", "cifar-100": "cifar100", "": "mnist",
+		"fashon-mnist": "fashion-mnist", "minst": "mnist", "cifar-10": "cifar10", "cifar-100": "cifar100",
 	} {
 		_, err := Lookup(name)
-		want := `unknown dataset "` + name + `": known are fashion-mnist, mnist, cifar10, cifar100; nearest is ` + nearest
+		want := fmt.Sprintf("unknown dataset %q; did you mean %q?; known: fashion-mnist, mnist, cifar10, cifar100", name, nearest)
 		if err == nil || err.Error() != want {
 			t.Errorf("error %v, want %s", err, want)
 		}
@@ -85,16 +86,5 @@ func TestModuleVersion(t *testing.T) {
 	module := strings.TrimPrefix(info.Sources[0], "Go module ")
 	if !strings.Contains(string(text), strings.Replace(module, "@", " ", 1)) {
 		t.Errorf("go.mod does not require %s", module)
-	}
-}
-
-func TestDistance(t *testing.T) {
-	for _, test := range []struct {
-		a, b string
-		want int
-	}{{"", "", 0}, {"", "abc", 3}, {"abc", "", 3}, {"kitten", "sitting", 3}, {"cifar-10", "cifar10", 1}} {
-		if got := distance(test.a, test.b); got != test.want {
-			t.Errorf("distance of %q and %q is %d, want %d", test.a, test.b, got, test.want)
-		}
 	}
 }
