@@ -33,8 +33,8 @@ smoke: build ## run experiments/smoke.toml twice in a temporary folder: the seco
 	grep '^0 cells finished now' "$$dir/log"; \
 	diff -r "$$dir/first" "$$dir/out"
 
-bench: ## time training steps
-	go test -run '^$$' -bench Step ./internal/train
+bench: build ## measure training and evaluation speed
+	$(NETADJUST) bench
 
 reproduce: build ## get the data of an experiment and run it (EXP=experiments/NAME.toml, else quick.toml)
 	@exp=$(EXP); \

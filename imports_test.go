@@ -20,8 +20,8 @@ import (
 // nothing imports the command line. An import that is not here is either a mistake or a decision, which belongs here
 // and in docs/design.md.
 var allowed = map[string]string{
-	"cmd/netadjust": "experiments harness networks internal/data internal/device internal/device/cpu " +
-		"internal/progress internal/suggest",
+	"cmd/netadjust": "adjustment experiments harness networks internal/data internal/device internal/device/cpu " +
+		"internal/bench internal/progress internal/suggest",
 	"harness": "experiments adjustment baselines networks results internal/atomicfile internal/data internal/device " +
 		"internal/progress internal/rng internal/search internal/train",
 
@@ -32,6 +32,7 @@ var allowed = map[string]string{
 	"internal/train": "networks internal/atomicfile internal/data internal/device internal/rng internal/vm",
 	"networks":       "internal/ops",
 	"internal/vm":    "internal/device internal/ops",
+	"internal/bench": "networks internal/device internal/vm",
 
 	"internal/device":            "internal/ops",
 	"internal/device/cpu":        "internal/device internal/device/cpu/kernel internal/ops",

@@ -7,7 +7,6 @@ import (
 	"gonum.org/v1/gonum/stat"
 
 	"netadjust/internal/search"
-	"netadjust/networks"
 )
 
 // Settings of network adjustment.
@@ -20,22 +19,27 @@ type Settings struct {
 	RateDecay       float64 // how much smaller with each rank
 	DropRate        float64 // mean drop rate of the utilization ratio
 	Repeats         int     // dropout draws for each layer
+	Reference       bool    // the rules of the authors' code, which does not always meet the budget
 }
 
 // Method is network adjustment. From widths that meet the budget it repeats: train from scratch, measure every layer's
 // FLOPs utilization ratio, let the layers with the highest ratios grow and those with the lowest shrink, and fit the
-// widths to the budget. The widths after the last update are the result.
+// widths to the budget. The widths after the last update are the result; with Settings.Reference they may miss the
+// budget, see ReferenceFit.
 type Method struct{ Settings }
 
 // Search runs the loop of section 3 of the paper.
 func (m Method) Search(ctx context.Context, lab search.Lab, p search.Problem) (*search.Outcome, error) {
-	start, minimum, err := p.Start(p.Budget)
+	start, _, err := p.Start(p.Budget)
 	if err != nil {
 		return nil, err
 	}
-	if u := LayersToMove(m.LayersPerUpdate, m.LayersDecay, 0); 2*u > len(start) {
-		return nil, fmt.Errorf("%d layers grow and %d shrink in an update, but %s has only %d adjustable layers",
-			u, u, p.Network.Name, len(start))
+	step := Step{
+		Network: p.Network, Start: start, Budget: p.Budget, Layers: LayersToMove(m.LayersPerUpdate, m.LayersDecay, 0),
+		Rate: m.Rate, RateDecay: m.RateDecay, Reference: m.Reference,
+	}
+	if err := step.Check(); err != nil {
+		return nil, err // before hours of training
 	}
 	out := &search.Outcome{Start: start, Channels: start}
 	for k := range m.Iterations {
@@ -44,23 +48,17 @@ func (m Method) Search(ctx context.Context, lab search.Lab, p search.Problem) (*
 			return nil, fmt.Errorf("update %d: %w", k+1, err)
 		}
 		u := search.Update{Channels: out.Channels}
-		if err := m.measure(ctx, t, p.Network, &u); err != nil {
+		if err := m.measure(ctx, t, step, &u); err != nil {
 			return nil, fmt.Errorf("update %d: %w", k+1, err)
 		}
-		ranking, err := Rank(u.FUR, p.Network.Adjustable())
+		step.Layers = LayersToMove(m.LayersPerUpdate, m.LayersDecay, k)
+		change, err := step.Apply(u.Channels, u.FUR)
 		if err != nil {
 			return nil, fmt.Errorf("update %d: %w", k+1, err)
 		}
-		pairs, err := Pairs(u.FUR, ranking, LayersToMove(m.LayersPerUpdate, m.LayersDecay, k))
-		if err != nil {
-			return nil, fmt.Errorf("update %d: %w", k+1, err)
-		}
-		for _, pair := range pairs {
-			u.Grown, u.Shrunk = append(u.Grown, pair.Grow), append(u.Shrunk, pair.Shrink)
-		}
-		moved := Step(u.Channels, start, minimum, pairs, m.Rate, m.RateDecay)
-		if u.Next, err = search.FitToBudget(p.Network, moved, p.Budget, minimum); err != nil {
-			return nil, fmt.Errorf("update %d: %w", k+1, err)
+		u.Grown, u.Shrunk, u.Next = change.Grown, change.Shrunk, change.Next
+		if err := p.Network.Check(u.Next); err != nil { // nothing keeps reference mode from leaving a layer no channel
+			return nil, fmt.Errorf("update %d ends in widths that no network can have: %w", k+1, err)
 		}
 		out.Updates, out.Channels = append(out.Updates, u), u.Next
 		lab.Report("update %d of %d: validation loss %.4f, top-1 %.2f %%, widths %v",
@@ -103,10 +101,11 @@ func (m Method) training(p search.Problem, update int, c []int) search.Training 
 //	FUR_i = mean over repeats of (validation loss with channel dropout in layer i - validation loss)
 //
 // with the rates of DropRates, at which every layer loses the same FLOPs. A layer whose rate was cut gets the loss that
-// the full rate would have shown, in proportion.
-func (m Method) measure(ctx context.Context, t search.Trained, n *networks.Network, u *search.Update) error {
-	u.FLOPsPerChannel = n.FLOPsPerChannel(u.Channels, networks.TieSplit)
-	rates, scale, err := DropRates(u.Channels, u.FLOPsPerChannel, m.DropRate)
+// the full rate would have shown, in proportion. A ratio that is not a finite number is an error in both modes, because
+// it comes from a training that has diverged and no record can hold it.
+func (m Method) measure(ctx context.Context, t search.Trained, step Step, u *search.Update) error {
+	u.FLOPsPerChannel = step.FLOPsPerChannel(u.Channels)
+	rates, scale, err := rulesOf(m.Reference).dropRates(u.Channels, u.FLOPsPerChannel, m.DropRate)
 	if err != nil {
 		return err
 	}
@@ -126,5 +125,5 @@ func (m Method) measure(ctx context.Context, t search.Trained, n *networks.Netwo
 			u.FURStdErr[i] = stat.StdErr(stat.StdDev(rise, nil), float64(len(rise)))
 		}
 	}
-	return nil
+	return checkFinite(u.FUR, step.Network.Adjustable())
 }

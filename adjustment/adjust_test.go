@@ -24,6 +24,8 @@ type fakeLab struct {
 	utility []float64
 	repeats int
 	loss    float64                                           // without dropout
+	tie     networks.Tie                                      // who is charged for a stream
+	limit   float64                                           // that no drop rate may exceed
 	onTrain func() error                                      // if set, asked before a training
 	onDrop  func(layer, repeat int) (more float64, err error) // if set, asked for what to add to a loss with dropout
 
@@ -65,10 +67,10 @@ func (f *fakeTrained) ValidateDropout(ctx context.Context, rates []float64, repe
 	f.validations[len(f.validations)-1] += 1 + len(rates)*repeats
 	d := &search.Dropout{Clean: search.Evaluation{Loss: f.loss, Top1: 0.5}, Dropped: make([][]search.Evaluation, len(rates))}
 	for layer, p := range rates {
-		if p <= 0 || p > 0.5 {
-			f.t.Fatalf("drop rate %v of layer %d: want more than 0 and at most 0.5", p, layer)
+		if p <= 0 || p > f.limit {
+			f.t.Fatalf("drop rate %v of layer %d: want more than 0 and at most %v", p, layer, f.limit)
 		}
-		flops := p * float64(c[layer]) * n.FLOPsPerChannel(c, networks.TieSplit)[layer]
+		flops := p * float64(c[layer]) * n.FLOPsPerChannel(c, f.tie)[layer]
 		for repeat := range repeats {
 			if err := ctx.Err(); err != nil {
 				return nil, err
@@ -100,7 +102,7 @@ func (f *fakeTrained) Filters(int) []float32 {
 // knows the utility of each layer.
 func problem(t *testing.T) (search.Problem, *fakeLab) {
 	net := network(t, networks.Spec{Name: "resnet8", Width: 1, Classes: 10})
-	lab := &fakeLab{t: t, utility: []float64{3e-8, 1e-8, 4e-8, 2e-8, 6e-8, 5e-8}, repeats: 3, loss: 0.7}
+	lab := &fakeLab{t: t, utility: []float64{3e-8, 1e-8, 4e-8, 2e-8, 6e-8, 5e-8}, repeats: 3, loss: 0.7, limit: 0.5}
 	return search.Problem{Network: net, Budget: net.FLOPs(net.Start())}, lab
 }
 
@@ -259,7 +261,7 @@ func TestSearchErrors(t *testing.T) {
 		{"loss", func(_ *Settings, lab *fakeLab, _ *search.Problem) { lab.loss = math.NaN() },
 			"update 1: FLOPs utilization ratio of stage1.block1.conv1 is NaN: training has diverged", 1},
 		{"too many layers", func(s *Settings, _ *fakeLab, _ *search.Problem) { s.LayersPerUpdate = 4 },
-			"4 layers grow and 4 shrink in an update, but resnet8 has only 6 adjustable layers", 0},
+			"4 layers cannot grow and 4 shrink in an update of resnet8 with its 6 adjustable layers; move at most 3", 0},
 		{"drop rate", func(s *Settings, _ *fakeLab, _ *search.Problem) { s.DropRate = 0.7 },
 			"update 1: base drop rate 0.7: give more than 0 and at most 0.5", 1},
 		{"budget", func(_ *Settings, _ *fakeLab, p *search.Problem) { p.Budget = 1000 },

@@ -122,6 +122,7 @@ augment = "pad-crop"
 preset = "default"
 epochs = 3
 rate = 0.2
+reference = true
 [prune]
 start_flops = 3
 [[matrix]]
@@ -140,7 +141,7 @@ seed = 1
 	want := []Cell{
 		cell("uniform", nil, nil),
 		cell("l1", nil, &Prune{StartFLOPs: 3, Epochs: 15}),
-		cell("adjust", &Search{3, 10, 3, 0, 0.2, 0, 0.1, 5}, nil),
+		cell("adjust", &Search{3, 10, 3, 0, 0.2, 0, 0.1, 5, true}, nil),
 	}
 	if diff := cmp.Diff(want, e.Cells); diff != "" {
 		t.Error(diff)
@@ -487,7 +488,8 @@ func TestDocs(t *testing.T) {
 	for i := range settings.NumField() {
 		group := settings.Field(i)
 		for j := range group.NumField() {
-			key := settings.Type().Field(i).Tag.Get("json") + "." + group.Type().Field(j).Tag.Get("json")
+			name, _, _ := strings.Cut(group.Type().Field(j).Tag.Get("json"), ",")
+			key := settings.Type().Field(i).Tag.Get("json") + "." + name
 			want := fmt.Sprintf("| `%s` | `%v` |", key, group.Field(j))
 			if strings.HasPrefix(key, "data.") {
 				want = fmt.Sprintf("| `%s` |", key) // their defaults depend on the dataset

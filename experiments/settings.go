@@ -42,6 +42,9 @@ type Search struct {
 	RateDecay       float64 `json:"rate_decay"`        // how much Rate falls per rank
 	DropRate        float64 `json:"drop_rate"`         // mean channel dropout rate of the FLOPs utilization ratio
 	Repeats         int     `json:"repeats"`           // dropout draws per layer
+	// Reference asks for the rules of the paper's code instead of the corrected ones. It is left out of the JSON where it
+	// is false, so that cells keep the ids that they had before there was such a key.
+	Reference bool `json:"reference,omitempty"`
 }
 
 // Prune is how pruners make the network that they start from. Its training follows [Train] but for its Epochs.
@@ -119,6 +122,7 @@ func (s *Settings) read(t *table) {
 		scalar(t, "rate_decay", &s.Search.RateDecay, number(atLeast(0, 1)))
 		scalar(t, "drop_rate", &s.Search.DropRate, number(moreThan(0, 0.5)))
 		scalar(t, "repeats", &s.Search.Repeats, integer(atLeast(1, most)))
+		scalar(t, "reference", &s.Search.Reference, boolean)
 	})
 	t.section("prune", func(t *table) {
 		scalar(t, "start_flops", &s.Prune.StartFLOPs, number(moreThan(1, 16)))

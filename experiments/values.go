@@ -85,6 +85,15 @@ func oneOf(names ...string) func(any) (string, error) {
 	}
 }
 
+// boolean reads true or false.
+func boolean(v any) (bool, error) {
+	b, ok := v.(bool)
+	if !ok {
+		return false, fmt.Errorf("must be true or false, not %s", describe(v))
+	}
+	return b, nil
+}
+
 // seed reads a seed.
 func seed(v any) (uint64, error) {
 	n, ok := v.(int64)

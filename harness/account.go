@@ -25,11 +25,12 @@ func (a *account) share() (share, remaining float64) {
 	return share, time.Since(a.start).Seconds() * (1 - share) / share
 }
 
-// advance adds finished work.
-func (r *run) advance(flops int64) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.account.done += flops
+// advance adds finished work of the cell at hand.
+func (w *worker) advance(flops int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.counted += flops
+	w.account.done += flops
 }
 
 // print completes an event with how far the run is, and shows it.

@@ -21,6 +21,7 @@ type cell struct {
 	method  search.Method
 	recipe  train.Recipe // of the final training
 	start   []int        // the network's widths fitted to the budget
+	planned int64        // FLOPs of search and final training, as far as known before
 }
 
 // prepare builds what a cell needs, and finds out early whether its budget can be met.

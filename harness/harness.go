@@ -179,7 +179,8 @@ func (r *run) prepare(pending []*cell) error {
 		if err != nil {
 			continue // the cell will fail and say why
 		}
-		r.account.total += costs.search.FLOPs + costs.final.FLOPs
+		c.planned = costs.search.FLOPs + costs.final.FLOPs
+		r.account.total += c.planned
 	}
 	r.account.begin()
 	return nil
@@ -209,7 +210,12 @@ func WritePlan(out string, e *experiments.Experiment) error {
 
 // Report writes frames, figures and report of the experiment whose cells are in the folder out, and returns the files.
 func Report(out string) ([]string, error) {
+	all, problems := results.Load(out)
 	text, err := os.ReadFile(filepath.Join(out, planFile))
+	if errors.Is(err, fs.ErrNotExist) && len(all) > 0 { // records without a plan, copied from elsewhere
+		name := all[0].Result.Experiment
+		return results.WriteAll(out, all, results.Options{Name: name, Problems: problems})
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%s is not an output folder of netadjust run: %w", out, err)
 	}
@@ -217,7 +223,6 @@ func Report(out string) ([]string, error) {
 	if err := json.Unmarshal(text, &p); err != nil {
 		return nil, fmt.Errorf("%s: %w; run the experiment again to write it anew", filepath.Join(out, planFile), err)
 	}
-	all, problems := results.Load(out)
 	o := results.Options{Name: p.Name, Command: "netadjust run " + p.File, Problems: problems}
 	var records []*results.Record
 	for _, id := range p.Cells {

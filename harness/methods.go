@@ -43,6 +43,7 @@ func Methods() []Method {
 					Epochs: s.Epochs, Iterations: s.Iterations,
 					LayersPerUpdate: float64(s.LayersPerUpdate), LayersDecay: s.LayersDecay,
 					Rate: s.Rate, RateDecay: s.RateDecay, DropRate: s.DropRate, Repeats: s.Repeats,
+					Reference: s.Reference,
 				}}
 			},
 		},

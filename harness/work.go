@@ -22,7 +22,8 @@ import (
 // worker is one job: it has a device of its own.
 type worker struct {
 	*run
-	dev *timed
+	dev     *timed
+	counted int64 // FLOPs of the cell at hand that are in the account
 }
 
 // work runs cells until there are no more. It returns an error if the run cannot go on.
@@ -49,6 +50,7 @@ func (r *run) work(ctx context.Context, queue <-chan *cell) error {
 func (w *worker) cell(ctx context.Context, c *cell) error {
 	w.print(progress.Event{Kind: progress.Started, Cell: c.id})
 	start, busy := time.Now(), w.dev.busy
+	w.counted = 0
 	images, err := w.library.images(c.Dataset, c.Data)
 	if err != nil {
 		return err
@@ -72,6 +74,7 @@ func (w *worker) cell(ctx context.Context, c *cell) error {
 	if err := results.Write(w.folder(c), record); err != nil {
 		return err
 	}
+	w.advance(c.planned - w.counted) // plans of searches are estimates, and a failed cell leaves work undone
 	w.finished(c, record)
 	return nil
 }
@@ -121,8 +124,12 @@ func (w *worker) searchAndTrain(ctx context.Context, c *cell, images *images, r 
 	n := c.problem.Network
 	flops := n.FLOPs(found.Channels)
 	if !search.WithinBudget(flops, c.problem.Budget) {
-		return fmt.Errorf("%s ended at %d FLOPs, which is not within 1 %% below the budget of %d",
-			c.Method, flops, c.problem.Budget)
+		hint := ""
+		if c.Search != nil && c.Search.Reference {
+			hint = "; reference mode does not guarantee the budget"
+		}
+		return fmt.Errorf("%s ended at %d FLOPs, which is not within 1 %% below the budget of %d%s",
+			c.Method, flops, c.problem.Budget, hint)
 	}
 	r.Final = &results.Final{
 		Channels: found.Channels, FLOPs: flops, FLOPsWithoutStem: n.FLOPsWithoutStem(found.Channels),

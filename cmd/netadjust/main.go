@@ -47,10 +47,12 @@ func commands() []command {
 		{"plan", "FILE", "list an experiment's cells with FLOPs, images and estimated time", planCommand},
 		{"report", "DIR", "write frame, figures and report again from the records in DIR", reportCommand},
 		{"flops", "NETWORK", "print FLOPs and parameters of every layer", flopsCommand},
+		{"step", "FILE", "make one update of widths, given in a JSON file (- for standard input)", stepCommand},
 		{"networks", "", "list the networks", networksCommand},
 		{"methods", "", "list the methods", methodsCommand},
 		{"datasets", "", "list the datasets and whether they are there", datasetsCommand},
 		{"data", "get NAME", "get and verify a dataset, or all that the experiment file NAME.toml names", dataCommand},
+		{"bench", "[NETWORK…]", "measure training and evaluation speed", benchCommand},
 		{"doctor", "", "tell which device is used, and what is missing", doctorCommand},
 		{"version", "", "print version and libraries", versionCommand},
 	}

@@ -24,7 +24,7 @@ func TestWrongUsage(t *testing.T) {
 		want string
 	}{
 		{nil, "a command is missing"},
-		{[]string{"bogus"}, `unknown command "bogus"; known: run, plan, report, flops, networks, methods, `},
+		{[]string{"bogus"}, `unknown command "bogus"; known: run, plan, report, flops, step, networks, methods, `},
 		{[]string{"run"}, "number of arguments is 0, not 1; it is netadjust run FILE\n"},
 		{[]string{"run", good, good}, "number of arguments is 2, not 1; it is netadjust run FILE\n"},
 		{[]string{"version", "1"}, "number of arguments is 1, not 0; it is netadjust version\n"},
@@ -93,8 +93,9 @@ func TestHelp(t *testing.T) {
 	}
 	flags := map[string][]string{
 		"run": {"out", "device", "data", "jobs", "json"}, "plan": {"device", "jobs", "json"}, "report": {"json"},
-		"flops":    {"width", "channels", "padding", "input", "classes", "json"},
-		"networks": {"json"}, "methods": {"json"}, "datasets": {"data", "json"}, "data": {"data"},
+		"flops": {"width", "channels", "padding", "input", "classes", "json"},
+		"step":  {"json"}, "networks": {"json"}, "methods": {"json"}, "datasets": {"data", "json"}, "data": {"data"},
+		"bench":  {"widths", "threads", "seconds", "device", "json"},
 		"doctor": {"device", "data", "json"}, "version": {"json"},
 	}
 	for _, c := range commands() {

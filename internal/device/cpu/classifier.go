@@ -43,7 +43,7 @@ func (e *executable) classifier(c *compiled, s instruction) (step, error) {
 	case ops.CrossEntropy:
 		classes := e.shape(s.in[0])[1]
 		sums := e.sums(1, 1)
-		c.finish = append(c.finish, func() { e.data(out)[0] = float32(sums.total(0)[0] / float64(e.batch)) })
+		c.finish.add(func() { e.data(out)[0] = float32(sums.total(0)[0] / float64(e.batch)) })
 		return step{begin: sums.begin, run: func(w *worker, slot, from, to int) {
 			for n := from; n < to; n++ {
 				softmax(e.at(w, s.in[0], n)[:classes], e.words[s.in[1]][n], k.Smoothing, func(_ int, target, logProb float64) {
@@ -71,7 +71,7 @@ func (e *executable) sumRows(c *compiled, out int, add func(w *worker, n int, su
 	for i := range sums {
 		sums[i] = make([]float32, e.program.Values[out].Size())
 	}
-	c.finish = append(c.finish, func() {
+	c.finish.add(func() {
 		total := e.data(out)[:len(sums[0])]
 		clear(total)
 		for _, s := range sums {

@@ -38,7 +38,7 @@ func (e *executable) convolution(s instruction) (step, error) {
 		pack, size = g.PackBackward, g.BackwardSize()
 	}
 	packed := aligned(size)
-	e.packWeights(weights, func(w []float32) { pack(packed, w) })
+	e.packWeights([]int{weights}, func() { pack(packed, e.data(weights)) })
 	lx, ly := &e.layouts[x], &e.layouts[y]
 	return step{run: func(w *worker, _, from, to int) {
 		e.dev.kernels.Convolve(conv, to-from, &e.at(w, x, from)[lx.first()], &packed[0], &e.at(w, y, from)[ly.first()],
@@ -46,18 +46,57 @@ func (e *executable) convolution(s instruction) (step, error) {
 	}}, nil
 }
 
-// packWeights has weights packed before the phases, whenever they are not those of the last run.
-func (e *executable) packWeights(weights int, pack func(w []float32)) {
-	state, _ := e.program.Values[weights].State.(*array)
-	packed := -1 // version
-	e.prepare = append(e.prepare, func() {
-		if state == nil {
-			pack(e.data(weights))
-		} else if packed != state.version {
-			pack(state.data)
-			packed = state.version
+// packWeights has something made of state before the phases, whenever the state is not what it was in the last run.
+func (e *executable) packWeights(values []int, pack func()) {
+	made := make([]int, len(values)) // versions, of which 0 is none
+	e.prepare.add(func() {
+		fresh := true
+		for i, v := range values {
+			state, ok := e.program.Values[v].State.(*array)
+			if !ok || made[i] != state.version+1 {
+				fresh = false
+			}
+			if ok {
+				made[i] = state.version + 1
+			}
+		}
+		if !fresh {
+			pack()
 		}
 	})
+}
+
+// convolve has the batch norm's scale in the weights, and its shift as the convolution's bias.
+func (e *executable) convolve(s instruction, k convolve) step {
+	x, weights, stats, gamma, beta, y := s.in[0], s.in[1], s.in[2], s.in[3], s.in[4], s.out[0]
+	g := geometry(k.conv, e.shape(x), e.shape(weights), e.shape(y))
+	lx, ly := &e.layouts[x], &e.layouts[y]
+	conv := kernel.Forward(g, lx.strides(), ly.strides())
+	packed, scaled, bias := aligned(g.ForwardSize()), make([]float32, g.OC*g.IC*g.KH*g.KW), aligned(align(g.OC))
+	e.packWeights(s.in[1:5], func() {
+		n := len(scaled) / g.OC
+		for c := range g.OC {
+			scale := e.data(gamma)[c] * invStd(e.data(stats)[g.OC+c], k.epsilon)
+			bias[c] = e.data(beta)[c] - scale*e.data(stats)[c]
+			for i, w := range e.data(weights)[c*n : (c+1)*n] {
+				scaled[c*n+i] = scale * w
+			}
+		}
+		g.PackForward(packed, scaled)
+	})
+	epilogue := kernel.Epilogue{Bias: &bias[0], ReLU: k.rectified}
+	var lr *layout
+	if k.residual {
+		lr = &e.layouts[s.in[5]]
+		epilogue.ResidualLayout, epilogue.ResidualGroups = lr.strides(), lr.groups()
+	}
+	return step{run: func(w *worker, _, from, to int) {
+		end := epilogue
+		if k.residual {
+			end.Residual = &e.at(w, s.in[5], from)[lr.first()]
+		}
+		e.dev.kernels.Convolve(conv, to-from, &e.at(w, x, from)[lx.first()], &packed[0], &e.at(w, y, from)[ly.first()], end)
+	}}
 }
 
 // weightGradient sums up in a buffer for each slot, with the weights packed.
@@ -70,7 +109,7 @@ func (e *executable) weightGradient(c *compiled, s instruction, k ops.Conv2DGrad
 	for i := range sums {
 		sums[i] = aligned(g.ForwardSize())
 	}
-	c.finish = append(c.finish, func() {
+	c.finish.add(func() {
 		for _, other := range sums[1:] {
 			e.dev.kernels.Add(sums[0], other)
 		}

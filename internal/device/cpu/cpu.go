@@ -49,6 +49,18 @@ func (d *Device) Info() device.Info {
 	return device.Info{Name: "cpu", Kernels: d.kernels.Name + "/" + runtime.GOARCH, Threads: d.pool.threads}
 }
 
+// Peak measures the multiply-add throughput of the device's threads together, in GFLOP/s: loops on registers only.
+func (d *Device) Peak() float64 {
+	const seconds = 0.2
+	peaks := make([]float64, d.pool.threads)
+	d.pool.run(len(peaks), func(i, _ int) { peaks[i] = d.kernels.Peak(seconds) })
+	sum := 0.
+	for _, p := range peaks {
+		sum += p
+	}
+	return sum
+}
+
 // Close ends the workers.
 func (d *Device) Close() error {
 	d.pool.close()

@@ -17,7 +17,7 @@ type executable struct {
 	batch   int
 	slots   int
 	places  []place
-	prepare []func() // before the phases, in any order: inputs and weights as kernels want them
+	prepare tasks // before the phases: inputs and weights as kernels want them
 	phases  []compiled
 	workers []*worker
 	outside [][]float32 // inputs of a run, by value
@@ -39,8 +39,20 @@ type place struct {
 type compiled struct {
 	chunk  int // images at a time
 	steps  []step
-	finish []func() // after the chunks, in any order
-	after  []func() // after that, in order
+	finish tasks // after the chunks: sums over the batch
+	after  tasks // after that: what has no batch
+	run    func(slot, worker int)
+}
+
+// tasks are pieces of work that may be done in any order.
+type tasks struct {
+	list []func()
+	do   func(i, worker int) // made once: a run allocates nothing
+}
+
+func (t *tasks) add(f func()) {
+	t.list = append(t.list, f)
+	t.do = func(i, _ int) { t.list[i]() }
 }
 
 // step is one instruction of a phase for images [from, to), and what begins its sums in a slot.
@@ -115,7 +127,7 @@ func (e *executable) convertInputs() {
 		if !e.converted(v) {
 			continue
 		}
-		e.prepare = append(e.prepare, func() {
+		e.prepare.add(func() {
 			l := &e.layouts[v]
 			size := l.c * l.h * l.w
 			for n := range e.batch {
@@ -150,20 +162,20 @@ func (e *executable) bind(inputs []any) {
 // Run executes the program once.
 func (e *executable) Run(inputs []any) error {
 	e.bind(inputs)
-	pool := e.dev.pool
-	pool.run(len(e.prepare), func(i, _ int) { e.prepare[i]() })
+	e.all(&e.prepare)
 	for i := range e.phases {
 		ph := &e.phases[i]
 		if len(ph.steps) > 0 {
-			pool.run(e.slots, func(slot, worker int) { e.chunks(ph, slot, e.workers[worker]) })
+			e.dev.pool.run(e.slots, ph.run)
 		}
-		pool.run(len(ph.finish), func(i, _ int) { ph.finish[i]() })
-		for _, f := range ph.after {
-			f()
-		}
+		e.all(&ph.finish)
+		e.all(&ph.after)
 	}
 	return nil
 }
+
+// all does tasks, side by side.
+func (e *executable) all(t *tasks) { e.dev.pool.run(len(t.list), t.do) }
 
 // chunks takes a slot's images through a phase.
 func (e *executable) chunks(ph *compiled, slot int, w *worker) {

@@ -18,6 +18,14 @@ type normalize struct {
 	masked, residual, rectified bool
 }
 
+// convolve is a convolution with what follows it in inference: y = ReLU(BatchNorm(conv(x)) + residual), the last two only
+// if they are there. Its inputs are x and the weights, the statistics, gamma and beta of the batch norm, and the residual.
+type convolve struct {
+	conv                ops.Conv2D
+	epsilon             float64
+	residual, rectified bool
+}
+
 // backReLU is the gradient of a ReLU. Its inputs are signs and output gradient.
 type backReLU struct{}
 
@@ -57,6 +65,7 @@ func fuse(p *device.Program) (list []instruction, signs []int) {
 	}
 	f.takeSigns()
 	f.forward()
+	f.fold()
 	f.backward()
 	f.descend()
 	return slices.DeleteFunc(f.list, func(i instruction) bool { return i.op == nil }), f.signs
@@ -151,6 +160,27 @@ func (f *fuser) extend(s *instruction, operand int, fits func(normalize) bool, a
 	}
 	add(&n)
 	s.op, s.in = n, append(in, slices.Delete(slices.Clone(s.in), operand, operand+1)...)
+}
+
+// fold merges convolutions with the batch norm behind them where nothing else reads what they give. In training the
+// statistics do.
+func (f *fuser) fold() {
+	for i := range f.list {
+		s := &f.list[i]
+		n, ok := s.op.(normalize)
+		if !ok || !n.norm || n.masked || len(s.out) > 1 {
+			continue
+		}
+		c := f.producer(s.in[0])
+		if c == nil || f.uses[s.in[0]] != 1 {
+			continue
+		}
+		if k, ok := c.op.(ops.Conv2D); ok {
+			s.op = convolve{conv: k, epsilon: n.epsilon, residual: n.residual, rectified: n.rectified}
+			s.in = append(slices.Clone(c.in), s.in[1:]...)
+			c.op = nil
+		}
+	}
 }
 
 // backward merges the gradients by gamma and beta with what gives the output gradient that they sum up.

@@ -54,7 +54,7 @@ func layouts(p *device.Program, list []instruction, signs []int) (all []layout, 
 		for i, v := range s.in {
 			see(v, u.in[i])
 			switch s.op.(type) {
-			case ops.Conv2D, ops.Conv2DGradWeights:
+			case ops.Conv2D, convolve, ops.Conv2DGradWeights:
 			default:
 				exact[v] = false
 			}
@@ -67,6 +67,8 @@ func layouts(p *device.Program, list []instruction, signs []int) (all []layout, 
 			exact[s.out[0]] = true
 		case ops.Conv2D:
 			all[s.in[0]].need(k.Pad)
+		case convolve:
+			all[s.in[0]].need(k.conv.Pad)
 		case ops.Conv2DGradInput:
 			all[s.in[1]].need(geometry(k.Conv, shapes[s.out[0]], shapes[s.in[0]], shapes[s.in[1]]).GradPad())
 		case ops.Conv2DGradWeights:

@@ -78,7 +78,7 @@ func (e *executable) backStats(c *compiled, s instruction, k backStats) step {
 	l := &e.layouts[x]
 	means := e.channels(l)
 	sums := e.sums(l.pitch, 2)
-	c.finish = append(c.finish, func() {
+	c.finish.add(func() {
 		shift, scale := sums.total(0), sums.total(1)
 		for ch := range l.c {
 			e.data(s.out[1])[ch] = float32(scale[ch] * float64(invStd(e.data(stats)[l.c+ch], k.epsilon)))
@@ -132,7 +132,7 @@ func (e *executable) batchStats(c *compiled, s instruction) step {
 	refs := e.channels(l)
 	sums := e.sums(l.pitch, 2)
 	area := float64(l.h * l.w)
-	c.finish = append(c.finish, func() {
+	c.finish.add(func() {
 		out := e.data(s.out[0])
 		for ch := range l.c {
 			// Slots have references of their own, so their means and deviations are merged one after the other.
@@ -167,7 +167,7 @@ func (e *executable) normGradient(c *compiled, s instruction, epsilon float64) s
 	x, stats, dy := s.in[0], s.in[1], s.in[2]
 	lx, ly := &e.layouts[x], &e.layouts[dy]
 	sums := e.sums(lx.pitch, 1)
-	c.finish = append(c.finish, func() {
+	c.finish.add(func() {
 		for ch, v := range sums.total(0)[:lx.c] {
 			e.data(s.out[0])[ch] = float32(v * float64(invStd(e.data(stats)[lx.c+ch], epsilon)))
 		}
@@ -193,7 +193,7 @@ func (e *executable) shiftGradient(c *compiled, s instruction) step {
 	dy := s.in[0]
 	l := &e.layouts[dy]
 	sums := e.sums(l.pitch, 1)
-	c.finish = append(c.finish, func() {
+	c.finish.add(func() {
 		for ch, v := range sums.total(0)[:l.c] {
 			e.data(s.out[0])[ch] = float32(v)
 		}
@@ -209,10 +209,16 @@ func (e *executable) shiftGradient(c *compiled, s instruction) step {
 }
 
 // slotSums holds sums over the images of each slot.
-type slotSums struct{ slot [][][]float64 } // by slot, kind, element
+type slotSums struct {
+	slot   [][][]float64 // by slot, kind, element
+	totals [][]float64   // by kind, element
+}
 
 func (e *executable) sums(elements, kinds int) *slotSums {
 	s := &slotSums{slot: make([][][]float64, e.slots)}
+	for range kinds {
+		s.totals = append(s.totals, make([]float64, elements))
+	}
 	for i := range s.slot {
 		for range kinds {
 			s.slot[i] = append(s.slot[i], make([]float64, elements))
@@ -229,7 +235,8 @@ func (s *slotSums) begin(slot int) {
 
 // total adds up the slots in their order.
 func (s *slotSums) total(kind int) []float64 {
-	total := make([]float64, len(s.slot[0][kind]))
+	total := s.totals[kind]
+	clear(total)
 	for _, slot := range s.slot {
 		for i, v := range slot[kind] {
 			total[i] += v

@@ -83,6 +83,12 @@ func usageOf(op any) (usage, error) {
 			in = append(in, image)
 		}
 		return use(in, image, image)
+	case convolve:
+		in := []role{image, whole, whole, whole, whole}
+		if k.residual {
+			in = append(in, image)
+		}
+		return use(in, image)
 	case backStats:
 		in := []role{image, whole, image}
 		if k.rectified {

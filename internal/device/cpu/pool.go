@@ -1,43 +1,90 @@
 package cpu
 
 import (
+	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // slots is the number of parts that a batch is cut into. It is fixed, since sums over a batch are made per slot and then
 // in slot order; eight keep eight threads busy.
 const slots = 8
 
+// patience is how long a worker that has nothing to do looks for work before it sleeps. Phases follow each other faster
+// than that, and waking a thread takes longer than many a phase.
+const patience = time.Millisecond
+
+// lookout is how often a worker looks for work before it lets others run: there may be more workers than cores.
+const lookout = 256
+
 // pool runs slots on a fixed set of workers, the calling goroutine among them.
 type pool struct {
 	threads int
 	work    func(slot, worker int)
-	next    atomic.Int64
 	limit   int64
-	start   []chan struct{} // one per further worker
-	done    sync.WaitGroup
+	next    atomic.Int64
+	turn    atomic.Int64 // raised when there is work, or no more
+	busy    atomic.Int64 // helpers that are not through yet
+	mu      sync.Mutex
+	wake    *sync.Cond
+	asleep  int // helpers
+	closed  bool
 }
 
 func newPool(threads int) *pool {
-	p := &pool{threads: threads, start: make([]chan struct{}, threads-1)}
-	for i := range p.start {
-		start := make(chan struct{})
-		p.start[i] = start
-		go func() {
-			for range start {
-				p.claim(i + 1)
-				p.done.Done()
-			}
-		}()
+	p := &pool{threads: threads}
+	p.wake = sync.NewCond(&p.mu)
+	for i := 1; i < threads; i++ {
+		go p.help(i)
 	}
 	return p
 }
 
+// help is the life of a worker other than the caller.
+func (p *pool) help(worker int) {
+	for turn := int64(1); ; turn++ {
+		p.await(turn)
+		if p.closed {
+			return
+		}
+		p.claim(worker)
+		p.busy.Add(-1)
+	}
+}
+
+// await returns when the turn has come.
+func (p *pool) await(turn int64) {
+	start := time.Now()
+	for i := 1; p.turn.Load() < turn; i++ {
+		if i%lookout != 0 {
+			continue
+		}
+		if runtime.Gosched(); time.Since(start) > patience {
+			p.mu.Lock()
+			for p.turn.Load() < turn {
+				p.asleep++
+				p.wake.Wait()
+				p.asleep--
+			}
+			p.mu.Unlock()
+		}
+	}
+}
+
+// next turn wakes the helpers.
+func (p *pool) nextTurn() {
+	p.turn.Add(1)
+	p.mu.Lock()
+	if p.asleep > 0 {
+		p.wake.Broadcast()
+	}
+	p.mu.Unlock()
+}
+
 // run calls work for every slot below n and returns when all calls have returned.
 func (p *pool) run(n int, work func(slot, worker int)) {
-	helpers := min(n, p.threads) - 1
-	if helpers <= 0 {
+	if n <= 1 || p.threads == 1 {
 		for slot := range n {
 			work(slot, 0)
 		}
@@ -45,12 +92,14 @@ func (p *pool) run(n int, work func(slot, worker int)) {
 	}
 	p.work, p.limit = work, int64(n)
 	p.next.Store(0)
-	p.done.Add(helpers)
-	for i := range helpers {
-		p.start[i] <- struct{}{}
-	}
+	p.busy.Store(int64(p.threads - 1))
+	p.nextTurn()
 	p.claim(0)
-	p.done.Wait()
+	for i := 1; p.busy.Load() > 0; i++ {
+		if i%lookout == 0 {
+			runtime.Gosched()
+		}
+	}
 }
 
 func (p *pool) claim(worker int) {
@@ -60,10 +109,10 @@ func (p *pool) claim(worker int) {
 }
 
 func (p *pool) close() {
-	for _, c := range p.start {
-		close(c)
+	if !p.closed {
+		p.closed = true
+		p.nextTurn()
 	}
-	p.start = nil
 	p.threads = 1
 }
 

@@ -18,12 +18,13 @@ func (e *executable) compile(c *compiled, ph phase) error {
 		}
 		c.steps = append(c.steps, e.withMargins(s, st))
 	}
+	c.run = func(slot, worker int) { e.chunks(c, slot, e.workers[worker]) }
 	for _, i := range ph.after {
 		f, err := e.single(e.list[i])
 		if err != nil {
 			return err
 		}
-		c.after = append(c.after, f)
+		c.after.add(f)
 	}
 	return nil
 }
@@ -64,6 +65,8 @@ func (e *executable) step(c *compiled, s instruction) (step, error) {
 	switch k := s.op.(type) {
 	case ops.Conv2D, ops.Conv2DGradInput:
 		return e.convolution(s)
+	case convolve:
+		return e.convolve(s, k), nil
 	case ops.Conv2DGradWeights:
 		return e.weightGradient(c, s, k)
 	case normalize:
@@ -128,23 +131,30 @@ func (e *executable) step(c *compiled, s instruction) (step, error) {
 			maxPool(k.Window, x, lin(0), lin(1), func(yi, xi int) { dx[lout.translate(lin(0), xi)] += dy[yi] })
 		}), nil
 	case ops.GlobalAvgPool:
-		return eachImage(func(w *worker, n int) {
-			sums := make([]float64, lin(0).pitch)
-			lin(0).sum(in(w, 0, n), sums)
-			for c := range lout.c {
-				out(w, n)[c] = float32(sums[c] / float64(lin(0).h*lin(0).w))
+		sums := e.sums(lin(0).pitch, 1)
+		return step{run: func(w *worker, slot, from, to int) {
+			sum := sums.slot[slot][0]
+			for n := from; n < to; n++ {
+				clear(sum)
+				lin(0).sum(in(w, 0, n), sum)
+				for c := range lout.c {
+					out(w, n)[c] = float32(sum[c] / float64(lin(0).h*lin(0).w))
+				}
 			}
-		}), nil
+		}}, nil
 	case ops.GlobalAvgPoolGrad:
-		return eachImage(func(w *worker, n int) {
-			dy, dx := in(w, 0, n), out(w, n)
-			area := float32(lout.h * lout.w)
-			value := make([]float32, lout.pitch)
-			for c := range lout.c {
-				value[c] = dy[c] / area
+		values := e.channels(lout)
+		area := float32(lout.h * lout.w)
+		return step{run: func(w *worker, slot, from, to int) {
+			value := values[slot]
+			for n := from; n < to; n++ {
+				dy, dx := in(w, 0, n), out(w, n)
+				for c := range lout.c {
+					value[c] = dy[c] / area
+				}
+				lout.eachPixel(lout, func(at, _, _ int) { copy(dx[at:], value) })
 			}
-			lout.eachPixel(lout, func(to, _, _ int) { copy(dx[to:], value) })
-		}), nil
+		}}, nil
 	case ops.ChannelWindow:
 		return eachImage(func(w *worker, n int) {
 			x, y := in(w, 0, n), out(w, n)

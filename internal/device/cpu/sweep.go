@@ -114,9 +114,8 @@ func (s *sweep) run(inputs []any, repeats int) error {
 			s.results[i][j] = make([]float32, s.batch*s.layouts[v].size)
 		}
 	}
-	pool := s.dev.pool
-	pool.run(len(s.prepare), func(i, _ int) { s.prepare[i]() })
-	pool.run(s.slots, func(slot, worker int) { s.slot(&s.phases[0], slot, s.workers[worker]) })
+	s.all(&s.prepare)
+	s.dev.pool.run(s.slots, func(slot, worker int) { s.slot(&s.phases[0], slot, s.workers[worker]) })
 	return nil
 }
 

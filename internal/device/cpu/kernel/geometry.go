@@ -84,19 +84,22 @@ func (g Geometry) PackBackward(dst, w []float32) {
 		clear(dst[(Groups(g.IC)-1)*g.KH*g.KW*g.OC*Lanes:])
 	}
 	k := g.KH * g.KW
-	for phase, start := 0, 0; phase < g.Stride; phase++ {
-		columns := g.columns(phase)
-		for i, kw := range columns {
+	to := 0
+	for phase := range g.Stride {
+		for kw := g.KW - 1; kw >= 0; kw-- {
+			if !reaches(kw, phase+g.Pad, g.Stride) {
+				continue
+			}
 			for kh := range g.KH {
 				for oc := range g.OC {
 					from := w[oc*g.IC*k+kh*g.KW+kw:]
 					for ic := range g.IC {
-						dst[((ic/Lanes*k+kh*g.KW+start+i)*g.OC+oc)*Lanes+ic%Lanes] = from[ic*k]
+						dst[((ic/Lanes*k+kh*g.KW+to)*g.OC+oc)*Lanes+ic%Lanes] = from[ic*k]
 					}
 				}
 			}
+			to++
 		}
-		start += len(columns)
 	}
 }
 
@@ -107,10 +110,13 @@ func (g Geometry) columns(phase int) []int { return reaching(g.KW, phase+g.Pad, 
 // rows is columns for rows.
 func (g Geometry) rows(phase int) []int { return reaching(g.KH, phase+g.Pad, g.Stride) }
 
+// reaches tells whether the pixel at place at reaches an output through element i of the window.
+func reaches(i, at, stride int) bool { return (at-i)%stride == 0 }
+
 func reaching(size, at, stride int) []int {
 	var k []int
 	for i := size - 1; i >= 0; i-- {
-		if (at-i)%stride == 0 {
+		if reaches(i, at, stride) {
 			k = append(k, i)
 		}
 	}

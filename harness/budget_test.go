@@ -1,0 +1,71 @@
+package harness
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"netadjust/internal/search"
+	"netadjust/networks"
+	"netadjust/results"
+)
+
+// wide finds widths that no budget allows.
+type wide struct{ search.Method }
+
+func (wide) Search(_ context.Context, _ search.Lab, p search.Problem) (*search.Outcome, error) {
+	channels := p.Network.Start()
+	for i := range channels {
+		channels[i] *= 2
+	}
+	return &search.Outcome{Channels: channels}, nil
+}
+
+// A network is not trained if its search has left the budget, which a search by the reference's rules may.
+func TestSearchThatLeavesTheBudget(t *testing.T) {
+	for _, tt := range []struct{ reference, end string }{
+		{"false", "is not within 1 % below the budget of 2314688"},
+		{"true", "is not within 1 % below the budget of 2314688; reference mode does not guarantee the budget"},
+	} {
+		e := parse(t, strings.Replace(settings, "[search]", "[search]\nreference = "+tt.reference, 1)+matrix(`"adjust"`, "1"))
+		o, _ := options(e, t.TempDir())
+		r, err := newRun(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := r.cells[0]
+		c.method = wide{c.method}
+		var result results.Result
+		err = (&worker{run: r}).searchAndTrain(t.Context(), c, nil, &result)
+		if err == nil || !strings.HasPrefix(err.Error(), "adjust ended at ") || !strings.HasSuffix(err.Error(), tt.end) {
+			t.Errorf("reference = %s: error %v, want one that ends %q", tt.reference, err, tt.end)
+		}
+		if result.Final != nil {
+			t.Errorf("reference = %s: result %+v", tt.reference, result.Final)
+		}
+	}
+}
+
+// A whole search by the reference's rules either ends within the budget or says that it does not guarantee it.
+func TestReferenceSearchRuns(t *testing.T) {
+	e := parse(t, strings.Replace(settings, "[search]", "[search]\nreference = true", 1)+matrix(`"adjust"`, "1"))
+	out := t.TempDir()
+	mustRun(t, e, out)
+	r := readRecords(t, out)[e.Cells[0].ID()].Result
+	if len(r.Updates) != 2 {
+		t.Fatalf("%d updates", len(r.Updates))
+	}
+	if f := r.Failure; f != nil && !strings.Contains(f.Reason, "reference mode does not guarantee the budget") {
+		t.Errorf("failure: %s", f.Reason)
+	}
+	n, err := networks.New(networks.Spec{Name: "resnet8", Width: 0.5, Input: [3]int{1, 28, 28}, Classes: 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := n.FLOPsPerChannel(n.Start(), networks.TieFirst) // where the default mode splits
+	if diff := cmp.Diff(want, r.Updates[0].FLOPsPerChannel); diff != "" {
+		t.Errorf("FLOPs per channel (-want +got):\n%s", diff)
+	}
+}
