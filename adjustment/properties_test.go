@@ -14,7 +14,7 @@ import (
 
 // randomStep draws a network, an update, and widths and ratios for it; ratios have ties.
 func randomStep(t *testing.T, rng *rand.Rand) (Step, []int, []float64) {
-	specs := []networks.Spec{{Name: "resnet8"}, {Name: "resnet20"}, {Name: "resnet32"}, {Name: "resnet18"}}
+	specs := []networks.Spec{{Name: "resnet8"}, {Name: "resnet20"}, {Name: "resnet56"}, {Name: "resnet18"}}
 	spec := specs[rng.IntN(len(specs))]
 	spec.Padding = []string{networks.PaddingMax, networks.PaddingLocal}[rng.IntN(2)]
 	spec.Width = 0.25 * math.Exp2(3*rng.Float64())
@@ -27,7 +27,7 @@ func randomStep(t *testing.T, rng *rand.Rand) (Step, []int, []float64) {
 	}
 	return Step{
 		Network: net, Start: start, Budget: int64(float64(net.FLOPs(start)) * math.Exp2(1.5*rng.Float64()-1)),
-		Layers: rng.IntN(len(c)/2 + 1), Rate: rng.Float64(), RateDecay: 0.1 * rng.Float64(), Reference: false,
+		Layers: rng.IntN(len(c)/2 + 1), Rate: rng.Float64(), RateDecay: 0.1 * rng.Float64(),
 	}, c, fur
 }
 

@@ -37,17 +37,6 @@ func names(layers int) (s []string) {
 	return s
 }
 
-// update ranks the layers and lets u of them grow and u shrink.
-func update(t *testing.T, c, start, minimum []int, fur []float64, u int, rate, decay float64) []int {
-	t.Helper()
-	ranking, err := Rank(fur, names(len(fur)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	grow, shrink := Choose(fur, ranking, u)
-	return Move(c, start, minimum, grow, shrink, rate, decay)
-}
-
 // Rates computed with the reference code, whose ties go to the first.
 func TestDropRates(t *testing.T) {
 	net := network(t, networks.Spec{Name: "resnet20"})
