@@ -10,7 +10,7 @@ import (
 
 // Method chooses channel widths.
 type Method interface {
-	// Search returns widths of p.Network whose FLOPs are WithinBudget of p.Budget.
+	// Search returns widths of p.Network whose FLOPs should be WithinBudget of p.Budget; a cell whose are not fails.
 	Search(ctx context.Context, lab Lab, p Problem) (*Outcome, error)
 	// Plan tells what a search will ask of the lab, as far as that is known before.
 	Plan(p Problem) ([]Work, error)

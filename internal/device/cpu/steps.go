@@ -119,17 +119,17 @@ func (e *executable) step(c *compiled, s instruction) (step, error) {
 	case ops.AvgPoolGrad:
 		return eachImage(func(w *worker, n int) { avgPoolGrad(k.Window, in(w, 0, n), lin(0), out(w, n), lout) }), nil
 	case ops.MaxPool:
-		return eachImage(func(w *worker, n int) {
-			x, y := in(w, 0, n), out(w, n)
-			maxPool(k.Window, x, lin(0), lout, func(yi, xi int) { y[yi] = x[xi] })
-		}), nil
+		return eachImage(func(w *worker, n int) { maxPool(k.Window, in(w, 0, n), lin(0), out(w, n), lout) }), nil
 	case ops.MaxPoolGrad:
-		return eachImage(func(w *worker, n int) {
-			x, dy, dx := in(w, 0, n), in(w, 1, n), out(w, n)
-			clear(dx[:lout.size])
-			// The gradient has the layout of the images; only its own place is another.
-			maxPool(k.Window, x, lin(0), lin(1), func(yi, xi int) { dx[lout.translate(lin(0), xi)] += dy[yi] })
-		}), nil
+		best, places := e.channels(lout), make([][]int, e.slots)
+		for slot := range places {
+			places[slot] = make([]int, lout.pitch)
+		}
+		return step{run: func(w *worker, slot, from, to int) {
+			for n := from; n < to; n++ {
+				maxPoolGrad(k.Window, in(w, 0, n), lin(0), in(w, 1, n), lin(1), out(w, n), lout, best[slot], places[slot])
+			}
+		}}, nil
 	case ops.GlobalAvgPool:
 		sums := e.sums(lin(0).pitch, 1)
 		return step{run: func(w *worker, slot, from, to int) {
@@ -245,13 +245,6 @@ func (l *layout) positions() []int {
 	return at
 }
 
-// translate returns the place in l of what lies at place p in other.
-func (l *layout) translate(other *layout, p int) int {
-	p -= other.first()
-	y, p := p/other.line(), p%other.line()
-	return l.first() + y*l.line() + p/other.pitch*l.pitch + p%other.pitch
-}
-
 // sum adds up each channel over space.
 func (l *layout) sum(x []float32, sums []float64) {
 	l.eachPixel(l, func(at, _, _ int) {
@@ -293,20 +286,47 @@ func avgPoolGrad(k ops.Window, dy []float32, ly *layout, dx []float32, lx *layou
 	})
 }
 
-// maxPool visits every output with the first element of its window that attains the maximum.
-func maxPool(k ops.Window, x []float32, lx, ly *layout, visit func(yi, xi int)) {
+// maxPool takes the largest value of each window; a NaN is larger than anything, so that it stays to be seen.
+func maxPool(k ops.Window, x []float32, lx *layout, y []float32, ly *layout) {
 	eachWindow(k, lx, ly, func(to, h0, h1, w0, w1 int) {
-		for c := range ly.pitch {
-			best := -1
-			for h := h0; h < h1; h++ {
-				for w := w0; w < w1; w++ {
-					at := lx.first() + h*lx.line() + w*lx.pitch + c
-					if best < 0 || x[at] > x[best] || x[at] != x[at] {
-						best = at
+		dst := y[to : to+ly.pitch]
+		for h := h0; h < h1; h++ {
+			for w := w0; w < w1; w++ {
+				src := x[lx.first()+h*lx.line()+w*lx.pitch:][:len(dst)]
+				if h == h0 && w == w0 {
+					copy(dst, src)
+					continue
+				}
+				for c, v := range src {
+					if v > dst[c] || v != v {
+						dst[c] = v
 					}
 				}
 			}
-			visit(to+c, best)
+		}
+	})
+}
+
+// maxPoolGrad adds the gradient of each output to the first element of its window that attains the maximum. best and
+// places have room for a value of each channel.
+func maxPoolGrad(k ops.Window, x []float32, lx *layout, dy []float32, ly *layout, dx []float32, ldx *layout,
+	best []float32, places []int) {
+	clear(dx[:ldx.size])
+	eachWindow(k, lx, ly, func(from, h0, h1, w0, w1 int) {
+		for h := h0; h < h1; h++ {
+			for w := w0; w < w1; w++ {
+				src := x[lx.first()+h*lx.line()+w*lx.pitch:][:len(best)]
+				place := ldx.first() + h*ldx.line() + w*ldx.pitch
+				first := h == h0 && w == w0
+				for c, v := range src {
+					if v > best[c] || first {
+						best[c], places[c] = v, place
+					}
+				}
+			}
+		}
+		for c, d := range dy[from : from+len(best)] {
+			dx[places[c]+c] += d
 		}
 	})
 }
