@@ -298,9 +298,7 @@ func maxPool(k ops.Window, x []float32, lx *layout, y []float32, ly *layout) {
 					continue
 				}
 				for c, v := range src {
-					if v > dst[c] || v != v {
-						dst[c] = v
-					}
+					dst[c] = max(dst[c], v)
 				}
 			}
 		}
