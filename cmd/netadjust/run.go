@@ -15,6 +15,7 @@ import (
 	"netadjust/experiments"
 	"netadjust/harness"
 	"netadjust/internal/data"
+	"netadjust/internal/device"
 	"netadjust/internal/progress"
 )
 
@@ -28,11 +29,7 @@ func runCommand(a *app, f *flags) error {
 	if err != nil {
 		return err
 	}
-	e, err := experiments.Load(args[0], harness.Catalog())
-	if err != nil {
-		return err
-	}
-	open, err := openDevice(*deviceName)
+	e, open, err := load(args[0], *deviceName)
 	if err != nil {
 		return err
 	}
@@ -67,6 +64,16 @@ func runCommand(a *app, f *flags) error {
 			"again:\n  %s", filepath.Join(*out, "cells"), strings.Join(summary.Failed, "\n  "))
 	}
 	return nil
+}
+
+// load reads an experiment and returns what opens the device to run it on.
+func load(path, deviceName string) (*experiments.Experiment, func(threads int) (device.Device, error), error) {
+	e, err := experiments.Load(path, harness.Catalog())
+	if err != nil {
+		return nil, nil, err
+	}
+	open, err := openDevice(deviceName)
+	return e, open, err
 }
 
 // newPrinter shows progress on standard error, so that standard output holds results only; JSON events are the result.
@@ -114,11 +121,7 @@ func planCommand(a *app, f *flags) error {
 	if err != nil {
 		return err
 	}
-	e, err := experiments.Load(args[0], harness.Catalog())
-	if err != nil {
-		return err
-	}
-	open, err := openDevice(*deviceName)
+	e, open, err := load(args[0], *deviceName)
 	if err != nil {
 		return err
 	}

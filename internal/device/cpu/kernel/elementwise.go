@@ -116,18 +116,6 @@ func (s *Set) AddScaled(rows, px int, dst, src Plane, alpha float32) {
 	s.addScaled(rows, px, dst.Data, dst.step(), dst.skip(px), src.Data, src.step(), src.skip(px), alpha)
 }
 
-// Scale multiplies dst by alpha.
-func (s *Set) Scale(rows, px int, dst Plane, alpha float32) {
-	rows, px = joined(rows, px, dst.dense(px))
-	s.scale(rows, px, dst.Data, dst.step(), dst.skip(px), alpha)
-}
-
-// Fill sets dst to value.
-func (s *Set) Fill(rows, px int, dst Plane, value float32) {
-	rows, px = joined(rows, px, dst.dense(px))
-	s.fill(rows, px, dst.Data, dst.step(), dst.skip(px), value)
-}
-
 // Add adds src to dst, both of the same length.
 func (s *Set) Add(dst, src []float32) {
 	src = src[:len(dst)]

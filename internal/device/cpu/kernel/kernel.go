@@ -31,8 +31,6 @@ type Set struct {
 	backStats [2][2]backStatsKernel // by residual; by mask
 	backApply backApplyKernel
 	addScaled addScaledKernel
-	scale     scaleKernel
-	fill      scaleKernel
 	sgd       sgdKernel
 
 	peak      peakKernel
@@ -75,9 +73,6 @@ type (
 
 	// addScaledKernel adds alpha*s to d.
 	addScaledKernel func(rows, px int, d *float32, dps, dskip int, s *float32, sps, sskip int, alpha float32)
-
-	// scaleKernel multiplies d by alpha, or sets it to alpha.
-	scaleKernel func(rows, px int, d *float32, dps, dskip int, alpha float32)
 
 	// sgdKernel sets v to momentum*v + dw + decay*w and then w to w - lr*v, in n vectors of 16.
 	sgdKernel func(n int, w, v, dw *float32, lr, momentum, decay float32)

@@ -399,16 +399,6 @@ func backApplyAVX512(rows int, px int, z *float32, zps int, zskip int, y *float3
 //go:noescape
 func addScaledAVX512(rows int, px int, d *float32, dps int, dskip int, s *float32, sps int, sskip int, alpha float32)
 
-// scaleAVX512 is a scaleKernel.
-//
-//go:noescape
-func scaleAVX512(rows int, px int, d *float32, dps int, dskip int, alpha float32)
-
-// fillAVX512 is a scaleKernel: it sets the value.
-//
-//go:noescape
-func fillAVX512(rows int, px int, d *float32, dps int, dskip int, value float32)
-
 // sgdAVX512 is an sgdKernel.
 //
 //go:noescape
@@ -543,16 +533,6 @@ func backApplyAVX2(rows int, px int, z *float32, zps int, zskip int, y *float32,
 //
 //go:noescape
 func addScaledAVX2(rows int, px int, d *float32, dps int, dskip int, s *float32, sps int, sskip int, alpha float32)
-
-// scaleAVX2 is a scaleKernel.
-//
-//go:noescape
-func scaleAVX2(rows int, px int, d *float32, dps int, dskip int, alpha float32)
-
-// fillAVX2 is a scaleKernel: it sets the value.
-//
-//go:noescape
-func fillAVX2(rows int, px int, d *float32, dps int, dskip int, value float32)
 
 // sgdAVX2 is an sgdKernel.
 //

@@ -12,8 +12,6 @@ var portable = &Set{
 	backStats: [2][2]backStatsKernel{{backStatsGo, backStatsGo}, {backStatsGo, backStatsGo}},
 	backApply: backApplyGo,
 	addScaled: addScaledGo,
-	scale:     scaleGo,
-	fill:      fillGo,
 	sgd:       sgdGo,
 
 	peak:      peakGo,
@@ -303,35 +301,6 @@ func addScaledGo(rows, px int, d *float32, dps, dskip int, s *float32, sps, sski
 		}
 		dat += dskip
 		sat += sskip
-	}
-}
-
-func scaleGo(rows, px int, d *float32, dps, dskip int, alpha float32) {
-	at := 0
-	for range rows {
-		for range px {
-			to := vectorAt(d, at)
-			for c := range to {
-				to[c] *= alpha
-			}
-			at += dps
-		}
-		at += dskip
-	}
-}
-
-func fillGo(rows, px int, d *float32, dps, dskip int, value float32) {
-	var v vector
-	for c := range v {
-		v[c] = value
-	}
-	at := 0
-	for range rows {
-		for range px {
-			*vectorAt(d, at) = v
-			at += dps
-		}
-		at += dskip
 	}
 }
 

@@ -121,8 +121,6 @@ func (g *generator) elementwise() {
 	}
 	g.backApply()
 	g.addScaled()
-	g.scale()
-	g.fill()
 	g.sgd()
 }
 
@@ -387,28 +385,6 @@ func (g *generator) addScaled() {
 		}
 		g.store(v, d.here(odd))
 	}, nil)
-	g.end()
-}
-
-func (g *generator) scale() {
-	g.function("scale", "func("+sizeArgs+planeArgs("d")+", alpha float32)", "is a scaleKernel.")
-	d := g.stream("d")
-	alpha := g.broadcast("alpha")
-	g.walk([]stream{d}, func(_ int, odd bool) {
-		v := g.vector()
-		for i := range v {
-			g.VMULPS(g.part(d.here(odd), i), alpha[i], v[i])
-		}
-		g.store(v, d.here(odd))
-	}, nil)
-	g.end()
-}
-
-func (g *generator) fill() {
-	g.function("fill", "func("+sizeArgs+planeArgs("d")+", value float32)", "is a scaleKernel: it sets the value.")
-	d := g.stream("d")
-	value := g.broadcast("value")
-	g.walk([]stream{d}, func(_ int, odd bool) { g.store(value, d.here(odd)) }, nil)
 	g.end()
 }
 
