@@ -33,8 +33,9 @@ smoke: build ## run experiments/smoke.toml twice in a temporary folder: the seco
 	grep '^0 cells finished now' "$$dir/log"; \
 	diff -r "$$dir/first" "$$dir/out"
 
-bench: build ## measure training and evaluation speed
+bench: build ## measure training, evaluation and utilization ratios, and what their time goes to
 	$(NETADJUST) bench
+	$(NETADJUST) bench --mode fur
 
 reproduce: build ## get the data of an experiment and run it (EXP=experiments/NAME.toml, else quick.toml)
 	@exp=$(EXP); \

@@ -25,7 +25,7 @@ var allowed = map[string]string{
 	"harness": "experiments adjustment baselines networks results internal/atomicfile internal/data internal/device " +
 		"internal/progress internal/rng internal/search internal/train",
 
-	"adjustment":      "networks internal/search",
+	"adjustment":      "networks internal/rng internal/search",
 	"baselines":       "networks internal/search",
 	"internal/search": "networks",
 

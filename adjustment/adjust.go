@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"gonum.org/v1/gonum/stat"
-
 	"netadjust/internal/search"
 )
 
@@ -20,6 +18,9 @@ type Settings struct {
 	DropRate        float64 // mean drop rate of the utilization ratio
 	Repeats         int     // dropout draws for each layer
 	Reference       bool    // the rules of the authors' code, which does not always meet the budget
+	Init            []int   // widths that the search starts from, fitted to the budget; nil: the network's own
+	EarlyEnd        bool    // stop when widths repeat or ratios are noise, see ended
+	Controls
 }
 
 // Method is network adjustment. From widths that meet the budget it repeats: train from scratch, measure every layer's
@@ -41,16 +42,21 @@ func (m Method) Search(ctx context.Context, lab search.Lab, p search.Problem) (*
 	if err := step.Check(); err != nil {
 		return nil, err // before hours of training
 	}
-	out := &search.Outcome{Start: start, Channels: start}
+	first, err := m.first(p, start)
+	if err != nil {
+		return nil, err
+	}
+	out := &search.Outcome{Start: first, Channels: first}
 	for k := range m.Iterations {
 		t, err := lab.Train(ctx, m.training(p, k, out.Channels))
 		if err != nil {
 			return nil, fmt.Errorf("update %d: %w", k+1, err)
 		}
-		u := search.Update{Channels: out.Channels}
-		if err := m.measure(ctx, t, step, &u); err != nil {
+		measured, err := m.measure(ctx, t, p, step, out.Channels, k)
+		if err != nil {
 			return nil, fmt.Errorf("update %d: %w", k+1, err)
 		}
+		u := search.Update{Measured: *measured, Cost: lab.Cost()}
 		step.Layers = LayersToMove(m.LayersPerUpdate, m.LayersDecay, k)
 		change, err := step.Apply(u.Channels, u.FUR)
 		if err != nil {
@@ -60,11 +66,34 @@ func (m Method) Search(ctx context.Context, lab search.Lab, p search.Problem) (*
 		if err := p.Network.Check(u.Next); err != nil { // nothing keeps reference mode from leaving a layer no channel
 			return nil, fmt.Errorf("update %d ends in widths that no network can have: %w", k+1, err)
 		}
+		if m.EarlyEnd {
+			out.Stopped = ended(&u, out.Updates)
+		}
 		out.Updates, out.Channels = append(out.Updates, u), u.Next
 		lab.Report("update %d of %d: validation loss %.4f, top-1 %.2f %%, widths %v",
 			k+1, m.Iterations, u.Validation.Loss, 100*u.Validation.Top1, u.Next)
+		if out.Stopped != "" {
+			lab.Report("search ended early: %s", out.Stopped)
+			break
+		}
 	}
 	return out, nil
+}
+
+// first returns the widths that a search starts from; start are the network's own, fitted to the budget. Steps stay
+// relative to these and the budget is what it is, as in the reference code, wherever a search starts.
+func (m Method) first(p search.Problem, start []int) ([]int, error) {
+	if m.Init == nil {
+		return start, nil
+	}
+	if err := p.Network.Check(m.Init); err != nil {
+		return nil, fmt.Errorf("widths to start from: %w", err)
+	}
+	first, err := search.FitToBudget(p.Network, m.Init, p.Budget, search.Minimum(p.Network.Start()))
+	if err != nil {
+		return nil, fmt.Errorf("widths to start from: %w", err)
+	}
+	return first, nil
 }
 
 // Plan lists the trainings with the passes over the validation images that measuring takes. Only the first one's widths
@@ -74,14 +103,14 @@ func (m Method) Plan(p search.Problem) ([]search.Work, error) {
 	if err != nil {
 		return nil, err
 	}
-	work := make([]search.Work, m.Iterations)
-	runs := p.Network.FLOPs(start) // of a validation image
-	for _, flops := range p.Network.FLOPsBehind(start) {
-		runs += flops * int64(m.Repeats)
+	if start, err = m.first(p, start); err != nil {
+		return nil, err
 	}
+	work := make([]search.Work, m.Iterations)
+	runs, flops := m.measurement(p, start)
 	for k := range work {
 		work[k] = search.Work{
-			Training: m.training(p, k, nil), FLOPs: p.Budget, Validations: 1 + len(start)*m.Repeats, ValidationFLOPs: runs,
+			Training: m.training(p, k, nil), FLOPs: p.Budget, Validations: runs, ValidationFLOPs: flops,
 		}
 	}
 	if len(work) > 0 {
@@ -94,36 +123,4 @@ func (m Method) training(p search.Problem, update int, c []int) search.Training 
 	return search.Training{
 		Network: p.Network, Channels: c, Epochs: m.Epochs, Purpose: fmt.Sprintf("update %d", update+1),
 	}
-}
-
-// measure fills in the FLOPs utilization ratio of every layer of a trained network:
-//
-//	FUR_i = mean over repeats of (validation loss with channel dropout in layer i - validation loss)
-//
-// with the rates of DropRates, at which every layer loses the same FLOPs. A layer whose rate was cut gets the loss that
-// the full rate would have shown, in proportion. A ratio that is not a finite number is an error in both modes, because
-// it comes from a training that has diverged and no record can hold it.
-func (m Method) measure(ctx context.Context, t search.Trained, step Step, u *search.Update) error {
-	u.FLOPsPerChannel = step.FLOPsPerChannel(u.Channels)
-	rates, scale, err := rulesOf(m.Reference).dropRates(u.Channels, u.FLOPsPerChannel, m.DropRate)
-	if err != nil {
-		return err
-	}
-	d, err := t.ValidateDropout(ctx, rates, m.Repeats)
-	if err != nil {
-		return err
-	}
-	u.Validation, u.DropRates = d.Clean, rates
-	u.FUR, u.FURStdErr = make([]float64, len(rates)), make([]float64, len(rates))
-	for i, repeats := range d.Dropped {
-		rise := make([]float64, len(repeats))
-		for r, e := range repeats {
-			rise[r] = (e.Loss - d.Clean.Loss) * scale[i]
-		}
-		u.FUR[i] = stat.Mean(rise, nil)
-		if len(rise) > 1 {
-			u.FURStdErr[i] = stat.StdErr(stat.StdDev(rise, nil), float64(len(rise)))
-		}
-	}
-	return checkFinite(u.FUR, step.Network.Adjustable())
 }

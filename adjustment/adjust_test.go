@@ -26,6 +26,7 @@ type fakeLab struct {
 	loss    float64                                           // without dropout
 	tie     networks.Tie                                      // who is charged for a stream
 	limit   float64                                           // that no drop rate may exceed
+	images  search.Images                                     // that dropout is to be evaluated on
 	onTrain func() error                                      // if set, asked before a training
 	onDrop  func(layer, repeat int) (more float64, err error) // if set, asked for what to add to a loss with dropout
 
@@ -48,6 +49,15 @@ func (l *fakeLab) Train(ctx context.Context, t search.Training) (search.Trained,
 	return &fakeTrained{l, t}, nil
 }
 
+// Cost counts trainings and validations as images.
+func (l *fakeLab) Cost() (c search.Cost) {
+	c.BackwardImages = int64(len(l.trainings))
+	for _, n := range l.validations {
+		c.ForwardImages += int64(n)
+	}
+	return c
+}
+
 func (l *fakeLab) Report(format string, args ...any) {
 	l.reports = append(l.reports, fmt.Sprintf(format, args...))
 }
@@ -62,10 +72,18 @@ func (f *fakeTrained) Validate(ctx context.Context) (search.Evaluation, error) {
 	return search.Evaluation{Loss: f.loss, Top1: 0.5}, ctx.Err()
 }
 
-func (f *fakeTrained) ValidateDropout(ctx context.Context, rates []float64, repeats int) (*search.Dropout, error) {
+func (f *fakeTrained) EvaluateDropout(ctx context.Context, on search.Images, rates []float64, repeats int) (
+	*search.Dropout, error) {
+	if on != f.images {
+		f.t.Fatalf("dropout on images %d, want %d", on, f.images)
+	}
 	c, n := f.training.Channels, f.training.Network
 	f.validations[len(f.validations)-1] += 1 + len(rates)*repeats
-	d := &search.Dropout{Clean: search.Evaluation{Loss: f.loss, Top1: 0.5}, Dropped: make([][]search.Evaluation, len(rates))}
+	d := &search.Dropout{
+		Clean:   search.Evaluation{Loss: f.loss, Top1: 0.5},
+		Dropped: make([][]search.Evaluation, len(rates)),
+		StdErr:  slices.Repeat([]search.Evaluation{{Loss: 0.01, Top1: 0.02}}, len(rates)),
+	}
 	for layer, p := range rates {
 		if p <= 0 || p > f.limit {
 			f.t.Fatalf("drop rate %v of layer %d: want more than 0 and at most %v", p, layer, f.limit)
@@ -132,12 +150,11 @@ func TestSearch(t *testing.T) {
 	for k, u := range out.Updates {
 		perChannel := p.Network.FLOPsPerChannel(c, networks.TieSplit)
 		want := search.Update{
-			Channels:        c,
-			Validation:      search.Evaluation{Loss: 0.7, Top1: 0.5},
-			FLOPsPerChannel: perChannel,
-			Grown:           grown[k],
-			Shrunk:          shrunk[k],
-			Next:            u.Next,
+			Measured: search.Measured{
+				Channels: c, Validation: search.Evaluation{Loss: 0.7, Top1: 0.5}, FLOPsPerChannel: perChannel,
+			},
+			Grown: grown[k], Shrunk: shrunk[k], Next: u.Next,
+			Cost: search.Cost{ForwardImages: int64((k + 1) * (1 + len(c)*3)), BackwardImages: int64(k + 1)},
 		}
 		mean := 0.
 		for i := range c {
@@ -149,6 +166,8 @@ func TestSearch(t *testing.T) {
 			fur := lab.utility[i] * 0.2 * mean
 			want.FUR = append(want.FUR, fur)
 			want.FURStdErr = append(want.FURStdErr, fur/math.Sqrt(3))
+			full := 0.2 * mean / (float64(c[i]) * perChannel[i])
+			want.FURImageStdErr = append(want.FURImageStdErr, 0.01*full/want.DropRates[i])
 		}
 		if diff := cmp.Diff(want, u, cmpopts.EquateApprox(1e-9, 0)); diff != "" {
 			t.Errorf("update %d (-want +got):\n%s", k+1, diff)

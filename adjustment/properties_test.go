@@ -1,6 +1,7 @@
 package adjustment
 
 import (
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -113,6 +114,80 @@ func TestEqualRatios(t *testing.T) {
 		if change = mustApply(t, s, s.Start, fur); slices.Equal(change.Moved, s.Start) {
 			t.Fatalf("%+v: reference mode leaves %v", s, s.Start)
 		}
+	}
+}
+
+// Ratios that are not finite numbers are an error in the default mode, which names the first layer that has one.
+func TestRatiosThatAreNotFinite(t *testing.T) {
+	rng := rand.New(rand.NewPCG(35, 36))
+	odd := []float64{math.NaN(), math.Inf(1), math.Inf(-1)}
+	for range 100 {
+		s, c, fur := randomStep(t, rng)
+		first := rng.IntN(len(fur))
+		fur[first] = odd[rng.IntN(len(odd))]
+		fur[first+rng.IntN(len(fur)-first)] = fur[first]
+		_, err := s.Apply(c, fur)
+		checkError(t, "ratio", err, fmt.Sprintf("FLOPs utilization ratio of %s is %v: training has diverged",
+			s.Network.Adjustable()[first], fur[first]))
+	}
+}
+
+// Whole searches from random widths on random networks, with whatever ratios and controls, meet the budget and keep the
+// minimum widths at every update, go from each update to the next, and are the same when they are made again.
+func TestSearchesKeepTheRules(t *testing.T) {
+	rng := rand.New(rand.NewPCG(37, 38))
+	searched := 0
+	for range 60 {
+		step, c, _ := randomStep(t, rng)
+		p := search.Problem{Network: step.Network, Budget: step.Budget, Seed: rng.Uint64()}
+		m := Method{Settings{
+			Epochs: 1, Iterations: 1 + rng.IntN(4), LayersPerUpdate: float64(step.Layers), LayersDecay: rng.Float64(),
+			Rate: step.Rate, RateDecay: step.RateDecay, DropRate: 0.01 + 0.49*rng.Float64(), Repeats: 1 + rng.IntN(3),
+			EarlyEnd: rng.IntN(2) == 0,
+			Controls: Controls{Score: Score(rng.IntN(3)), EqualDropRates: rng.IntN(2) == 0},
+		}}
+		if rng.IntN(2) == 0 {
+			m.Init = c
+		}
+		lab := fakeLab{t: t, repeats: m.Repeats, loss: 1, limit: 0.5, utility: make([]float64, len(c))}
+		for i := range lab.utility {
+			lab.utility[i] = 1e-8 * math.Round(4*rng.NormFloat64())
+		}
+		run := func() (*search.Outcome, error) {
+			lab := lab
+			return m.Search(t.Context(), &lab, p)
+		}
+		out, err := run()
+		if again, otherErr := run(); !cmp.Equal(out, again) || (err == nil) != (otherErr == nil) {
+			t.Fatalf("%+v: errors %v and %v (-once +again):\n%s", m, err, otherErr, cmp.Diff(out, again))
+		}
+		if err != nil {
+			checkError(t, "search", err, "budget of ")
+			continue
+		}
+		searched++
+		at, minimum := out.Start, search.Minimum(p.Network.Start())
+		for k, u := range out.Updates {
+			if !slices.Equal(u.Channels, at) {
+				t.Fatalf("%+v: update %d is of %v, the one before ended at %v", m, k+1, u.Channels, at)
+			}
+			if f := p.Network.FLOPs(u.Next); !search.WithinBudget(f, p.Budget) || p.Network.Check(u.Next) != nil {
+				t.Fatalf("%+v: update %d ends at %v with %d FLOPs, budget %d", m, k+1, u.Next, f, p.Budget)
+			}
+			for i := range minimum {
+				if u.Next[i] < minimum[i] {
+					t.Fatalf("%+v: update %d ends at %v, minimum %v", m, k+1, u.Next, minimum)
+				}
+			}
+			at = u.Next
+		}
+		ended := out.Stopped != ""
+		if !slices.Equal(out.Channels, at) || ended && !m.EarlyEnd || !ended && len(out.Updates) != m.Iterations {
+			t.Fatalf("%+v: %d updates to %v, result %v, stopped %q", m, len(out.Updates), at, out.Channels, out.Stopped)
+		}
+	}
+	if searched < 40 {
+		t.Errorf("only %d of 60 budgets could be met", searched)
 	}
 }
 

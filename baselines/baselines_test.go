@@ -31,6 +31,8 @@ func (l *fakeLab) Train(ctx context.Context, t search.Training) (search.Trained,
 	return &fakeTrained{l, t}, ctx.Err()
 }
 
+func (l *fakeLab) Cost() search.Cost { return search.Cost{BackwardImages: int64(len(l.trainings))} }
+
 func (l *fakeLab) Report(format string, args ...any) {
 	l.reports = append(l.reports, fmt.Sprintf(format, args...))
 }
@@ -45,7 +47,7 @@ func (f *fakeTrained) Validate(context.Context) (search.Evaluation, error) {
 	return search.Evaluation{Loss: 0.25, Top1: 0.875}, f.err
 }
 
-func (f *fakeTrained) ValidateDropout(context.Context, []float64, int) (*search.Dropout, error) {
+func (f *fakeTrained) EvaluateDropout(context.Context, search.Images, []float64, int) (*search.Dropout, error) {
 	return nil, errors.New("no pruner needs dropout")
 }
 

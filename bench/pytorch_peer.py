@@ -1,42 +1,87 @@
 #!/usr/bin/env python3
 """Measures the networks of `netadjust bench` in PyTorch, interleaved with netadjust, and prints ratios.
 
-    bench/pytorch_peer.py [--rounds 3] [--seconds 2] [--threads 2] [--out bench/results/NAME.json] [CASE ...]
+    make build
+    bench/pytorch_peer.py [--rounds 2] [--seconds 1.5] [--threads 2] [--out bench/results/NAME.json] [CASE ...]
 
-Needs Python 3 with PyTorch, and bin/netadjust (make build). Every measurement is a process of its own, and in each round
-all of them run one after the other, so that a busy minute hits all alike; the median over the rounds counts.
+PyTorch is the one of the Python that runs this script. Either the newest release from PyPI, about 6 GB,
+
+    python3 -m venv /tmp/torchenv && /tmp/torchenv/bin/pip install torch setuptools numpy
+    /tmp/torchenv/bin/python bench/pytorch_peer.py
+
+(`pip install torch --index-url https://download.pytorch.org/whl/cpu` is the smaller one for the processor alone), or
+that of the distribution:
+
+    apt-get install python3-torch
+    /usr/bin/python3 bench/pytorch_peer.py
+
+torch.compile also needs PyTorch 2, g++ and the headers of Python (apt-get install g++ python3-dev); without them
+its rows are left out, and that is said.
+
+Every measurement is a process of its own, and in each round all of a case run one after the other, so that a busy
+minute hits all alike; the median over the rounds counts. What runs below 0.8 times the other memory layout in the first
+round is not measured again. The thread count is set in every process.
 
 PyTorch is measured in both memory layouts, as it comes and tuned: malloc is told to keep freed memory, which glibc
-otherwise gives back to the kernel and fetches again at every step. The thread count is set explicitly. Inference is
-measured eagerly and frozen by TorchScript; the best of them counts.
+otherwise gives back to the kernel and fetches again at every step. Training is measured eagerly and by torch.compile,
+inference eagerly, with batch norm folded into the convolutions, frozen by TorchScript, and by torch.compile with frozen
+weights; compilers run before the time is taken. The utilization ratios of all layers (fur) are what they are by the
+book, one pass over the images for each layer and repeat with dropout in that layer, and one without; netadjust computes
+the same in one pass, and its speed is that of as many images. In the avx2 cases both sides are held to AVX2.
 """
 import argparse
 import json
 import os
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
+import sysconfig
 import time
+from dataclasses import dataclass
+from pathlib import Path
+
+NETADJUST = Path(__file__).resolve().parent.parent / "bin" / "netadjust"
+
+
+@dataclass
+class Case:
+    network: str
+    widths: tuple  # of the stages
+    mode: str  # of netadjust bench: train, eval or fur
+    batch: int = 128
+    side: int = 32  # of the images
+    threads: int = 0  # 0: those of the command line
+    avx2: bool = False
+    compile: bool = False  # measure torch.compile too
+
 
 CASES = {
-    # name: network, widths of the stages, batch, image side, mode
-    "resnet20 train": ("resnet20", (16, 32, 64), 128, 32, "train"),
-    "resnet20 13,27,51 train": ("resnet20", (13, 27, 51), 128, 32, "train"),
-    "resnet20 19,35,67 train": ("resnet20", (19, 35, 67), 128, 32, "train"),
-    "resnet56 train": ("resnet56", (16, 32, 64), 128, 32, "train"),
-    "resnet20 eval": ("resnet20", (16, 32, 64), 128, 32, "eval"),
-    "resnet18 train": ("resnet18", (64, 128, 256, 512), 32, 224, "train"),
+    "resnet20 train": Case("resnet20", (16, 32, 64), "train", compile=True),
+    "resnet20 train 13,27,51": Case("resnet20", (13, 27, 51), "train"),
+    "resnet20 train 19,35,67": Case("resnet20", (19, 35, 67), "train"),
+    "resnet20 train one thread": Case("resnet20", (16, 32, 64), "train", threads=1),
+    "resnet20 train avx2": Case("resnet20", (16, 32, 64), "train", avx2=True),
+    "resnet56 train": Case("resnet56", (16, 32, 64), "train"),
+    "resnet18 train": Case("resnet18", (64, 128, 256, 512), "train", batch=32, side=224),
+    "resnet20 eval": Case("resnet20", (16, 32, 64), "eval", compile=True),
+    "resnet20 fur": Case("resnet20", (16, 32, 64), "fur"),
 }
+REPEATS = 5  # of dropout in each layer, as in netadjust bench
+DROP_RATE = 0.1
+LAYOUTS = ("nchw", "channels_last")
 TUNED = {
     "MALLOC_MMAP_THRESHOLD_": "4000000000",
     "MALLOC_TRIM_THRESHOLD_": "40000000000",
     "MALLOC_TOP_PAD_": "268435456",
 }
+AVX2 = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "NETADJUST_CPU": "avx2"}
 
 
 def build(network, widths):
-    """The network as netadjust describes it: shortcuts are padded or cut to the wider of block and stream."""
+    """The network as netadjust describes it: shortcuts are padded or cut to the wider of block and stream. The
+    attribute dropped of a block is the convolution whose channels are dropped, 0 or 1, if any."""
     import torch
     from torch import nn
     from torch.nn import functional as F
@@ -55,9 +100,15 @@ def build(network, widths):
             self.project = None
             if imagenet and stride > 1:
                 self.project = nn.Sequential(nn.Conv2d(inputs, width, 1, stride, bias=False), nn.BatchNorm2d(width))
+            self.dropped = None
 
         def forward(self, x):
-            y = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
+            y = F.relu(self.bn1(self.conv1(x)))
+            if self.dropped == 0:
+                y = F.dropout2d(y, DROP_RATE)
+            y = self.bn2(self.conv2(y))
+            if self.dropped == 1:
+                y = F.dropout2d(y, DROP_RATE)
             if self.project is not None:
                 x = self.project(x)
             elif self.stride > 1:
@@ -93,109 +144,275 @@ def build(network, widths):
     return Net()
 
 
-def measure(case, layout, form, threads, seconds):
-    """Images a second of one PyTorch variant, the median step."""
+def fold(net):
+    """Folds every batch norm of a network in evaluation mode into the convolution before it."""
+    from torch import nn
+    from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+    for module in list(net.modules()):
+        children = list(module.named_children())
+        for (conv_name, conv), (bn_name, bn) in zip(children, children[1:]):
+            if isinstance(conv, nn.Conv2d) and isinstance(bn, nn.BatchNorm2d):
+                setattr(module, conv_name, fuse_conv_bn_eval(conv, bn))
+                setattr(module, bn_name, nn.Identity())
+
+
+def training_step(net, images, labels, form):
     import torch
     from torch.nn import functional as F
 
+    optimizer = torch.optim.SGD(net.parameters(), 0.01, momentum=0.9, weight_decay=1e-4)
+    run = torch.compile(net) if form == "compiled" else net
+
+    def step():
+        optimizer.zero_grad(set_to_none=True)
+        F.cross_entropy(run(images), labels).backward()
+        optimizer.step()
+
+    return step
+
+
+def inference(net, images, form):
+    import torch
+
+    run = net
+    with torch.no_grad():
+        if form == "folded":
+            fold(net)
+        elif form == "frozen":
+            run = torch.jit.optimize_for_inference(torch.jit.freeze(torch.jit.trace(net, images)))
+        elif form == "compiled":
+            import torch._inductor.config
+
+            torch._inductor.config.freezing = True
+            run = torch.compile(net)
+
+    def step():
+        # torch.compile freezes weights under no_grad only.
+        with torch.no_grad() if form == "compiled" else torch.inference_mode():
+            run(images)
+
+    return step
+
+
+def utilization(net, images, labels):
+    """All passes of the utilization ratios, layer by layer."""
+    import torch
+    from torch.nn import functional as F
+
+    def loss():
+        return F.cross_entropy(net(images), labels).item()
+
+    def step():
+        with torch.inference_mode():
+            loss()
+            for block in net.blocks:
+                for block.dropped in (0, 1):
+                    for _ in range(REPEATS):
+                        loss()
+                block.dropped = None
+
+    return step
+
+
+def measure(case, layout, form, threads, seconds):
+    """Images a second of one PyTorch variant, the median step."""
+    import torch
+
     torch.set_num_threads(threads)
     torch.manual_seed(1)
-    network, widths, batch, side, mode = CASES[case]
-    net = build(network, widths)
-    images = torch.randn(batch, 3, side, side)
+    net = build(case.network, case.widths)
+    images = torch.randn(case.batch, 3, case.side, case.side)
+    labels = torch.randint(0, net.classifier.out_features, (case.batch,))
     if layout == "channels_last":
         net, images = net.to(memory_format=torch.channels_last), images.to(memory_format=torch.channels_last)
-    if mode == "train":
-        labels = torch.randint(0, net.classifier.out_features, (batch,))
-        optimizer = torch.optim.SGD(net.parameters(), 0.01, momentum=0.9, weight_decay=1e-4)
-        run = torch.compile(net) if form == "compiled" else net
-
-        def step():
-            optimizer.zero_grad(set_to_none=True)
-            F.cross_entropy(run(images), labels).backward()
-            optimizer.step()
+    count = case.batch
+    if case.mode == "train":
+        step = training_step(net, images, labels, form)
     else:
         net.eval()
-        with torch.no_grad():
-            run = torch.jit.optimize_for_inference(torch.jit.trace(net, images)) if form == "frozen" else net
-
-        def step():
-            with torch.no_grad():
-                run(images)
-    for _ in range(3):
+        step = inference(net, images, form)
+    for _ in range(2 if case.side > 64 else 3):  # compiles, and meets cold memory
         step()
+    if case.mode == "fur":
+        step, count = utilization(net, images, labels), case.batch * (1 + 2 * len(net.blocks) * REPEATS)
     times, start = [], time.perf_counter()
-    while time.perf_counter() - start < seconds or len(times) < 3:
+    while not times or time.perf_counter() - start < seconds:
         t = time.perf_counter()
         step()
         times.append(time.perf_counter() - t)
-    return batch / statistics.median(times)
+    return count / statistics.median(times)
 
 
 def ours(case, threads, seconds):
-    network, widths, _, _, mode = CASES[case]
-    out = subprocess.run(
-        ["bin/netadjust", "bench", network, "--widths", ",".join(map(str, widths)), "--threads", str(threads),
-         "--seconds", str(seconds), "--json"], check=True, capture_output=True, text=True).stdout
-    return next(r for r in json.loads(out) if r["mode"] == mode)["images_per_second"]
-
-
-def peer(case, layout, form, tuned, threads, seconds):
-    env = dict(os.environ, **(TUNED if tuned else {}))
-    args = [sys.executable, __file__, "--measure", case, layout, form, "--threads", str(threads), "--seconds", str(seconds)]
-    done = subprocess.run(args, env=env, capture_output=True, text=True)
+    """What netadjust bench prints of a case."""
+    args = [NETADJUST, "bench", case.network, "--widths", ",".join(map(str, case.widths)), "--mode", case.mode,
+            "--batch", str(case.batch), "--threads", str(threads), "--seconds", str(seconds), "--json"]
+    done = subprocess.run(args, env=environment(case, threads, False), capture_output=True, text=True)
     if done.returncode:
-        print(f"  {layout} {form}: failed, {done.stderr.strip().splitlines()[-1:]}", file=sys.stderr)
-        return None
-    return float(done.stdout.split()[-1])
+        sys.exit(f"{' '.join(map(str, args))}: {done.stderr.strip()}")
+    return json.loads(done.stdout)[0]
+
+
+def peer(name, case, variant, threads, seconds):
+    """Images a second of a PyTorch variant, measured in another process, or why there are none."""
+    layout, form, tuned = variant
+    args = [sys.executable, __file__, "--measure", name, layout, form, "--threads", str(threads),
+            "--seconds", str(seconds)]
+    try:
+        done = subprocess.run(args, env=environment(case, threads, tuned), capture_output=True, text=True, timeout=600)
+    except subprocess.TimeoutExpired:
+        return None, "took more than 10 minutes"
+    if done.returncode:
+        return None, "".join(done.stderr.strip().splitlines()[-1:]) or f"exit code {done.returncode}"
+    return float(done.stdout.split()[-1]), None
+
+
+def environment(case, threads, tuned):
+    env = dict(os.environ, OMP_NUM_THREADS=str(threads))
+    if tuned:
+        env.update(TUNED)
+    if case.avx2:
+        env.update(AVX2)
+    return env
+
+
+def variants(case, compiler):
+    """What is measured of PyTorch: layout, form, tuned."""
+    forms = {"train": ["eager"], "eval": ["eager", "folded", "frozen"], "fur": ["eager"]}[case.mode]
+    chosen = [(layout, form, tuned) for form in forms for tuned in (False, True) for layout in LAYOUTS]
+    if case.compile and compiler:
+        chosen += [(layout, "compiled", True) for layout in LAYOUTS]
+    return chosen
+
+
+def label(variant):
+    layout, form, tuned = variant
+    return f"{layout} {form} {'tuned' if tuned else 'as it comes'}"
+
+
+def interleaved(name, case, threads, rounds, seconds, compiler):
+    """Measures a case in rounds: the row of the report."""
+    own, speeds, failed = [], {}, {}
+    left = variants(case, compiler)
+    for _ in range(rounds):
+        own.append(ours(case, threads, seconds))
+        for v in left:
+            speed, why = peer(name, case, v, threads, seconds)
+            if speed:
+                speeds.setdefault(v, []).append(speed)
+            else:
+                failed[label(v)] = why
+                print(f"  {name}, {label(v)}: no result, {why}", file=sys.stderr, flush=True)
+        left = [v for v in left if v in speeds and max(speeds[v]) >= 0.8 * max(
+            max(speeds[o]) for o in speeds if o[1:] == v[1:])]
+    medians = {v: statistics.median(s) for v, s in speeds.items()}
+
+    def best(fits):
+        return max((m for v, m in medians.items() if fits(v)), default=None)
+
+    pytorch = {
+        "as it comes": best(lambda v: v[1:] == ("eager", False)),
+        "tuned": best(lambda v: v[1:] == ("eager", True)),
+    }
+    for form in sorted({v[1] for v in medians} - {"eager"}):
+        pytorch[form] = best(lambda v: v[1] == form)
+    pytorch["best"] = best(lambda v: True)
+    speed = statistics.median(r["images_per_second"] for r in own)
+    row = {
+        "case": name, "network": case.network, "widths": case.widths, "mode": case.mode, "batch": case.batch,
+        "threads": threads, "avx2": case.avx2, "netadjust": speed,
+        "peak_share": statistics.median(r["peak_share"] for r in own), "pytorch": pytorch,
+        "ratio": {form: speed / s for form, s in pytorch.items() if s},
+        "rounds": {"netadjust": [r["images_per_second"] for r in own], **{label(v): s for v, s in speeds.items()}},
+    }
+    if failed:
+        row["failed"] = failed
+    if case.mode == "fur":
+        row["time_share"] = statistics.median(r["fur"]["time_share"] for r in own)
+        row["bound"] = own[0]["fur"]["bound"]
+    return row
+
+
+def show(row):
+    forms = "  ".join(f"{form} {s:.1f} ({row['ratio'][form]:.2f})" for form, s in row["pytorch"].items() if s)
+    print(f"{row['case']:26} {row['threads']} threads: netadjust {row['netadjust']:.1f} images/s, "
+          f"{100 * row['peak_share']:.0f} % of peak; PyTorch (ratio): {forms}", flush=True)
+
+
+def why_no_compiler(torch):
+    if not hasattr(torch, "compile"):
+        return f"PyTorch {torch.__version__} has no torch.compile, it came with 2.0"
+    if not shutil.which(os.environ.get("CXX", "g++")):
+        return "torch.compile needs a C++ compiler, and there is no g++: apt-get install g++"
+    header = Path(sysconfig.get_paths()["include"], "Python.h")
+    if not header.exists():
+        return f"torch.compile needs the headers of Python, and there is no {header}: apt-get install python3-dev"
+    return None
+
+
+def machine():
+    info = {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count(),
+            "system": platform.platform(), "load": os.getloadavg()}
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return info
+    fields = dict(map(str.strip, line.split(":", 1)) for line in lines if ":" in line)
+    info["processor"] = fields.get("model name", info["processor"])
+    info["vectors"] = [f for f in ("avx2", "fma", "avx512f") if f in fields.get("flags", "").split()]
+    return info
+
+
+def versions(torch):
+    onednn = [line.strip("- ") for line in torch.__config__.show().splitlines() if "MKL-DNN" in line]
+    done = subprocess.run([NETADJUST, "version", "--json"], check=True, capture_output=True, text=True)
+    own = json.loads(done.stdout)
+    return {"pytorch": torch.__version__, "onednn": " ".join(onednn), "python": platform.python_version(),
+            "netadjust": own["version"], "go": own["platform"]}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("cases", nargs="*", metavar="CASE", help=", ".join(CASES))
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=2)
+    parser.add_argument("cases", nargs="*", metavar="CASE", help="; ".join(CASES) + " (default: all)")
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--seconds", type=float, default=1.5, help="time for each measurement")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--compile", action="store_true", help="measure torch.compile too")
-    parser.add_argument("--out", help="file for the figures")
+    parser.add_argument("--out", help="file for the figures of every round")
     parser.add_argument("--measure", nargs=3, help=argparse.SUPPRESS)
     a = parser.parse_args()
+    try:
+        import torch
+    except ImportError as e:
+        sys.exit(f"PyTorch is missing in {sys.executable} ({e}); --help says how to install it")
     if a.measure:
-        print(measure(*a.measure, a.threads, a.seconds))
+        name, layout, form = a.measure
+        print(measure(CASES[name], layout, form, a.threads, a.seconds))
         return
-    import torch
+    for name in a.cases:
+        if name not in CASES:
+            parser.error(f"unknown case {name!r}; cases are {', '.join(CASES)}")
+    if min(a.rounds, a.threads) < 1 or a.seconds <= 0:
+        parser.error("--rounds and --threads must be at least 1, --seconds more than 0")
+    if not os.access(NETADJUST, os.X_OK):
+        sys.exit(f"{NETADJUST} is missing: run make build first")
 
-    rows = []
-    for case in a.cases or CASES:
-        forms = ["eager"]
-        if CASES[case][-1] == "eval":
-            forms.append("frozen")
-        elif a.compile:
-            forms.append("compiled")
-        variants = [(layout, form, tuned) for form in forms for layout in ("nchw", "channels_last") for tuned in (False, True)]
-        speeds = {"netadjust": []}
-        for _ in range(a.rounds):
-            speeds["netadjust"].append(ours(case, a.threads, a.seconds))
-            for v in variants:
-                s = peer(case, *v, a.threads, a.seconds)
-                if s:
-                    speeds.setdefault(v, []).append(s)
-        medians = {k: statistics.median(v) for k, v in speeds.items()}
-        as_it_comes = max(v for k, v in medians.items() if k != "netadjust" and not k[2])
-        tuned = max(v for k, v in medians.items() if k != "netadjust" and k[2])
-        row = {
-            "case": case, "threads": a.threads, "netadjust": medians["netadjust"], "pytorch": as_it_comes,
-            "pytorch_tuned": tuned, "ratio": medians["netadjust"] / as_it_comes,
-            "ratio_tuned": medians["netadjust"] / tuned,
-            "variants": {" ".join([k[0], k[1], "tuned" if k[2] else "as it comes"]): v for k, v in medians.items()
-                         if k != "netadjust"},
-        }
-        rows.append(row)
-        print(f"{case:26} {a.threads} threads: netadjust {row['netadjust']:8.1f}  pytorch {as_it_comes:8.1f}  tuned "
-              f"{tuned:8.1f} images/s; ratio {row['ratio']:.2f}, to tuned {row['ratio_tuned']:.2f}", flush=True)
+    report = {"date": time.strftime("%Y-%m-%d"), "machine": machine(), "versions": versions(torch), "rounds": a.rounds,
+              "seconds": a.seconds, "left_out": [], "rows": []}
+    compiler = why_no_compiler(torch)
+    if compiler:
+        report["left_out"].append(compiler)
+        print(f"torch.compile is left out: {compiler}", file=sys.stderr)
+    for name in a.cases or CASES:
+        case = CASES[name]
+        if case.avx2 and not a.cases and "avx512f" not in report["machine"].get("vectors", ["avx512f"]):
+            report["left_out"].append(f"{name}: this processor has no AVX-512, so that all cases are held to AVX2")
+            print(report["left_out"][-1], file=sys.stderr)
+            continue
+        row = interleaved(name, case, case.threads or a.threads, a.rounds, a.seconds, not compiler)
+        report["rows"].append(row)
+        show(row)
     if a.out:
-        report = {"date": time.strftime("%Y-%m-%d"), "pytorch": torch.__version__, "machine": platform.processor() or platform.machine(),
-                  "rounds": a.rounds, "seconds": a.seconds, "rows": rows}
         os.makedirs(os.path.dirname(a.out) or ".", exist_ok=True)
         with open(a.out, "w") as f:
             json.dump(report, f, indent=2)

@@ -8,6 +8,8 @@ type Catalog struct {
 	Datasets []Dataset
 	// Network returns nil if there is a network of this name, else an error that lists what there is.
 	Network func(name string) error
+	// Widths returns the channels that the cell in a folder ended with.
+	Widths func(folder string) ([]int, error)
 }
 
 // Method is a known way to choose widths, and which settings it reads.

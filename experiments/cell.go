@@ -16,6 +16,7 @@ type Cell struct {
 	Padding string  `json:"padding"` // residual width rule, "max" or "local"
 	Dataset string  `json:"dataset"`
 	Method  string  `json:"method"`
+	Variant string  `json:"variant,omitempty"` // name of the settings, where an experiment has several for one method
 	Budget  Budget  `json:"budget"`
 	Seed    uint64  `json:"seed"`
 	Data    Data    `json:"data"` // resolved for Dataset: no field stands for a default
@@ -36,14 +37,18 @@ func (c Cell) Canonical() []byte {
 var unsafeInID = regexp.MustCompile(`[^A-Za-z0-9._-]+`)
 
 // ID names the cell for people and folders, such as resnet20-w0.5-fashion-mnist-adjust-b0.5-s1-3fa94c01d2e8: its
-// coordinates (the padding only if it is not "max") and the first 12 hexadecimal digits of the SHA-256 of
-// [Cell.Canonical], which also tells cells apart that differ in a setting only.
+// coordinates (the padding only if it is not "max", the variant only if there is one) and the first 12 hexadecimal
+// digits of the SHA-256 of [Cell.Canonical], which also tells cells apart that differ in a setting only.
 func (c Cell) ID() string {
 	width := "w" + strconv.FormatFloat(c.Width, 'g', -1, 64)
 	if c.Padding != "max" {
 		width += "-" + c.Padding
 	}
-	id := fmt.Sprintf("%s-%s-%s-%s-%s-s%d-%.6x", c.Network, width, c.Dataset, c.Method, c.Budget, c.Seed,
+	method := c.Method
+	if c.Variant != "" {
+		method += "-" + c.Variant
+	}
+	id := fmt.Sprintf("%s-%s-%s-%s-%s-s%d-%.6x", c.Network, width, c.Dataset, method, c.Budget, c.Seed,
 		sha256.Sum256(c.Canonical()))
 	return unsafeInID.ReplaceAllString(id, "-")
 }
@@ -51,8 +56,19 @@ func (c Cell) ID() string {
 // fill gives the cell the settings that its method reads, with defaults resolved, and reports those that cannot hold.
 func (c *Cell) fill(s Settings, catalog Catalog, report func(key string, err error)) {
 	method, dataset := catalog.method(c.Method), catalog.dataset(c.Dataset)
-	c.Data, c.Train = s.Data.resolve(dataset), s.Train
+	c.Data, c.Train = s.Data.resolve(dataset), s.Train.used()
 	if method.Searches {
+		if s.initFrom != "" {
+			var err error
+			if s.Search.Init, err = catalog.Widths(s.initFrom); err != nil {
+				report("search.init", err)
+			}
+		}
+		same := c.Train
+		same.Epochs = s.Search.Epochs
+		if recipe := s.searchRecipe().used(); recipe != same {
+			s.Search.Train = &recipe
+		}
 		c.Search = &s.Search
 	}
 	if method.Prunes {
@@ -61,7 +77,7 @@ func (c *Cell) fill(s Settings, catalog Catalog, report func(key string, err err
 		}
 		c.Prune = &s.Prune
 	}
-	d, t := c.Data, c.Train
+	d := c.Data
 	switch {
 	case d.Train < 1:
 		report("data.validation", fmt.Errorf("must be less than the %d training images of %s, not %d",
@@ -71,15 +87,52 @@ func (c *Cell) fill(s Settings, catalog Catalog, report func(key string, err err
 			"of %s", d.Train, d.Validation, dataset.Train, dataset.Name))
 	case d.Validation < 1 && (method.Searches || method.Prunes):
 		report("data.validation", fmt.Errorf("missing; method %q needs held-out images", method.Name))
-	case t.Batch > d.Train:
-		report("train.batch", fmt.Errorf("must be at most the %d images of data.train, not %d", d.Train, t.Batch))
 	}
 	if d.Test > dataset.Test {
 		report("data.test", fmt.Errorf("must be at most the %d test images of %s, not %d",
 			dataset.Test, dataset.Name, d.Test))
 	}
-	if t.MinLearningRate > t.LearningRate {
-		report("train.min_learning_rate", fmt.Errorf("must be at most train.learning_rate (%v), not %v",
-			t.LearningRate, t.MinLearningRate))
+	c.Train.check("train", "train.epochs", d.Train, report)
+	if c.Search != nil {
+		at := "train"
+		if c.Search.Train != nil {
+			at = "search.train"
+		}
+		c.SearchRecipe().check(at, "search.epochs", d.Train, report)
+	}
+	if c.Prune != nil {
+		start := c.Train
+		start.Epochs = c.Prune.Epochs
+		start.check("train", "prune.epochs", d.Train, report)
+	}
+}
+
+// SearchRecipe returns the recipe of the trainings of a cell that searches.
+func (c Cell) SearchRecipe() Train {
+	if c.Search.Train != nil {
+		return *c.Search.Train
+	}
+	recipe := c.Train
+	recipe.Epochs = c.Search.Epochs
+	return recipe
+}
+
+// check reports values of the recipe at a path that do not fit together or to the number of images. epochs is the key
+// that sets its length.
+func (r Train) check(at, epochs string, images int, report func(key string, err error)) {
+	if images > 0 && r.Batch > images {
+		report(at+".batch", fmt.Errorf("must be at most the %d images of data.train, not %d", images, r.Batch))
+	}
+	for _, rate := range []struct {
+		key   string
+		value float64
+	}{{"min_learning_rate", r.MinLearningRate}, {"warmup_learning_rate", r.WarmupLearningRate}} {
+		if rate.value > r.LearningRate {
+			report(at+"."+rate.key, fmt.Errorf("must be at most %s.learning_rate (%v), not %v",
+				at, r.LearningRate, rate.value))
+		}
+	}
+	if r.WarmupEpochs > 0 && r.WarmupEpochs >= r.Epochs {
+		report(at+".warmup_epochs", fmt.Errorf("must be less than %s (%d), not %d", epochs, r.Epochs, r.WarmupEpochs))
 	}
 }

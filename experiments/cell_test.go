@@ -2,6 +2,7 @@ package experiments
 
 import (
 	"encoding/json"
+	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -50,6 +51,25 @@ func TestGoldenIDs(t *testing.T) {
 	}
 }
 
+// TestRecordedIDs checks that the cells of a recorded run are still those of its experiment file.
+func TestRecordedIDs(t *testing.T) {
+	text, err := os.ReadFile("../results/recorded/quick/plan.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var plan struct{ Cells []string }
+	if err := json.Unmarshal(text, &plan); err != nil {
+		t.Fatal(err)
+	}
+	e, err := Load("quick.toml", catalog)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(plan.Cells, ids(e)); diff != "" || len(plan.Cells) == 0 {
+		t.Errorf("(-recorded +now):\n%s", diff)
+	}
+}
+
 func TestCanonicalReadsBack(t *testing.T) {
 	for _, c := range parse(t, strings.Replace(all, "[0.5]\nseed", "[0.5, 20_000_000]\nseed", 1)).Cells {
 		var got Cell
@@ -87,6 +107,16 @@ func TestWhatChangesIDs(t *testing.T) {
 		{"reference written out", replace("epochs = 3", "epochs = 3\nreference = false"), ""},
 		{"search", replace("epochs = 3", "epochs = 4"), "adjust"},
 		{"reference", replace("epochs = 3", "epochs = 3\nreference = true"), "adjust"},
+		{"default presets", strings.NewReplacer("[train]", "[train]\npreset = \"default\"", "[search]",
+			"[search]\npreset = \"default\"").Replace(all), ""},
+		{"schedule of no dropout", replace("epochs = 15", "epochs = 15\ndrop_rate = 0\ndrop_grows_with_epoch = false\n"+
+			"drop_grows_with_depth = false"), ""},
+		{"start of no warm-up", replace("epochs = 15", "epochs = 15\nwarmup_epochs = 0\nwarmup_learning_rate = 0.01"), ""},
+		{"recipe of searches written out", replace("[prune]", "[search.train]\nbatch = 128\nlearning_rate = 0.15\n[prune]"),
+			""},
+		{"dropout in training", replace("epochs = 15", "epochs = 15\ndrop_rate = 0.05"), "uniform l1 adjust"},
+		{"warm-up", replace("epochs = 15", "epochs = 15\nwarmup_epochs = 2"), "uniform l1 adjust"},
+		{"recipe of searches", replace("[prune]", "[search.train]\nlearning_rate = 0.1\n[prune]"), "adjust"},
 		{"prune", replace("2.0", "2.5"), "l1"},
 		{"train", replace("epochs = 15", "epochs = 16"), "uniform l1 adjust"},
 		{"data", replace("[train]", "test = 5000\n[train]"), "uniform l1 adjust"},

@@ -22,6 +22,9 @@ type Experiment struct {
 	Settings        // the file's settings, before data sizes are resolved and [[matrix.set]] is applied
 	Cells    []Cell // in file order, every cell once
 	Merged   int    // how many cells were equal to an earlier one and therefore left out of Cells
+
+	origins []origin // of Cells
+	lines   map[string]int
 }
 
 // Load reads the experiment file at path. Its errors are those of [Parse], or say why the file cannot be read.
@@ -42,7 +45,7 @@ func Parse(path string, text []byte, catalog Catalog) (*Experiment, error) {
 		return nil, syntaxError(path, err)
 	}
 	found := &problems{file: path, lines: keyLines(string(text))}
-	e := &Experiment{Path: path, Settings: Defaults()}
+	e := &Experiment{Path: path, Settings: Defaults(), lines: found.lines}
 	root := &table{keys: keys, problems: found}
 
 	root.require("name", "the results go to a folder of this name")
@@ -57,21 +60,24 @@ func Parse(path string, text []byte, catalog Catalog) (*Experiment, error) {
 	}
 
 	var cells []Cell
+	var origins []origin
+	file := origin{e.Settings, []layer{{values: keys}}}
 	for _, b := range blocks {
-		cells = append(cells, b.expand(e.Settings, catalog, found)...)
+		c, o := b.expand(file, catalog, found)
+		cells, origins = append(cells, c...), append(origins, o...)
 	}
 	if err := found.err(); err != nil {
 		return nil, err
 	}
 	seen := map[string]bool{}
-	for _, c := range cells {
+	for i, c := range cells {
 		key := string(c.Canonical())
 		if seen[key] {
 			e.Merged++
 			continue
 		}
 		seen[key] = true
-		e.Cells = append(e.Cells, c)
+		e.Cells, e.origins = append(e.Cells, c), append(e.origins, origins[i])
 	}
 	return e, nil
 }

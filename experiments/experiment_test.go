@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -134,16 +133,114 @@ budget = 0.5
 seed = 1
 `)
 	data := Data{Train: 10000, Validation: 2000, Test: 10000}
-	train := Train{15, 64, 0.1, 0, 0.8, 1e-4, 0.1, "pad-crop"}
+	train := Train{
+		Epochs: 15, Batch: 64, LearningRate: 0.1, Momentum: 0.8, WeightDecay: 1e-4, LabelSmoothing: 0.1,
+		Augment: "pad-crop",
+	}
 	cell := func(method string, search *Search, prune *Prune) Cell {
-		return Cell{"resnet20", 0.5, "max", "mnist", method, Budget{Fraction: 0.5}, 1, data, train, search, prune}
+		return Cell{"resnet20", 0.5, "max", "mnist", method, "", Budget{Fraction: 0.5}, 1, data, train, search, prune}
 	}
 	want := []Cell{
 		cell("uniform", nil, nil),
 		cell("l1", nil, &Prune{StartFLOPs: 3, Epochs: 15}),
-		cell("adjust", &Search{3, 10, 3, 0, 0.2, 0, 0.1, 5, true}, nil),
+		cell("adjust", &Search{
+			Epochs: 3, Iterations: 10, LayersPerUpdate: 3, Rate: 0.2, DropRate: 0.1, Repeats: 5, Reference: true,
+		}, nil),
 	}
 	if diff := cmp.Diff(want, e.Cells); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// TestPresets has the numbers of the reference code's commands.
+func TestPresets(t *testing.T) {
+	train := Train{
+		Epochs: 200, Batch: 128, LearningRate: 0.15, MinLearningRate: 1e-3, Momentum: 0.9, WeightDecay: 3e-4,
+		Augment: "pad-crop-flip",
+	}
+	dropped := train
+	dropped.DropRate, dropped.DropGrowsWithEpoch, dropped.DropGrowsWithDepth = 0.05, true, true
+	imagenet := Train{
+		Epochs: 90, Batch: 1024, LearningRate: 0.4, MinLearningRate: 1e-3, Momentum: 0.9, WeightDecay: 4e-5,
+		LabelSmoothing: 0.1, Augment: "pad-crop-flip", WarmupEpochs: 5, WarmupLearningRate: 1e-3,
+	}
+	searching := Train{
+		Epochs: 10, Batch: 512, LearningRate: 0.2, MinLearningRate: 1e-3, Momentum: 0.9, WeightDecay: 4e-5,
+		Augment: "pad-crop-flip", DropRate: 0.05, DropGrowsWithEpoch: true,
+	}
+	smaller := searching
+	smaller.Batch, smaller.Epochs = 256, 5
+	standard := Search{Epochs: 20, Iterations: 10, LayersPerUpdate: 3, Rate: 0.1, DropRate: 0.1, Repeats: 5}
+	readme := Search{
+		Epochs: 200, Iterations: 10, LayersPerUpdate: 6, LayersDecay: 0.5, Rate: 0.15, RateDecay: 0.01, DropRate: 0.05,
+		Repeats: 5,
+	}
+	large := Search{Epochs: 10, Iterations: 10, LayersPerUpdate: 6, Rate: 0.1, DropRate: 0.2, Repeats: 5}
+	with := func(s Search, epochs int, recipe Train) Search {
+		s.Epochs, s.Train = epochs, &recipe
+		return s
+	}
+	for _, test := range []struct {
+		name, text string
+		train      Train
+		search     Search
+	}{
+		{"default", "[train]\npreset = \"default\"\n[search]\npreset = \"default\"", train, standard},
+		{"readme", "[train]\npreset = \"readme\"\n[search]\npreset = \"readme\"", dropped, readme},
+		{"readme search alone", "[search]\npreset = \"readme\"", train, with(readme, 200, dropped)},
+		{"readme-imagenet", "[train]\npreset = \"readme-imagenet\"\n[search]\npreset = \"readme-imagenet\"", imagenet,
+			with(large, 10, searching)},
+		{"overridden", "[search]\nepochs = 5\npreset = \"readme-imagenet\"\n[search.train]\nbatch = 256\n[train]\n" +
+			"epochs = 90\npreset = \"readme-imagenet\"", imagenet, with(large, 5, smaller)},
+	} {
+		text := strings.NewReplacer(`"uniform"`, `"adjust"`, "[[", test.text+"\n[[").Replace(minimal)
+		c := parse(t, text).Cells[0]
+		if diff := cmp.Diff(test.train, c.Train); diff != "" {
+			t.Errorf("%s: train (-want +got):\n%s", test.name, diff)
+		}
+		if diff := cmp.Diff(&test.search, c.Search); diff != "" {
+			t.Errorf("%s: search (-want +got):\n%s", test.name, diff)
+		}
+	}
+}
+
+// TestSearchRecipe checks that keys of [train] reach the trainings of searches, wherever they are set, that keys of
+// [search.train] win, and that a preset drops the latter.
+func TestSearchRecipe(t *testing.T) {
+	e := parse(t, `
+name = "t"
+[search]
+epochs = 3
+[search.train]
+batch = 64
+drop_rate = 0.1
+[train]
+batch = 32
+weight_decay = 1e-4
+[[matrix]]
+network = "resnet8"
+width = 0.5
+dataset = "mnist"
+method = "adjust"
+budget = [0.25, 0.5, 1]
+seed = 1
+[[matrix.set]]
+where = { budget = [0.5, 1] }
+values = { train = { weight_decay = 1e-5, learning_rate = 0.1 }, search.train = { momentum = 0.8 } }
+[[matrix.set]]
+where = { budget = 1 }
+values.search.preset = "default"
+`)
+	var got []string
+	for _, c := range e.Cells {
+		r := c.SearchRecipe()
+		got = append(got, fmt.Sprint(r.Epochs, r.Batch, r.LearningRate, r.WeightDecay, r.Momentum, r.DropRate,
+			r.DropGrowsWithDepth, c.Train.Batch, c.Train.Momentum))
+	}
+	want := []string{
+		"3 64 0.15 0.0001 0.9 0.1 true 32 0.9", "3 64 0.1 1e-05 0.8 0.1 true 32 0.9", "20 32 0.1 1e-05 0.9 0 false 32 0.9",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -288,7 +385,7 @@ At line 3, column 7:
 		{"keys have one case", settings("[prune]\nEpochs = 3"),
 			`t.toml:3: prune.Epochs: unknown key; did you mean "epochs"?; known: start_flops, epochs`},
 		{"unknown axis", minimal + "sparsity = 3\n", `t.toml:9: matrix[1].sparsity: unknown key; known: network, width, ` +
-			`padding, dataset, method, budget, seed, exclude, set`},
+			`padding, dataset, method, variant, budget, seed, exclude, set`},
 		{"unknown network", replace("resnet20", "resnet21"),
 			`t.toml:3: matrix[1].network: unknown network "resnet21"; families: resnetD`},
 		{"unknown method", replace(`"uniform"`, `["uniform", "ajust"]`),
@@ -322,7 +419,7 @@ t.toml:7: train.momentum: must be a number, at least 0 and less than 1, not 1
 t.toml:8: train.weight_decay: must be a number, at least 0 and at most 1, not -0.1
 t.toml:9: train.label_smoothing: must be a number, at least 0 and less than 1, not 1.0`},
 		{"impossible search", settings("[search]\nepochs = 0\niterations = 0\nlayers_per_update = 0\nlayers_decay = -1\n" +
-			"rate = 0\nrate_decay = -1\ndrop_rate = 0.6\nrepeats = 0\npreset = \"readme\""), `
+			"rate = 0\nrate_decay = -1\ndrop_rate = 0.6\nrepeats = 0\npreset = \"paper\""), `
 t.toml:3: search.epochs: must be an integer, at least 1 and at most 1e+09, not 0
 t.toml:4: search.iterations: must be an integer, at least 1 and at most 1e+09, not 0
 t.toml:5: search.layers_per_update: must be an integer, at least 1 and at most 1e+09, not 0
@@ -331,7 +428,34 @@ t.toml:7: search.rate: must be a number, more than 0 and at most 1, not 0
 t.toml:8: search.rate_decay: must be a number, at least 0 and at most 1, not -1
 t.toml:9: search.drop_rate: must be a number, more than 0 and at most 0.5, not 0.6
 t.toml:10: search.repeats: must be an integer, at least 1 and at most 1e+09, not 0
-t.toml:11: search.preset: unknown name "readme"; known: default`},
+t.toml:11: search.preset: unknown name "paper"; known: default, readme, readme-imagenet`},
+		{"impossible recipes", settings("[train]\nwarmup_epochs = -1\nwarmup_learning_rate = -1\ndrop_rate = 1\n" +
+			"drop_grows_with_epoch = 1\npreset = \"imagenet\"\n[search.train]\nepochs = 3\npreset = \"readme\"\nbatch = 0"), `
+t.toml:3: train.warmup_epochs: must be an integer, at least 0 and at most 1e+09, not -1
+t.toml:4: train.warmup_learning_rate: must be a number, at least 0 and at most 100, not -1
+t.toml:5: train.drop_rate: must be a number, at least 0 and less than 1, not 1
+t.toml:6: train.drop_grows_with_epoch: must be true or false, not 1
+t.toml:7: train.preset: unknown name "imagenet"; known: default, readme, readme-imagenet
+t.toml:9: search.train.epochs: unknown key; known: batch, learning_rate, min_learning_rate, momentum, weight_decay, ` +
+			`label_smoothing, augment, warmup_epochs, warmup_learning_rate, drop_rate, drop_grows_with_epoch, ` +
+			`drop_grows_with_depth
+t.toml:10: search.train.preset: unknown key; known: batch, learning_rate, min_learning_rate, momentum, weight_decay, ` +
+			`label_smoothing, augment, warmup_epochs, warmup_learning_rate, drop_rate, drop_grows_with_epoch, ` +
+			`drop_grows_with_depth
+t.toml:11: search.train.batch: must be an integer, at least 2 and at most 1e+09, not 0`},
+		{"warm-up longer than trainings", strings.NewReplacer(`"uniform"`, `["uniform", "l1", "adjust"]`, "[[",
+			"[train]\nwarmup_epochs = 5\nwarmup_learning_rate = 0.2\nepochs = 5\n[search]\nepochs = 3\n"+
+				"[prune]\nepochs = 4\n[[").Replace(minimal), `
+t.toml:3: train.warmup_epochs: must be less than train.epochs (5), not 5
+t.toml:3: train.warmup_epochs: must be less than prune.epochs (4), not 5
+t.toml:3: train.warmup_epochs: must be less than search.epochs (3), not 5
+t.toml:4: train.warmup_learning_rate: must be at most train.learning_rate (0.15), not 0.2`},
+		{"recipe of searches that cannot hold", strings.NewReplacer(`"uniform"`, `"adjust"`, "[[",
+			"[data]\ntrain = 300\nvalidation = 100\n[search.train]\nbatch = 301\nlearning_rate = 0.0001\n"+
+				"warmup_epochs = 20\nwarmup_learning_rate = 0\n[[").Replace(minimal), `
+t.toml:5: search.train.min_learning_rate: must be at most search.train.learning_rate (0.0001), not 0.001
+t.toml:6: search.train.batch: must be at most the 300 images of data.train, not 301
+t.toml:8: search.train.warmup_epochs: must be less than search.epochs (20), not 20`},
 		{"impossible prune and data", settings("[prune]\nstart_flops = 1.0\nepochs = -1\n[data]\ntrain = 0\n" +
 			"validation = 0\ntest = -1"), `
 t.toml:3: prune.start_flops: must be a number, more than 1 and at most 16, not 1.0
@@ -390,8 +514,9 @@ t.toml:13: matrix[1].exclude[2].padding: local matches no cell; this matrix has 
 		{"bad values of a set", minimal + "[[matrix.set]]\nvalues = { train = { epoch = 3, batch = 1 } }\n" +
 			"[[matrix.set]]\nwhere = { seed = 1 }\n[[matrix.set]]\nvalues = {}\n", `
 t.toml:10: matrix[1].set[1].values.train.batch: must be an integer, at least 2 and at most 1e+09, not 1
-t.toml:10: matrix[1].set[1].values.train.epoch: unknown key; did you mean "epochs"?; known: epochs, batch, ` +
-			`learning_rate, min_learning_rate, momentum, weight_decay, label_smoothing, augment
+t.toml:10: matrix[1].set[1].values.train.epoch: unknown key; did you mean "epochs"?; known: preset, epochs, ` +
+			`batch, learning_rate, min_learning_rate, momentum, weight_decay, label_smoothing, augment, warmup_epochs, ` +
+			`warmup_learning_rate, drop_rate, drop_grows_with_epoch, drop_grows_with_depth
 t.toml:11: matrix[1].set[2].values: missing; it holds the settings for the matching cells
 t.toml:14: matrix[1].set[3].values: holds no setting`},
 		{"set that cannot hold", minimal + "[[matrix.set]]\nvalues = { data = { test = 10001 } }\n",
@@ -448,9 +573,13 @@ func TestShippedFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	all := catalog
+	for _, name := range []string{"adjust_random_fur", "adjust_no_flops_norm", "adjust_one_shot", "fur_truth"} {
+		all.Methods = append(slices.Clip(all.Methods), Method{Name: name, Searches: true})
+	}
 	cells := map[string]int{}
 	for _, path := range paths {
-		e, err := Load(path, catalog)
+		e, err := Load(path, all)
 		if err != nil {
 			t.Error(err)
 			continue
@@ -460,7 +589,7 @@ func TestShippedFiles(t *testing.T) {
 		}
 		cells[e.Name] = len(e.Cells)
 	}
-	for name, want := range map[string]int{"smoke": 6, "quick": 18, "quick-mnist": 18} {
+	for name, want := range map[string]int{"smoke": 6, "quick": 18, "quick-mnist": 18, "fur-truth": 8} {
 		if cells[name] != want {
 			t.Errorf("%s has %d cells, want %d", name, cells[name], want)
 		}
@@ -484,19 +613,31 @@ func TestDocs(t *testing.T) {
 			t.Errorf("%s: augment %s", c.ID(), c.Train.Augment)
 		}
 	}
-	settings := reflect.ValueOf(Defaults())
-	for i := range settings.NumField() {
-		group := settings.Field(i)
-		for j := range group.NumField() {
-			name, _, _ := strings.Cut(group.Type().Field(j).Tag.Get("json"), ",")
-			key := settings.Type().Field(i).Tag.Get("json") + "." + name
-			want := fmt.Sprintf("| `%s` | `%v` |", key, group.Field(j))
-			if strings.HasPrefix(key, "data.") {
-				want = fmt.Sprintf("| `%s` |", key) // their defaults depend on the dataset
-			}
-			if !strings.Contains(string(page), want) {
-				t.Errorf("the page has no row %q", want)
-			}
+	d := Defaults()
+	for _, f := range slices.Concat(fields("data", d.Data), fields("train", d.Train), fields("search", d.Search),
+		fields("prune", d.Prune)) {
+		want := fmt.Sprintf("| `%s` | `%v` |", f.Key, f.Value)
+		if strings.HasPrefix(f.Key, "data.") {
+			want = fmt.Sprintf("| `%s` |", f.Key) // their defaults depend on the dataset
+		}
+		if !strings.Contains(string(page), want) {
+			t.Errorf("the page has no row %q", want)
+		}
+	}
+	names := []string{"default", "readme", "readme-imagenet"}
+	if len(trainPresets) != len(names) || len(searchPresets) != len(names) {
+		t.Errorf("the page has the presets %v", names)
+	}
+	values := map[string][]any{} // by key
+	for _, name := range names {
+		for key, v := range publication(name, func(*Settings) {}) {
+			values[key] = append(values[key], v)
+		}
+	}
+	for key, v := range values {
+		row := fmt.Sprintf("| `%s` | `%v` | `%v` | `%v` |", key, v[0], v[1], v[2])
+		if differ := v[0] != v[1] || v[1] != v[2]; differ && !strings.Contains(string(page), row) {
+			t.Errorf("the page has no row %q of presets", row)
 		}
 	}
 }

@@ -32,6 +32,9 @@ func readBlock(t *table, catalog Catalog) block {
 	if b.axes.padding == nil {
 		b.axes.padding = []string{"max"}
 	}
+	if b.axes.variant == nil {
+		b.axes.variant = []string{""}
+	}
 	t.sections("exclude", func(t *table) {
 		if len(t.keys) == 0 {
 			t.add(t.path, errors.New("names no key, so it would exclude every cell"))
@@ -60,36 +63,37 @@ func readBlock(t *table, catalog Catalog) block {
 	return b
 }
 
-// expand crosses the lists, drops what is excluded, gives each cell its settings and checks them.
-func (b block) expand(base Settings, catalog Catalog, found *problems) []Cell {
+// expand crosses the lists, drops what is excluded, gives each cell its settings and checks them. It also returns where
+// each cell's settings come from: the file's own, and the sets that match.
+func (b block) expand(file origin, catalog Catalog, found *problems) (cells []Cell, origins []origin) {
 	if n := b.axes.size(); n > maxCells {
 		found.add(b.path, fmt.Errorf("has %.0f cells; at most %d are allowed", n, maxCells))
-		return nil
+		return nil, nil
 	}
-	var cells []Cell
 	matched := make([]bool, len(b.sets))
 	for _, c := range b.axes.cells() {
 		if slices.ContainsFunc(b.excludes, func(a axes) bool { return a.match(c) }) {
 			continue
 		}
-		settings, at := base, ""
+		o, at := origin{file.settings, slices.Clone(file.layers)}, ""
 		for i, set := range b.sets {
 			if set.where.match(c) {
-				settings.read(&table{keys: set.values, problems: &problems{}}) // checked by readBlock
+				o.settings.read(&table{keys: set.values, problems: &problems{file: found.file}}) // checked by readBlock
+				o.layers = append(o.layers, layer{set.path, set.values})
 				matched[i], at = true, b.path+".set: "
 			}
 		}
-		c.fill(settings, catalog, func(key string, err error) { found.add(at+key, err) })
-		cells = append(cells, c)
+		c.fill(o.settings, catalog, func(key string, err error) { found.add(at+key, err) })
+		cells, origins = append(cells, c), append(origins, o)
 	}
 	if len(cells) == 0 {
 		found.add(b.path, errors.New("is empty: its excludes leave no cell"))
-		return nil
+		return nil, nil
 	}
 	for i, set := range b.sets {
 		if !matched[i] {
 			found.add(set.path+".where", errors.New("matches no cell: the excludes removed all of them"))
 		}
 	}
-	return cells
+	return cells, origins
 }

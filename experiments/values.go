@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"netadjust/internal/suggest"
 )
@@ -83,6 +84,32 @@ func oneOf(names ...string) func(any) (string, error) {
 		}
 		return name, nil
 	}
+}
+
+// oneOfOr returns a reader of the given names and of standard, which stands for what no name does and is read as "".
+func oneOfOr(standard string, names ...string) func(any) (string, error) {
+	read := oneOf(append([]string{standard}, names...)...)
+	return func(v any) (string, error) {
+		name, err := read(v)
+		if name == standard {
+			name = ""
+		}
+		return name, err
+	}
+}
+
+// maxVariant is the length of the longest name of a variant that fits into tables, legends and folder names.
+const maxVariant = 40
+
+// variant reads the name of a variant.
+func variant(v any) (string, error) {
+	name, ok := v.(string)
+	printable := !strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) })
+	if !ok || name == "" || len(name) > maxVariant || !printable || strings.TrimSpace(name) != name {
+		return "", fmt.Errorf("must be a name of at most %d printable characters for the settings of these cells, not %s",
+			maxVariant, describe(v))
+	}
+	return name, nil
 }
 
 // boolean reads true or false.

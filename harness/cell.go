@@ -20,8 +20,10 @@ type cell struct {
 	problem search.Problem
 	method  search.Method
 	recipe  train.Recipe // of the final training
+	search  train.Recipe // of the trainings of the search, which say themselves how long they are
 	start   []int        // the network's widths fitted to the budget
 	planned int64        // FLOPs of search and final training, as far as known before
+	toFind  int64        // those of the search
 }
 
 // prepare builds what a cell needs, and finds out early whether its budget can be met.
@@ -38,7 +40,11 @@ func prepare(c experiments.Cell) (*cell, error) {
 		return nil, err
 	}
 	p := &cell{Cell: c, id: c.ID(), recipe: recipeOf(c.Train)}
-	p.problem = search.Problem{Network: n, Budget: c.Budget.Resolve(n.FLOPs(n.Start()))}
+	p.search = p.recipe
+	if c.Search != nil {
+		p.search = recipeOf(c.SearchRecipe())
+	}
+	p.problem = search.Problem{Network: n, Budget: c.Budget.Resolve(n.FLOPs(n.Start())), Seed: c.Seed}
 	if p.method, err = methodOf(c); err != nil {
 		return nil, err
 	}
@@ -52,6 +58,8 @@ func recipeOf(t experiments.Train) train.Recipe {
 	r := train.Recipe{
 		Epochs: t.Epochs, Batch: t.Batch, LearningRate: t.LearningRate, MinLearningRate: t.MinLearningRate,
 		Momentum: t.Momentum, WeightDecay: t.WeightDecay, LabelSmoothing: t.LabelSmoothing,
+		WarmupEpochs: t.WarmupEpochs, WarmupLearningRate: t.WarmupLearningRate,
+		DropRate: t.DropRate, DropGrowsWithEpoch: t.DropGrowsWithEpoch, DropGrowsWithDepth: t.DropGrowsWithDepth,
 	}
 	if t.Augment != "none" {
 		r.CropPad = cropPad

@@ -26,7 +26,7 @@ func Estimate(ctx context.Context, e *experiments.Experiment, p *Plan, jobs int,
 		if cost == 0 {
 			continue
 		}
-		key := fmt.Sprint(c.Network, c.Width, c.Padding, c.Dataset, c.Train.Batch)
+		key := fmt.Sprint(c.Network, c.Width, c.Padding, c.Dataset, c.Train.Batch, c.Train.DropRate > 0)
 		if _, ok := seconds[key]; !ok {
 			if seconds[key], err = secondsPerFLOP(ctx, c, open); err != nil {
 				return 0, err

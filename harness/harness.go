@@ -179,7 +179,7 @@ func (r *run) prepare(pending []*cell) error {
 		if err != nil {
 			continue // the cell will fail and say why
 		}
-		c.planned = costs.search.FLOPs + costs.final.FLOPs
+		c.planned, c.toFind = costs.search.FLOPs+costs.final.FLOPs, costs.search.FLOPs
 		r.account.total += c.planned
 	}
 	r.account.begin()

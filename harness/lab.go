@@ -23,16 +23,14 @@ var _ search.Lab = (*lab)(nil)
 
 // Train trains a network on the training images.
 func (l *lab) Train(ctx context.Context, t search.Training) (search.Trained, error) {
-	recipe := l.cell.recipe
-	recipe.Epochs = t.Epochs
-	c := contentOf(l.cell, t, recipe, l.data.checksum, l.dev.Info())
+	c := contentOf(l.cell, t, l.data.checksum, l.dev.Info())
 	charged := 0 // epochs
 	flops := t.Network.FLOPs(t.Channels)
 	m, err := l.store.get(ctx, c, l.data.norm, t.Network, func() (*train.Model, error) {
-		m, _, err := train.Train(ctx, l.dev, t.Network, t.Channels, l.data.train, l.data.norm, recipe, c.Stream,
+		m, _, err := train.Train(ctx, l.dev, t.Network, t.Channels, l.data.train, l.data.norm, c.Recipe, c.Stream,
 			func(e int, report train.Epoch) {
 				charged++
-				l.epoch(l.cell, t.Purpose, e, recipe.Epochs, report)
+				l.epoch(l.cell, t.Purpose, e, t.Epochs, report)
 				l.advance(trainingPasses * flops * int64(l.data.train.Len()))
 			})
 		return m, err
@@ -40,13 +38,22 @@ func (l *lab) Train(ctx context.Context, t search.Training) (search.Trained, err
 	if err != nil {
 		return nil, err
 	}
-	trained(l.cost, flops, l.data.train.Len()*recipe.Epochs)
-	l.advance(trainingPasses * flops * int64(l.data.train.Len()) * int64(recipe.Epochs-charged))
+	trained(l.cost, flops, l.data.train.Len()*t.Epochs)
+	l.advance(trainingPasses * flops * int64(l.data.train.Len()) * int64(t.Epochs-charged))
 	return &trainedNetwork{lab: l, model: m, key: rng.NewKey(l.cell.Seed, t.Purpose+"/fur"), flops: flops}, nil
 }
 
-// Report passes on what the search found.
-func (l *lab) Report(format string, args ...any) { l.note(l.cell, fmt.Sprintf(format, args...)) }
+// Cost returns what the search has cost so far.
+func (l *lab) Cost() search.Cost { return search.Cost(*l.cost) }
+
+// Report passes on what the search found, with how much of its planned computation that took.
+func (l *lab) Report(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	if l.cell.toFind > 0 {
+		text += fmt.Sprintf(", %.0f %% of the search", 100*float64(l.cost.FLOPs)/float64(l.cell.toFind))
+	}
+	l.note(l.cell, text)
+}
 
 // trainedNetwork is a network that the lab has trained.
 type trainedNetwork struct {
@@ -70,10 +77,17 @@ func (t *trainedNetwork) Validate(ctx context.Context) (search.Evaluation, error
 	return t.charge(result, t.flops), nil
 }
 
-// ValidateDropout does so with channel dropout in one layer after the other. What is computed is charged: the whole
+// EvaluateDropout evaluates with channel dropout in one layer after the other. What is computed is charged: the whole
 // network once, and what lies behind each layer for each repeat.
-func (t *trainedNetwork) ValidateDropout(ctx context.Context, rates []float64, repeats int) (*search.Dropout, error) {
+func (t *trainedNetwork) EvaluateDropout(ctx context.Context, on search.Images, rates []float64, repeats int) (
+	*search.Dropout, error) {
 	images := t.lab.data.validation
+	if on == search.Seen {
+		var err error
+		if images, err = t.lab.data.train.Slice(0, min(images.Len(), t.lab.data.train.Len())); err != nil {
+			return nil, err
+		}
+	}
 	e, err := train.NewEvaluator(t.lab.dev, t.model, images, true)
 	if err != nil {
 		return nil, err
@@ -88,6 +102,7 @@ func (t *trainedNetwork) ValidateDropout(ctx context.Context, rates []float64, r
 		for _, e := range result.Dropped[i] {
 			d.Dropped[i] = append(d.Dropped[i], t.charge(e, behind))
 		}
+		d.StdErr = append(d.StdErr, evaluationOf(result.StdErr[i]))
 	}
 	return d, nil
 }
@@ -96,6 +111,10 @@ func (t *trainedNetwork) ValidateDropout(ctx context.Context, rates []float64, r
 func (t *trainedNetwork) charge(e train.Evaluation, flops int64) search.Evaluation {
 	evaluated(t.lab.cost, flops, e.Images)
 	t.lab.advance(flops * int64(e.Images))
+	return evaluationOf(e)
+}
+
+func evaluationOf(e train.Evaluation) search.Evaluation {
 	return search.Evaluation{Loss: e.Loss, Top1: e.Top1}
 }
 

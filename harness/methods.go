@@ -9,6 +9,7 @@ import (
 	"netadjust/internal/data"
 	"netadjust/internal/search"
 	"netadjust/networks"
+	"netadjust/results"
 )
 
 // Method describes a method that an experiment can name.
@@ -36,18 +37,59 @@ func Methods() []Method {
 		},
 		{
 			Name: "adjust", Title: "network adjustment by FLOPs utilization ratio", Searches: true, Grows: true,
-			Source: "Chen et al., Network Adjustment: Channel Search Guided by FLOPs Utilization Ratio, CVPR 2020",
+			Source: adjustmentPaper,
+			build:  func(c experiments.Cell) search.Method { return adjustment.Method{Settings: adjustmentOf(c)} },
+		},
+		{
+			Name: "adjust_random_fur", Title: "network adjustment, layers ranked at random", Searches: true, Grows: true,
+			Source: "control of adjust",
 			build: func(c experiments.Cell) search.Method {
-				s := c.Search
-				return adjustment.Method{Settings: adjustment.Settings{
-					Epochs: s.Epochs, Iterations: s.Iterations,
-					LayersPerUpdate: float64(s.LayersPerUpdate), LayersDecay: s.LayersDecay,
-					Rate: s.Rate, RateDecay: s.RateDecay, DropRate: s.DropRate, Repeats: s.Repeats,
-					Reference: s.Reference,
-				}}
+				s := adjustmentOf(c)
+				s.Score = adjustment.Random
+				return adjustment.Method{Settings: s}
 			},
 		},
+		{
+			Name: "adjust_no_flops_norm", Title: "network adjustment, one drop rate for all layers", Searches: true, Grows: true,
+			Source: "ablation of adjust",
+			build: func(c experiments.Cell) search.Method {
+				s := adjustmentOf(c)
+				s.EqualDropRates = true
+				return adjustment.Method{Settings: s}
+			},
+		},
+		{
+			Name: "adjust_one_shot", Title: "network adjustment, all steps in one update", Searches: true, Grows: true,
+			Source: "ablation of adjust",
+			build: func(c experiments.Cell) search.Method {
+				return adjustment.Method{Settings: adjustmentOf(c).OneShot()}
+			},
+		},
+		{
+			Name: "fur_truth", Title: "utilization ratios beside retrained networks; the widths stay", Searches: true,
+			Source: "test of adjust",
+			build:  func(c experiments.Cell) search.Method { return adjustment.Truth{Settings: adjustmentOf(c)} },
+		},
 	}
+}
+
+const adjustmentPaper = "Chen et al., Network Adjustment: Channel Search Guided by FLOPs Utilization Ratio, CVPR 2020"
+
+func adjustmentOf(c experiments.Cell) adjustment.Settings {
+	s := c.Search
+	a := adjustment.Settings{
+		Epochs: s.Epochs, Iterations: s.Iterations,
+		LayersPerUpdate: float64(s.LayersPerUpdate), LayersDecay: s.LayersDecay,
+		Rate: s.Rate, RateDecay: s.RateDecay, DropRate: s.DropRate, Repeats: s.Repeats,
+		Reference: s.Reference, Init: s.Init, EarlyEnd: s.EarlyEnd,
+	}
+	if s.FUR == "accuracy" {
+		a.Score = adjustment.Accuracy
+	}
+	if s.FURImages == "training" {
+		a.Images = search.Seen
+	}
+	return a
 }
 
 func startOf(c experiments.Cell) baselines.Start {
@@ -69,6 +111,7 @@ func Catalog() experiments.Catalog {
 		_, err := networks.New(networks.Spec{Name: name})
 		return err
 	}}
+	c.Widths = results.Widths
 	for _, m := range Methods() {
 		c.Methods = append(c.Methods, experiments.Method{Name: m.Name, Searches: m.Searches, Prunes: m.Prunes})
 	}

@@ -80,9 +80,7 @@ func (c *cell) plan() (*costs, error) {
 		evaluated(&p.search, w.ValidationFLOPs, c.Data.Validation)
 		p.search.ForwardImages += int64(c.Data.Validation * (w.Validations - 1))
 		if w.Training.Channels != nil {
-			recipe := c.recipe
-			recipe.Epochs = w.Training.Epochs
-			key := contentOf(c, w.Training, recipe, c.Dataset, device.Info{}).key()
+			key := contentOf(c, w.Training, c.Dataset, device.Info{}).key()
 			p.shared[key] = training
 		}
 	}

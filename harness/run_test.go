@@ -60,6 +60,68 @@ func TestRunCompletesEveryCell(t *testing.T) {
 	}
 }
 
+// TestCostOfUpdates checks what updates record as the cost of the search up to them: a training on 16 images, and the 8
+// held-out ones once clean and once for each of 6 layers; and that the log tells how much of the search that is.
+func TestCostOfUpdates(t *testing.T) {
+	e := parse(t, settings+matrix(`"adjust"`, "1"))
+	out := t.TempDir()
+	_, events := mustRun(t, e, out)
+	r := readRecords(t, out)[e.Cells[0].ID()].Result
+	for k, u := range r.Updates {
+		n := int64(k + 1)
+		if u.Cost.BackwardImages != n*16 || u.Cost.ForwardImages != n*(16+8*(1+6)) {
+			t.Errorf("update %d: cost %+v", n, u.Cost)
+		}
+	}
+	first, last := r.Updates[0].Cost, r.Updates[1].Cost
+	if last != r.SearchCost || first.FLOPs <= 0 || first.FLOPs >= last.FLOPs {
+		t.Errorf("costs %+v and %+v of a search of %+v", first, last, r.SearchCost)
+	}
+	if events.count(progress.Note, "update 1 of 2: ") != 1 || events.count(progress.Note, ", 50 % of the search") != 1 {
+		t.Errorf("no line on the first update: %+v", events.events)
+	}
+	// Plans take widths that are not known yet to use all of the budget.
+	end := events.count(progress.Note, ", 99 % of the search") + events.count(progress.Note, ", 100 % of the search")
+	if end != 1 {
+		t.Errorf("%d lines at the end of the search, want 1", end)
+	}
+}
+
+// TestRecipesOfSearchAndFinal checks that warm-up and dropout reach trainings, that [search.train] is for those of
+// searches alone, and that the result is the same for any number of jobs.
+func TestRecipesOfSearchAndFinal(t *testing.T) {
+	both := strings.NewReplacer(
+		"[train]\nepochs        = 1", "[train]\nepochs = 2\ndrop_rate = 0.3\nwarmup_epochs = 1\nwarmup_learning_rate = 0.01",
+		"[search]\nepochs            = 1", "[search]\nepochs = 2", "[prune]\nepochs = 1\n", "").Replace(settings)
+	run := func(text string, jobs int) map[string]results.Result {
+		out := t.TempDir()
+		o, _ := options(parse(t, text+matrix(`"uniform", "adjust"`, "1")), out)
+		o.Jobs = jobs
+		if s, err := Run(t.Context(), o); err != nil || s.Done != 2 {
+			t.Fatal(s, err)
+		}
+		byMethod := map[string]results.Result{}
+		for _, r := range readRecords(t, out) {
+			byMethod[r.Result.Method] = r.Result
+		}
+		return byMethod
+	}
+	one, two := run(both, 1), run(both, 2)
+	if diff := cmp.Diff(one, two); diff != "" {
+		t.Errorf("results (-1 job +2 jobs):\n%s", diff)
+	}
+	if rate := one["uniform"].Final.Epochs[0].LearningRate; rate != 0.01 {
+		t.Errorf("the first epoch has learning rate %v, want that of the warm-up", rate)
+	}
+	other := run(both+"[search.train]\ndrop_rate = 0.0\n", 1)
+	if diff := cmp.Diff(one["uniform"], other["uniform"]); diff != "" {
+		t.Errorf("the recipe of searches changes what does not search:\n%s", diff)
+	}
+	if a, b := one["adjust"].Updates[0], other["adjust"].Updates[0]; a.ValidationLoss == b.ValidationLoss {
+		t.Error("the recipe of searches does not reach their trainings")
+	}
+}
+
 func TestSecondRunOnlyRedraws(t *testing.T) {
 	out := t.TempDir()
 	copyTree(t, referenceDir(t), out, func(string) bool { return false })

@@ -41,7 +41,9 @@ type content struct {
 	Device   string // kernels round differently
 }
 
-func contentOf(c *cell, t search.Training, recipe train.Recipe, dataset string, dev device.Info) content {
+func contentOf(c *cell, t search.Training, dataset string, dev device.Info) content {
+	recipe := c.search
+	recipe.Epochs = t.Epochs
 	return content{
 		Network: t.Network.Spec, Channels: t.Channels, Recipe: recipe, Stream: train.Stream{Seed: c.Seed, Purpose: t.Purpose},
 		Images: [2]int{0, c.Data.Train}, Dataset: dataset, Device: dev.Name + " " + dev.Kernels,

@@ -188,8 +188,8 @@ func (w *worker) result(c *cell, images *images) results.Result {
 	info := w.dev.Info()
 	r := results.Result{
 		ID: c.id, Experiment: w.Experiment.Name, Network: c.Network, Width: c.Width, Padding: c.Padding, Dataset: c.Dataset,
-		Method: c.Method, Budget: strings.TrimPrefix(c.Budget.String(), "b"), BudgetFLOPs: c.problem.Budget, Seed: c.Seed,
-		Config: c.Canonical(),
+		Method: c.Method, Variant: c.Variant, Budget: strings.TrimPrefix(c.Budget.String(), "b"),
+		BudgetFLOPs: c.problem.Budget, Seed: c.Seed, Config: c.Canonical(),
 		Layers: c.problem.Network.Adjustable(), Device: info.Name + " (" + info.Kernels + ")", Version: w.Version,
 		Libraries: libraries(), DatasetChecksum: images.checksum,
 	}
@@ -212,9 +212,31 @@ func describe(c *cell, found *search.Outcome, r *results.Result) {
 	for k, u := range found.Updates {
 		r.Updates = append(r.Updates, results.Update{
 			Index: k, Channels: u.Channels, FLOPs: n.FLOPs(u.Channels), ValidationLoss: u.Validation.Loss,
-			ValidationTop1: u.Validation.Top1, FUR: u.FUR, FURStdErr: u.FURStdErr, DropRates: u.DropRates,
-			FLOPsPerChannel: u.FLOPsPerChannel, Grown: u.Grown, Shrunk: u.Shrunk, Next: u.Next,
+			ValidationTop1: u.Validation.Top1, FUR: u.FUR, FURStdErr: u.FURStdErr, FURImageStdErr: u.FURImageStdErr,
+			DropRates: u.DropRates, FLOPsPerChannel: u.FLOPsPerChannel, Grown: u.Grown, Shrunk: u.Shrunk, Next: u.Next,
+			Cost: results.Cost(u.Cost),
 		})
+	}
+	r.Stopped = found.Stopped
+	if found.Truth != nil {
+		r.Truth = truthOf(found.Truth, n.FLOPs(found.Truth.Channels))
+	}
+}
+
+// truthOf records what retraining has shown.
+func truthOf(t *search.Truth, flops int64) *results.Truth {
+	neighbours := func(trained []search.Neighbour) (all []results.Neighbour) {
+		for _, n := range trained {
+			all = append(all, results.Neighbour{
+				Channels: n.Channels, FLOPs: n.FLOPs, ValidationLoss: n.Validation.Loss, ValidationTop1: n.Validation.Top1,
+			})
+		}
+		return all
+	}
+	return &results.Truth{
+		Channels: t.Channels, FLOPs: flops, ValidationLoss: t.Validation.Loss, ValidationTop1: t.Validation.Top1,
+		FUR: t.FUR, FURStdErr: t.FURStdErr, FURImageStdErr: t.FURImageStdErr, DropRates: t.DropRates,
+		FLOPsPerChannel: t.FLOPsPerChannel, Narrower: neighbours(t.Narrower), Wider: neighbours(t.Wider),
 	}
 }
 

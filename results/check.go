@@ -48,6 +48,13 @@ func (r *Result) checkLengths() error {
 	if r.Final != nil {
 		errs = append(errs, vector("final.channels", len(r.Final.Channels)))
 	}
+	if t := r.Truth; t != nil {
+		errs = append(errs,
+			vector("truth.channels", len(t.Channels)), vector("truth.fur", len(t.FUR)),
+			vector("truth.fur_std_err", len(t.FURStdErr)), vector("truth.fur_image_std_err", len(t.FURImageStdErr)),
+			vector("truth.drop_rates", len(t.DropRates)), vector("truth.flops_per_channel", len(t.FLOPsPerChannel)),
+			vector("truth.narrower", len(t.Narrower)), vector("truth.wider", len(t.Wider)))
+	}
 	for i, u := range r.Updates {
 		if u.Index != i {
 			errs = append(errs, fmt.Errorf("updates[%d] has index %d", i, u.Index))
@@ -57,6 +64,9 @@ func (r *Result) checkLengths() error {
 			vector(at+"channels", len(u.Channels)), vector(at+"next", len(u.Next)),
 			vector(at+"fur", len(u.FUR)), vector(at+"fur_std_err", len(u.FURStdErr)),
 			vector(at+"drop_rates", len(u.DropRates)), vector(at+"flops_per_channel", len(u.FLOPsPerChannel)))
+		if u.FURImageStdErr != nil {
+			errs = append(errs, vector(at+"fur_image_std_err", len(u.FURImageStdErr)))
+		}
 		for _, l := range slices.Concat(u.Grown, u.Shrunk) {
 			if l < 0 || l >= layers {
 				errs = append(errs, fmt.Errorf("updates[%d] moved layer %d of %d", i, l, layers))

@@ -1,6 +1,9 @@
 package results
 
-import "slices"
+import (
+	"math"
+	"slices"
+)
 
 // layerRow is one row of layers.csv: what one update saw and did in one layer.
 type layerRow struct {
@@ -33,11 +36,23 @@ func layerColumns() []column[layerRow] {
 		texts("layer_name", func(r layerRow) string { return r.record.Result.Layers[r.layer] }),
 		reals("fur", func(r layerRow) float64 { return r.update.FUR[r.layer] }),
 		reals("fur_std_err", func(r layerRow) float64 { return r.update.FURStdErr[r.layer] }),
+		reals("fur_image_std_err", func(r layerRow) float64 {
+			if r.update.FURImageStdErr == nil {
+				return math.NaN()
+			}
+			return r.update.FURImageStdErr[r.layer]
+		}),
 		reals("drop_rate", func(r layerRow) float64 { return r.update.DropRates[r.layer] }),
 		reals("flops_per_channel", func(r layerRow) float64 { return r.update.FLOPsPerChannel[r.layer] }),
 		texts("moved", func(r layerRow) string { return moved(r.update, r.layer) }),
 		integers("channels_before", func(r layerRow) int { return r.update.Channels[r.layer] }),
 		integers("channels_after", func(r layerRow) int { return r.update.Next[r.layer] }),
+		column[layerRow]{"search_flops_so_far", integerKind, func(r layerRow) any {
+			if r.update.Cost == (Cost{}) {
+				return nil
+			}
+			return int(r.update.Cost.FLOPs)
+		}},
 	)
 }
 

@@ -1,9 +1,12 @@
 package results
 
 import (
+	"cmp"
 	"image/color"
 	"io"
+	"math"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"codeberg.org/go-pdf/fpdf"
@@ -17,14 +20,19 @@ import (
 	"netadjust/internal/atomicfile"
 )
 
-// figure is one or more plots below each other with one legend above them.
+// figure is a grid of plots with one legend or colour bar above them.
 type figure struct {
 	name    string // file name without extension
-	caption string
+	caption string // what is shown and how to read it
 	legend  []legendEntry
-	panels  []*plot.Plot
-	height  vg.Length  // of one panel
-	data    [][]string // the numbers that are shown, with a header row
+	bar     *colorBar    // nil if colours stand for no numbers
+	panels  []*plot.Plot // row by row; nil leaves a place empty
+	columns int          // panels in a row; 0 is 1
+	width   vg.Length    // of the whole figure; 0 is columnWidth
+	height  vg.Length    // of one row of panels
+	xLabel  string       // of all panels together; empty if they have their own
+	yLabel  string       // the same for the y axes
+	data    [][]string   // the numbers that are shown, with a header row
 }
 
 // figureFormats are the file formats of a figure; each has all fonts inside.
@@ -57,7 +65,7 @@ func (f figure) write(dir string) ([]string, error) {
 		return nil, err
 	}
 	for _, format := range figureFormats {
-		canvas := format.canvas(columnWidth, f.totalHeight())
+		canvas := format.canvas(f.totalWidth(), f.totalHeight())
 		f.draw(draw.New(canvas))
 		file := path + format.extension
 		if err := atomicfile.WriteTo(file, func(w io.Writer) error {
@@ -71,9 +79,26 @@ func (f figure) write(dir string) ([]string, error) {
 	return files, nil
 }
 
-// totalHeight returns the height of the panels, the legend and the margins.
+// totalWidth returns the width of the figure with its margins.
+func (f figure) totalWidth() vg.Length { return cmp.Or(f.width, columnWidth) }
+
+// totalHeight returns the height of the panels, of what is around them and of the margins.
 func (f figure) totalHeight() vg.Length {
-	return f.height*vg.Length(len(f.panels)) + legendHeight(f.legend, columnWidth-2*margin) + 2*margin
+	rows := vg.Length(len(f.panels) / max(1, f.columns))
+	return f.height*rows + f.topHeight(f.totalWidth()-2*margin) + labelRoom(f.xLabel) + 2*margin
+}
+
+// topHeight returns the height of legend and colour bar in the given width.
+func (f figure) topHeight(width vg.Length) vg.Length {
+	return legendHeight(f.legend, width) + f.bar.height()
+}
+
+// labelRoom returns the room that a label beside all panels needs, none for no label.
+func labelRoom(label string) vg.Length {
+	if label == "" {
+		return 0
+	}
+	return labelSize + 3
 }
 
 // draw draws the figure on the whole of c, on white so that it can be read on any page.
@@ -82,12 +107,31 @@ func (f figure) draw(c draw.Canvas) {
 	c.Fill(c.Rectangle.Path())
 	c = draw.Crop(c, margin, -margin, margin, -margin)
 	drawLegend(c, f.legend)
-	c.Max.Y -= legendHeight(f.legend, c.Size().X)
-	grid := make([][]*plot.Plot, len(f.panels))
-	for i, p := range f.panels {
-		grid[i] = []*plot.Plot{p}
+	f.bar.draw(c)
+	c.Max.Y -= f.topHeight(c.Size().X)
+	c = f.drawLabels(c)
+	columns := max(1, f.columns)
+	grid := slices.Collect(slices.Chunk(f.panels, columns))
+	tiles := draw.Tiles{Rows: len(grid), Cols: columns}
+	if columns > 1 {
+		tiles.PadX = panelGap
 	}
-	for i, row := range plot.Align(grid, draw.Tiles{Rows: len(grid), Cols: 1}, c) {
-		f.panels[i].Draw(row[0])
+	for i, row := range plot.Align(grid, tiles, c) {
+		for j, at := range row {
+			if p := grid[i][j]; p != nil {
+				p.Draw(at)
+			}
+		}
 	}
+}
+
+// drawLabels draws the labels that all panels share along the left and the bottom of c, and returns the rest of c.
+func (f figure) drawLabels(c draw.Canvas) draw.Canvas {
+	rest := draw.Crop(c, labelRoom(f.yLabel), 0, labelRoom(f.xLabel), 0)
+	middle := rest.Center()
+	sty := labelText
+	c.FillText(sty, vg.Point{X: middle.X, Y: c.Min.Y + labelSize/2}, f.xLabel)
+	sty.Rotation = math.Pi / 2
+	c.FillText(sty, vg.Point{X: c.Min.X + labelSize/2, Y: middle.Y}, f.yLabel)
+	return rest
 }

@@ -39,7 +39,8 @@ func widthsFigure(name string, c comparison, pt point) (figure, error) {
 	f.panels = append(f.panels, p)
 	f.legend = []legendEntry{{"before", start.style}, {"after", end.style}}
 	f.caption = fmt.Sprintf("Channels of each adjustable layer before and after %s at budget %s, %s. Marks are means "+
-		"over %s, bars one sample standard deviation.", pt.method, pt.budget, c, seeds(pt.cells.rows()))
+		"over %s, bars one sample standard deviation. A mark above the dashed line is a layer that got channels.",
+		pt.method, pt.budget, c, seeds(pt.cells.rows()))
 	return f, nil
 }
 

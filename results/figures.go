@@ -9,10 +9,17 @@ import (
 // accuracyName is the name of the figure of the only or first comparison; readers find it under this name.
 const accuracyName = "accuracy-vs-flops"
 
-// figures draws everything about a comparison: accuracy over FLOPs, and for each point of a method that adjusts
-// channels the widths and the FLOPs utilization ratios. suffix keeps the file names of several comparisons apart.
-func figures(c comparison, layers table, suffix string) ([]figure, error) {
+// figures draws everything about a comparison: accuracy over FLOPs and over the cost, the final trainings, and for each
+// point of a method that adjusts channels the widths and the FLOPs utilization ratios. Figures with nothing to show are
+// left out. suffix keeps the file names of several comparisons apart.
+func figures(c comparison, layers, epochs table, suffix string) ([]figure, error) {
 	out := []figure{accuracyFigure(accuracyName+suffix, c)}
+	if costsDiffer(c) {
+		out = append(out, costFigure("accuracy-vs-cost"+suffix, c))
+	}
+	if epochsShown(c) {
+		out = append(out, learningFigure("learning-curves"+suffix, c, epochs.in("id", c.cells.strings("id"))))
+	}
 	for _, pt := range c.points {
 		if slices.Min(pt.cells.numbers("updates")) == 0 || len(distinct(pt.cells.strings("layers"))) > 1 {
 			continue // nothing was adjusted, or the layers cannot be put side by side
@@ -22,7 +29,19 @@ func figures(c comparison, layers table, suffix string) ([]figure, error) {
 		if err != nil {
 			return nil, fmt.Errorf("figure widths%s: %w", name, err)
 		}
-		out = append(out, widths, furFigure("fur"+name, c, pt, layers.in("id", pt.cells.strings("id"))))
+		rows := layers.in("id", pt.cells.strings("id"))
+		several := slices.Max(pt.cells.numbers("updates")) > 1 // the figures of the last one say all about a single one
+		measured := slices.Max(rows.numbers("drop_rate")) > 0  // not where random numbers stand for ratios
+		if several && measured {
+			out = append(out, furFigure("fur"+name, c, pt, rows))
+		}
+		if measured {
+			out = append(out, furLayersFigure("fur-layers"+name, c, pt, rows))
+		}
+		out = append(out, widths)
+		if several {
+			out = append(out, trajectoryFigure("widths-updates"+name, c, pt, rows))
+		}
 	}
 	return out, nil
 }

@@ -25,6 +25,12 @@ func Layers(records []*Record) (dataframe.DataFrame, error) {
 	return t.df, err
 }
 
+// Epochs returns the frame of final trainings: one row per (cell, epoch).
+func Epochs(records []*Record) (dataframe.DataFrame, error) {
+	t, err := epochTable(records)
+	return t.df, err
+}
+
 // Timing returns the frame of what differs between two runs of the same cell: one row per record.
 func Timing(records []*Record) (dataframe.DataFrame, error) {
 	t, err := timingTable(records)
@@ -61,6 +67,8 @@ func cellTable(records []*Record) (table, error) {
 }
 
 func layerTable(records []*Record) (table, error) { return build(layerColumns(), layerRows(records)) }
+
+func epochTable(records []*Record) (table, error) { return build(epochColumns(), epochRows(records)) }
 
 func timingTable(records []*Record) (table, error) { return build(timingColumns(), records) }
 

@@ -59,13 +59,13 @@ func TestFrameCSVHoldsTheRecords(t *testing.T) {
 	want := map[string]string{
 		"schema": "1", "id": "adjust-0.5-18446744073709551615", "experiment": "quick", "network": "resnet20",
 		"width": "0.5", "padding": "max", "dataset": "fashion-mnist", "method": "adjust", "budget": "0.5",
-		"budget_flops": "5100000", "seed": "18446744073709551615", "state": "done",
+		"budget_flops": "5100000", "seed": "18446744073709551615", "state": "done", "variant": "",
 		"test_top1": exact(final.TestTop1), "test_loss": "1.23456789e-07",
 		"flops": strconv.FormatInt(final.FLOPs, 10), "flops_without_stem": strconv.FormatInt(final.FLOPs-55_296, 10),
 		"params": strconv.FormatInt(final.Params, 10), "epochs": "2", "train_top1": "0.91",
 		"train_loss": exact(final.Epochs[1].TrainLoss), "search_forward_images": "450000",
 		"search_backward_images": "120000", "search_flops": "1152921504606846977", "final_forward_images": "160000",
-		"final_backward_images": "150000", "final_flops": "2346000000000", "updates": "3", "start_flops": "5100000",
+		"final_backward_images": "150000", "final_flops": "2346000000000", "updates": "3", "stopped": "", "start_flops": "5100000",
 		"start_params": "68000", "start_validation_top1": "", "layers": strings.Join(layerNames(), " "),
 		"start_channels": "8 8 8 8 8 8 16 16 16 16 16 16 32 32 32 32 32 32", "channels": joinInts(final.Channels),
 		"failure": "", "failure_epoch": "", "failure_step": "", "failure_learning_rate": "", "device": "cpu",
@@ -149,14 +149,41 @@ func TestTimingCSV(t *testing.T) {
 func TestRunShowsInTimingOnly(t *testing.T) {
 	a := quick(t, []string{"0.5"}, 1, 2)
 	b := quick(t, []string{"0.5"}, 1, 2)
-	for _, r := range b {
-		r.Run = Run{Host: "elsewhere", Jobs: 9, Threads: 9, WallSeconds: 1, GoVersion: "go2"}
+	for i, r := range b {
+		shortened(a[i]) // fewer figures to draw
+		shortened(r).Run = Run{Host: "elsewhere", Jobs: 9, Threads: 9, WallSeconds: 1, GoVersion: "go2"}
 	}
 	x, y := readFolder(t, writeAll(t, a, Options{Name: "quick"})), readFolder(t, writeAll(t, b, Options{Name: "quick"}))
 	for name := range x {
 		if same := x[name] == y[name]; same == (name == "timing.csv") {
 			t.Errorf("%s is the same for another host and time: %v", name, same)
 		}
+	}
+}
+
+func TestEpochsCSV(t *testing.T) {
+	records := []*Record{failed(t, "l1", "0.5", 1, "diverged"), cell(t, "uniform", "0.5", 2)}
+	epochs, err := epochTable(records)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := epochs.csv()
+	got := make(map[string]string)
+	for i, column := range rows[0] {
+		got[column] = rows[2][i]
+	}
+	last := records[1].Result.Final.Epochs[1]
+	want := map[string]string{
+		"schema": "1", "id": "uniform-0.5-2", "experiment": "quick", "network": "resnet20", "width": "0.5",
+		"padding": "max", "dataset": "fashion-mnist", "method": "uniform", "variant": "", "budget": "0.5",
+		"budget_flops": "5100000", "seed": "2", "state": "done", "epoch": "1", "learning_rate": "0.001",
+		"train_loss": exact(last.TrainLoss), "train_top1": "0.91",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("last row:\n%s", diff)
+	}
+	if len(rows) != 1+2 {
+		t.Errorf("%d rows, want one for each epoch of the finished cell", len(rows)-1)
 	}
 }
 
@@ -168,6 +195,7 @@ func TestExportedFrames(t *testing.T) {
 	}{
 		"Frame":  {func() (int, error) { df, err := Frame(records); return df.Nrow(), err }, 7},
 		"Layers": {func() (int, error) { df, err := Layers(records); return df.Nrow(), err }, 108},
+		"Epochs": {func() (int, error) { df, err := Epochs(records); return df.Nrow(), err }, 12},
 		"Timing": {func() (int, error) { df, err := Timing(records); return df.Nrow(), err }, 7},
 	} {
 		if n, err := c.rows(); err != nil || n != c.want {
@@ -182,7 +210,8 @@ func TestColumnsAreDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, columns := range map[string]func([]*Record) (table, error){
-		"frame.csv": cellTable, "layers.csv": layerTable, "timing.csv": timingTable,
+		"frame.csv": cellTable, "layers.csv": layerTable, "epochs.csv": epochTable,
+		"timing.csv": timingTable, "truth.csv": truthTable,
 	} {
 		frame, err := columns(nil)
 		if err != nil {

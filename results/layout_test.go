@@ -5,7 +5,10 @@ import (
 	"image"
 	"image/color"
 	"math"
+	"slices"
+	"strings"
 	"testing"
+	"unicode"
 
 	"gonum.org/v1/plot/font"
 	"gonum.org/v1/plot/vg"
@@ -19,6 +22,8 @@ type layout struct {
 	texts    []placedText
 	width    vg.Length
 	thinnest vg.Length
+	lines    int
+	areas    int
 }
 
 // transform maps (x, y) to (a x + b y + e, c x + d y + f).
@@ -36,8 +41,8 @@ func newLayout() *layout {
 func (l *layout) SetLineWidth(w vg.Length)            { l.width = w }
 func (l *layout) SetLineDash([]vg.Length, vg.Length)  {}
 func (l *layout) SetColor(color.Color)                {}
-func (l *layout) Stroke(vg.Path)                      { l.thinnest = min(l.thinnest, l.width) }
-func (l *layout) Fill(vg.Path)                        {}
+func (l *layout) Stroke(vg.Path)                      { l.lines, l.thinnest = l.lines+1, min(l.thinnest, l.width) }
+func (l *layout) Fill(vg.Path)                        { l.areas++ }
 func (l *layout) DrawImage(vg.Rectangle, image.Image) {}
 func (l *layout) Push()                               { l.stack = append(l.stack, l.now) }
 func (l *layout) Translate(p vg.Point)                { l.apply(transform{1, 0, 0, 1, p.X.Points(), p.Y.Points()}) }
@@ -75,20 +80,13 @@ func TestLabelsNeitherOverlapNorAreCut(t *testing.T) {
 		"quick":         quick(t, []string{"1.0", "0.5", "0.25"}, 1, 2, 3),
 		"one cell":      {cell(t, "adjust", "0.5", 1)},
 		"all methods":   allMethods(t),
-		"deep":          {deepened(cell(t, "adjust", "0.5", 1), 3, 10)},
+		"54 layers":     {deepened(cell(t, "adjust", "0.5", 1), 3, 10), deepened(cell(t, "adjust", "0.5", 2), 3, 10)},
+		"108 layers":    {deepened(cell(t, "adjust", "0.5", 1), 6, 20)},
 		"large and low": {large(cell(t, "adjust", "1.0", 1)), large(cell(t, "adjust", "0.25", 1))},
 	} {
-		layers, err := layerTable(records)
-		if err != nil {
-			t.Fatal(err)
-		}
-		figs, err := figures(comparisons(frameOf(t, records))[0], layers, "")
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, f := range figs {
+		for _, f := range figuresOf(t, records) {
 			l := newLayout()
-			page := draw.NewCanvas(l, columnWidth, f.totalHeight())
+			page := draw.NewCanvas(l, f.totalWidth(), f.totalHeight())
 			f.draw(page)
 			if l.thinnest < 0.75 {
 				t.Errorf("%s, %s: a line of %g pt, want at least 0.75", name, f.name, l.thinnest.Points())
@@ -98,6 +96,24 @@ func TestLabelsNeitherOverlapNorAreCut(t *testing.T) {
 	}
 }
 
+// figuresOf returns the figures of the first comparison among records.
+func figuresOf(t *testing.T, records []*Record) []figure {
+	t.Helper()
+	layers, err := layerTable(records)
+	if err != nil {
+		t.Fatal(err)
+	}
+	epochs, err := epochTable(records)
+	if err != nil {
+		t.Fatal(err)
+	}
+	figs, err := figures(comparisons(frameOf(t, records))[0], layers, epochs, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return figs
+}
+
 // checkTexts reports texts that leave the page or lie over each other.
 func checkTexts(t *testing.T, name string, page vg.Rectangle, texts []placedText) {
 	t.Helper()
@@ -105,6 +121,9 @@ func checkTexts(t *testing.T, name string, page vg.Rectangle, texts []placedText
 		t.Errorf("%s: only the texts %v", name, texts)
 	}
 	for i, a := range texts {
+		if strings.ContainsFunc(a.text, func(r rune) bool { return r > unicode.MaxLatin1 }) {
+			t.Errorf("%s: %q cannot be written in a PDF, whose fonts have a code page", name, a.text)
+		}
 		if !inside(a.box, page) {
 			t.Errorf("%s: %q at %v leaves the page %v", name, a.text, a.box, page)
 		}
@@ -138,8 +157,8 @@ func deepened(r *Record, times, updates int) *Record {
 	res := &r.Result
 	names := res.Layers
 	res.Layers = nil
-	for i := range times {
-		for _, n := range names {
+	for _, n := range names {
+		for i := range times {
 			res.Layers = append(res.Layers, fmt.Sprint(n, "-", i))
 		}
 	}
@@ -156,11 +175,11 @@ func deepened(r *Record, times, updates int) *Record {
 	return r
 }
 
-// repeat returns v several times over.
+// repeat returns v with each entry several times.
 func repeat[T any](v []T, times int) []T {
 	var out []T
-	for range times {
-		out = append(out, v...)
+	for _, x := range v {
+		out = append(out, slices.Repeat([]T{x}, times)...)
 	}
 	return out
 }

@@ -73,6 +73,9 @@ func significant(v float64) string {
 	return strconv.FormatFloat(v, 'f', max(0, 2-int(math.Floor(math.Log10(math.Abs(v))))), 64)
 }
 
+// prefixes are those of powers of 1000.
+var prefixes = []string{"", "k", "M", "G", "T", "P", "E"}
+
 // scaled writes a count with four significant digits and a decimal prefix, counts below 1000 as they are.
 func scaled(v float64) string {
 	if math.IsNaN(v) {
@@ -81,7 +84,6 @@ func scaled(v float64) string {
 	if math.Abs(v) < 1000 {
 		return strconv.FormatFloat(v, 'g', 4, 64)
 	}
-	prefixes := []string{"", "k", "M", "G", "T", "P"}
 	power := 0
 	for math.Abs(v) >= 999.95 && power < len(prefixes)-1 {
 		v, power = v/1000, power+1

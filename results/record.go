@@ -29,7 +29,8 @@ type Result struct {
 	Padding     string          `json:"padding"`
 	Dataset     string          `json:"dataset"`
 	Method      string          `json:"method"`
-	Budget      string          `json:"budget"` // as written in the experiment, for example "0.5"
+	Variant     string          `json:"variant,omitempty"` // name of the settings, where there are several for the method
+	Budget      string          `json:"budget"`            // as written in the experiment, for example "0.5"
 	BudgetFLOPs int64           `json:"budget_flops"`
 	Seed        uint64          `json:"seed"`
 	Config      json.RawMessage `json:"config"` // canonical content of the cell, a JSON object
@@ -37,6 +38,8 @@ type Result struct {
 	Layers     []string `json:"layers,omitempty"` // names of the adjustable layers, without white space
 	Start      *Start   `json:"start,omitempty"`  // nil for methods that do not start from a network
 	Updates    []Update `json:"updates,omitempty"`
+	Stopped    string   `json:"stopped,omitempty"` // why the search ended before its last update, if it did
+	Truth      *Truth   `json:"truth,omitempty"`   // of the method that measures what FUR is worth
 	SearchCost Cost     `json:"search_cost"`
 	Final      *Final   `json:"final,omitempty"`
 	Failure    *Failure `json:"failure,omitempty"`
@@ -59,18 +62,46 @@ type Start struct {
 
 // Update is one update of network adjustment. All slices but Grown and Shrunk have one entry a layer.
 type Update struct {
-	Index           int       `json:"index"`    // from 0
-	Channels        []int     `json:"channels"` // widths that were trained and measured
-	FLOPs           int64     `json:"flops"`
-	ValidationLoss  float64   `json:"validation_loss"`
-	ValidationTop1  float64   `json:"validation_top1"`
-	FUR             []float64 `json:"fur"`               // FLOPs utilization ratio: rise of the loss under dropout
-	FURStdErr       []float64 `json:"fur_std_err"`       // standard error over the repeats of the dropout
+	Index          int       `json:"index"`    // from 0
+	Channels       []int     `json:"channels"` // widths that were trained and measured
+	FLOPs          int64     `json:"flops"`
+	ValidationLoss float64   `json:"validation_loss"`
+	ValidationTop1 float64   `json:"validation_top1"`
+	FUR            []float64 `json:"fur"`         // FLOPs utilization ratio: rise of the loss under dropout
+	FURStdErr      []float64 `json:"fur_std_err"` // standard error over the repeats of the dropout
+	// FURImageStdErr is the standard error over the images, which contains the noise of the repeats. Records of earlier
+	// programs lack it.
+	FURImageStdErr  []float64 `json:"fur_image_std_err,omitempty"`
 	DropRates       []float64 `json:"drop_rates"`        // channel dropout rate used to measure FUR
 	FLOPsPerChannel []float64 `json:"flops_per_channel"` // derivative of the FLOPs by the width
 	Grown           []int     `json:"grown"`             // layers that got channels, best first, counted from 0
 	Shrunk          []int     `json:"shrunk"`            // layers that gave channels, worst first, counted from 0
 	Next            []int     `json:"next"`              // widths after the update, back on the budget
+	Cost            Cost      `json:"cost,omitzero"`     // of the search up to here; records of earlier programs lack it
+}
+
+// Truth is what FUR predicts, found by training networks that differ in the width of one layer. Slices have one entry a
+// layer.
+type Truth struct {
+	Channels        []int       `json:"channels"`
+	FLOPs           int64       `json:"flops"`
+	ValidationLoss  float64     `json:"validation_loss"`
+	ValidationTop1  float64     `json:"validation_top1"`
+	FUR             []float64   `json:"fur"` // as in Update, measured on the network with Channels
+	FURStdErr       []float64   `json:"fur_std_err"`
+	FURImageStdErr  []float64   `json:"fur_image_std_err"`
+	DropRates       []float64   `json:"drop_rates"`
+	FLOPsPerChannel []float64   `json:"flops_per_channel"`
+	Narrower        []Neighbour `json:"narrower"` // half as wide in this layer
+	Wider           []Neighbour `json:"wider"`    // one and a half times as wide in this layer
+}
+
+// Neighbour is a network that differs from another one in the width of one layer, trained in the same way.
+type Neighbour struct {
+	Channels       int     `json:"channels"` // of that layer
+	FLOPs          int64   `json:"flops"`
+	ValidationLoss float64 `json:"validation_loss"`
+	ValidationTop1 float64 `json:"validation_top1"`
 }
 
 // Final is the network a finished cell ended with, trained from scratch, and what was measured on it.

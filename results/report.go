@@ -14,6 +14,7 @@ const enoughSeeds = 5
 // section is what the report says about one comparison.
 type section struct {
 	comparison comparison
+	truths     []truth
 	figures    []figure
 }
 
@@ -94,11 +95,11 @@ func again(m *markdown, opts Options) {
 	command := cmp.Or(opts.Command, "netadjust run experiments/"+opts.Name+".toml")
 	m.line("    %s\n", strings.ReplaceAll(command, "\n", " "))
 	m.line("Cells that are finished are not run again. All numbers above are computed from [frame.csv](frame.csv), a "+
-		"row for each cell, and [layers.csv](layers.csv), a row for each cell, update and layer; times are in "+
-		"[timing.csv](timing.csv). Each figure has its numbers in a CSV file beside it. Top-1 and loss are those of "+
-		"the test set after the last epoch, which is read once. ± is one sample standard deviation over seeds (%s for "+
-		"a single one), n the number of seeds. FLOPs are multiply-adds of one image; a cost in TFLOPs counts a backward "+
-		"pass as two forward passes.", noValue)
+		"row for each cell, [layers.csv](layers.csv), a row for each cell, update and layer, and "+
+		"[epochs.csv](epochs.csv), a row for each cell and epoch; times are in [timing.csv](timing.csv). Each figure "+
+		"has its numbers in a CSV file beside it. Top-1 and loss are those of the test set after the last epoch, which "+
+		"is read once. ± is one sample standard deviation over seeds (%s for a single one), n the number of seeds. "+
+		"FLOPs are multiply-adds of one image; a cost in TFLOPs counts a backward pass as two forward passes.", noValue)
 }
 
 // write writes the tables and figures of one comparison.
@@ -110,6 +111,9 @@ func (s section) write(m *markdown) {
 		m.line("Note: %s\n", escape(note))
 	}
 	comparisonToBaseline(m, c)
+	for _, t := range s.truths {
+		t.write(m)
+	}
 	for _, f := range s.figures {
 		m.line("![%s](%s.png)\n", escape(f.name), f.name)
 		m.line("%s ([SVG](%[2]s.svg), [PDF](%[2]s.pdf), [numbers](%[2]s.csv))\n", escape(f.caption), f.name)

@@ -11,7 +11,7 @@ func whatWasRun(m *markdown, done table) {
 	facts := []struct{ title, column string }{
 		{"Network", "network"}, {"Width", "width"}, {"Padding", "padding"}, {"Dataset", "dataset"},
 		{"Dataset checksum", "dataset_checksum"}, {"Dataset note", "dataset_note"},
-		{"Methods", "method"}, {"Budgets", "budget"},
+		{"Methods", "method"}, {"Variants", "variant"}, {"Budgets", "budget"},
 		{"Seeds", "seed"}, {"Device", "device"}, {"Version", "version"}, {"Libraries", "libraries"},
 	}
 	for _, f := range facts {
@@ -69,5 +69,6 @@ func recipe(done table) []string {
 
 // identifies tells whether a section of the configuration only says which cell it is, which other columns do as well.
 func identifies(section string) bool {
-	return slices.Contains([]string{"network", "width", "padding", "dataset", "method", "budget", "seed"}, section)
+	return slices.Contains([]string{"network", "width", "padding", "dataset", "method", "variant", "budget", "seed"},
+		section)
 }

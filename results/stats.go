@@ -42,10 +42,18 @@ func (c comparison) String() string {
 	return fmt.Sprintf("%s at width %s (%s padding) on %s", c.network, c.width, c.padding, c.dataset)
 }
 
-// point holds the finished cells of one method at one budget; they differ in the seed.
+// point holds the finished cells of one method, in one of its variants, at one budget; they differ in the seed.
 type point struct {
-	method, budget string
+	method, budget string // method is named by withVariant
 	cells          table
+}
+
+// withVariant names a method with its variant, if it has one.
+func withVariant(method, variant string) string {
+	if variant == "" {
+		return method
+	}
+	return method + ", " + variant
 }
 
 // of returns the moments of a column over the seeds.
@@ -56,8 +64,8 @@ func comparisons(frame table) []comparison {
 	var out []comparison
 	for _, g := range groupBy(frame.in("state", []string{stateDone}), "network", "width", "padding", "dataset") {
 		c := comparison{network: g.key[0], width: g.key[1], padding: g.key[2], dataset: g.key[3], cells: g.rows}
-		for _, p := range groupBy(g.rows, "method", "budget") {
-			c.points = append(c.points, point{p.key[0], p.key[1], p.rows})
+		for _, p := range groupBy(g.rows, "method", "variant", "budget") {
+			c.points = append(c.points, point{withVariant(p.key[0], p.key[1]), p.key[2], p.rows})
 		}
 		slices.SortStableFunc(c.points, func(a, b point) int {
 			return cmp.Or(-cmp.Compare(a.of("budget_flops").mean, b.of("budget_flops").mean),

@@ -103,6 +103,21 @@ func Read(path string) (*Record, error) {
 	return r, nil
 }
 
+// Widths returns the channels that the cell ended with whose record is at path, which may also be the cell's folder.
+func Widths(path string) ([]int, error) {
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		path = filepath.Join(path, RecordFile)
+	}
+	r, err := Read(path)
+	if err != nil {
+		return nil, err
+	}
+	if r.Result.Final == nil {
+		return nil, fmt.Errorf("%s: the cell has failed and has no widths", path)
+	}
+	return r.Result.Final.Channels, nil
+}
+
 // decode parses and checks one record; data is valid JSON.
 func decode(data []byte) (*Record, error) {
 	r := new(Record)

@@ -5,6 +5,7 @@ import (
 	"hash/fnv"
 	"image/color"
 	"slices"
+	"strings"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/font"
@@ -16,10 +17,14 @@ import (
 // Sizes of all figures, made for one column of a two-column paper and meant to be shown at their own size.
 const (
 	columnWidth = 3.25 * vg.Inch
-	labelSize   = vg.Length(9) // axis labels
-	tickSize    = vg.Length(8) // tick labels and legend
+	pageWidth   = 6.875 * vg.Inch // both columns
+	pageHeight  = 8.5 * vg.Inch   // what the panels of a tall figure may take
+	labelSize   = vg.Length(9)    // axis labels
+	tickSize    = vg.Length(8)    // tick labels and legend
+	smallSize   = vg.Length(7)    // titles of small panels
 	axisLine    = vg.Length(0.75)
 	dataLine    = vg.Length(1)
+	panelGap    = vg.Length(8)   // between panels side by side
 	markSize    = vg.Length(2.6) // radius of marks
 	margin      = vg.Length(3)
 	pngDPI      = 300
@@ -39,6 +44,19 @@ var palette = []color.Color{
 	color.NRGBA{R: 0x56, G: 0xb4, B: 0xe9, A: 0xff}, // sky blue
 }
 
+// cold and warm are the colours of numbers below and above 0, from light to dark: blue and vermillion, which differ for
+// colour-blind readers too. As both get dark alike in grey, numbers below 0 also carry a dash.
+var (
+	cold = []color.NRGBA{
+		{R: 0xf7, G: 0xf7, B: 0xf7}, {R: 0x9c, G: 0xc9, B: 0xe3},
+		{R: 0x1c, G: 0x78, B: 0xb4}, {R: 0x00, G: 0x25, B: 0x4d},
+	}
+	warm = []color.NRGBA{
+		{R: 0xf7, G: 0xf7, B: 0xf7}, {R: 0xfa, G: 0xc0, B: 0x8f},
+		{R: 0xd5, G: 0x5e, B: 0x00}, {R: 0x58, G: 0x1c, B: 0x00},
+	}
+)
+
 var grey = color.NRGBA{R: 0xb0, G: 0xb0, B: 0xb0, A: 0xff}
 
 // dashes tell lines apart in grey; nil is solid.
@@ -49,7 +67,7 @@ var dashes = [][]vg.Length{{5, 2}, nil, {6, 2, 1.5, 2}, {1.5, 1.5}}
 var methodOrder = []string{
 	"uniform", "adjust", "l1", "random", "slimming", "taylor_per_flop", "morphnet", "adjust_random_fur", "random_best",
 	"taylor", "l1_per_flop", "fpgm", "sfp", "random_ratio", "autoslim", "synflow", "snip_channel",
-	"adjust_no_flops_norm", "adjust_one_shot", "evolution",
+	"adjust_no_flops_norm", "adjust_one_shot", "evolution", "fur_truth",
 }
 
 // style is how a series is drawn; without a marker only its line shows.
@@ -72,6 +90,13 @@ func styleOf(method string) style {
 	return style{palette[i%len(palette)], markers[i%len(markers)], markSize, dashes[(i+3*(i/len(markers)))%len(dashes)]}
 }
 
+// lighten mixes a colour with white, for areas behind lines.
+func lighten(c color.Color) color.Color {
+	r, g, b, _ := c.RGBA()
+	mix := func(v uint32) uint8 { return uint8((v>>8)*3/10 + 255*7/10) }
+	return color.NRGBA{R: mix(r), G: mix(g), B: mix(b), A: 0xff}
+}
+
 // line returns the style of lines between points.
 func (s style) line() draw.LineStyle {
 	return draw.LineStyle{Color: s.color, Width: dataLine, Dashes: s.dashes}
@@ -87,8 +112,9 @@ func (s style) glyph() draw.GlyphStyle {
 
 // compareMethods orders methods as methodOrder does.
 func compareMethods(a, b string) int {
-	rank := func(m string) int {
-		if i := slices.Index(methodOrder, m); i >= 0 {
+	rank := func(name string) int {
+		method, _, _ := strings.Cut(name, ", ") // of a variant
+		if i := slices.Index(methodOrder, method); i >= 0 {
 			return i
 		}
 		return len(methodOrder)
@@ -99,6 +125,12 @@ func compareMethods(a, b string) int {
 // legendText is the style of text in legends, anchored at the left end of its base line.
 var legendText = text.Style{
 	Color: color.Black, Font: font.From(fontFamily, tickSize), Handler: plot.DefaultTextHandler,
+}
+
+// labelText is the style of labels that stand beside several panels, anchored at their middle.
+var labelText = text.Style{
+	Color: color.Black, Font: font.From(fontFamily, labelSize), Handler: plot.DefaultTextHandler,
+	XAlign: draw.XCenter, YAlign: draw.YCenter,
 }
 
 // textDrop is how far below the middle of a line of capitals gonum wants the point where the text starts, as a share of

@@ -3,6 +3,7 @@ package results
 import (
 	"math"
 	"strconv"
+	"strings"
 
 	"gonum.org/v1/plot"
 )
@@ -41,6 +42,41 @@ func (t roundTicks) step(width float64) (float64, int) {
 	}
 }
 
+// logTicks puts labelled ticks at 1, 2 and 5 times the powers of ten, or at every power of ten, every second one and so
+// on if there would be more than max. Labels have decimal prefixes.
+type logTicks struct{ max int }
+
+// Ticks implements plot.Ticker.
+func (t logTicks) Ticks(low, high float64) []plot.Tick {
+	ticks := ticksAt(low, high, 1, 1, 2, 5)
+	for step := 1; len(ticks) > t.max; step++ {
+		ticks = ticksAt(low, high, step, 1)
+	}
+	return ticks
+}
+
+// ticksAt returns the ticks from low to high at the multiples of powers of ten whose exponent divides by step.
+func ticksAt(low, high float64, step int, multiples ...float64) []plot.Tick {
+	var ticks []plot.Tick
+	for e := step * int(math.Floor(math.Log10(low)/float64(step))); math.Pow10(e) <= high; e += step {
+		for _, m := range multiples {
+			if v := m * math.Pow10(e); low <= v && v <= high {
+				ticks = append(ticks, plot.Tick{Value: v, Label: prefixed(v)})
+			}
+		}
+	}
+	return ticks
+}
+
+// prefixed writes a count with a decimal prefix.
+func prefixed(v float64) string {
+	power := 0
+	for v >= 1000 && power < len(prefixes)-1 {
+		v, power = v/1000, power+1
+	}
+	return strings.TrimSpace(strconv.FormatFloat(v, 'g', 4, 64) + " " + prefixes[power])
+}
+
 // unlabelled puts the ticks of another ticker without their labels.
 type unlabelled struct{ plot.Ticker }
 
@@ -57,4 +93,10 @@ func (t unlabelled) Ticks(low, high float64) []plot.Tick {
 func widen(a *plot.Axis, share, least float64) {
 	room := share*(a.Max-a.Min) + max(0, least-(a.Max-a.Min))/2
 	a.Min, a.Max = a.Min-room, a.Max+room
+}
+
+// widenLog extends a logarithmic axis on both sides by a factor, and further until its ends differ by the least factor.
+func widenLog(a *plot.Axis, factor, least float64) {
+	room := max(factor, math.Sqrt(least*a.Min/a.Max))
+	a.Min, a.Max = a.Min/room, a.Max*room
 }

@@ -1,11 +1,14 @@
 package results
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 
 	"netadjust/internal/atomicfile"
 )
@@ -19,9 +22,9 @@ type Options struct {
 }
 
 // WriteAll writes frames, figures and report of the records into the folder outDir, which must exist: frame.csv,
-// layers.csv, timing.csv, report.md and each figure as PNG, SVG, PDF and CSV. It returns the paths of the files, the
-// report first. The same records give the same bytes. Figures of an earlier call that are not drawn any more are
-// removed, so that none shows numbers that are not in the frame.
+// layers.csv, epochs.csv, truth.csv, timing.csv, report.md and each figure as PNG, SVG, PDF and CSV. It returns the
+// paths of the files, the report first. The same records give the same bytes. Figures of an earlier call that are not
+// drawn any more are removed, so that none shows numbers that are not in the frame.
 func WriteAll(outDir string, records []*Record, opts Options) (files []string, err error) {
 	records = slices.SortedFunc(slices.Values(records), compareRecords)
 	frame, err := cellTable(records)
@@ -36,7 +39,15 @@ func WriteAll(outDir string, records []*Record, opts Options) (files []string, e
 	if err != nil {
 		return nil, err
 	}
-	sections, err := compare(frame, layers)
+	epochs, err := epochTable(records)
+	if err != nil {
+		return nil, err
+	}
+	truths, err := truthTable(records)
+	if err != nil {
+		return nil, err
+	}
+	sections, err := compare(frame, layers, epochs, truths)
 	if err != nil {
 		return nil, err
 	}
@@ -45,7 +56,9 @@ func WriteAll(outDir string, records []*Record, opts Options) (files []string, e
 	for _, t := range []struct {
 		name  string
 		table table
-	}{{"frame.csv", frame}, {"layers.csv", layers}, {"timing.csv", timing}} {
+	}{
+		{"frame.csv", frame}, {"layers.csv", layers}, {"epochs.csv", epochs}, {"truth.csv", truths}, {"timing.csv", timing},
+	} {
 		path := filepath.Join(outDir, t.name)
 		if err := writeCSV(path, t.table.csv()); err != nil {
 			return nil, err
@@ -63,15 +76,19 @@ func WriteAll(outDir string, records []*Record, opts Options) (files []string, e
 }
 
 // compare makes one section for each comparison in the frame.
-func compare(frame, layers table) ([]section, error) {
+func compare(frame, layers, epochs, truths table) ([]section, error) {
 	cs := comparisons(frame)
 	sections := make([]section, len(cs))
 	for i, suffix := range suffixes(cs) {
-		figs, err := figures(cs[i], layers, suffix)
+		figs, err := figures(cs[i], layers, epochs, suffix)
 		if err != nil {
 			return nil, err
 		}
-		sections[i] = section{cs[i], figs}
+		found := truthsOf(cs[i], truths)
+		for _, t := range found {
+			figs = append(figs, truthFigure("truth-"+slug(t.point.method+"-"+t.point.budget)+suffix, cs[i], t))
+		}
+		sections[i] = section{cs[i], found, figs}
 	}
 	return sections, nil
 }
@@ -82,20 +99,32 @@ func writeFigures(outDir string, sections []section) ([]string, error) {
 	for _, s := range sections {
 		figs = append(figs, s.figures...)
 	}
-	if len(sections) > 1 {
-		first := figs[0]
-		first.name = accuracyName
-		figs = slices.Insert(figs, 0, first)
+	files, err := writeEach(outDir, figs)
+	if err != nil || len(sections) < 2 {
+		return files, err
 	}
-	var files []string
-	for _, f := range figs {
-		written, err := f.write(outDir)
-		if err != nil {
-			return nil, fmt.Errorf("figure %s: %w", f.name, err)
-		}
-		files = append(files, written...)
+	first := figs[0]
+	first.name = accuracyName
+	again, err := writeEach(outDir, []figure{first})
+	return slices.Concat(again, files), err
+}
+
+// writeEach writes figures, as many at a time as there are processors, and returns the paths of the files.
+func writeEach(outDir string, figs []figure) ([]string, error) {
+	written, errs := make([][]string, len(figs)), make([]error, len(figs))
+	var running sync.WaitGroup
+	slots := make(chan struct{}, runtime.GOMAXPROCS(0))
+	for i, f := range figs {
+		slots <- struct{}{}
+		running.Go(func() {
+			defer func() { <-slots }()
+			if written[i], errs[i] = f.write(outDir); errs[i] != nil {
+				errs[i] = fmt.Errorf("figure %s: %w", f.name, errs[i])
+			}
+		})
 	}
-	return files, nil
+	running.Wait()
+	return slices.Concat(written...), errors.Join(errs...)
 }
 
 // removeStale removes the figures in outDir that are not among the files just written.
@@ -117,8 +146,7 @@ func removeStale(outDir string, files []string) error {
 
 // isFigure tells whether a file name is one that a figure gets.
 func isFigure(name string) bool {
-	known := slices.ContainsFunc([]string{accuracyName, "widths-", "fur-"}, func(prefix string) bool {
-		return strings.HasPrefix(name, prefix)
-	})
+	prefixes := []string{"accuracy-vs-", "learning-curves", "widths-", "fur-", "truth-"}
+	known := slices.ContainsFunc(prefixes, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
 	return known && slices.Contains([]string{".png", ".svg", ".pdf", ".csv"}, filepath.Ext(name))
 }

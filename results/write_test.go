@@ -46,15 +46,18 @@ func figureFiles(figures ...string) []string {
 	return out
 }
 
+// frameFiles are the files beside the figures.
+var frameFiles = []string{"report.md", "frame.csv", "layers.csv", "epochs.csv", "truth.csv", "timing.csv"}
+
 func TestWriteAllSameBytes(t *testing.T) {
-	records := append(quick(t, []string{"1.0", "0.5"}, 1, 2, 3), failed(t, "random", "0.5", 1, "diverged"))
+	records := append(quick(t, []string{"0.5"}, 1, 2), failed(t, "random", "0.5", 1, "diverged"))
 	first, second := t.TempDir(), t.TempDir()
 	files, err := WriteAll(first, records, Options{Name: "quick"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := slices.Concat([]string{"report.md", "frame.csv", "layers.csv", "timing.csv"}, figureFiles(
-		"accuracy-vs-flops", "widths-adjust-1.0", "widths-adjust-0.5", "fur-adjust-1.0", "fur-adjust-0.5"))
+	want := slices.Concat(frameFiles, figureFiles("accuracy-vs-flops", "accuracy-vs-cost", "learning-curves",
+		"fur-adjust-0.5", "fur-layers-adjust-0.5", "widths-adjust-0.5", "widths-updates-adjust-0.5"))
 	if diff := cmp.Diff(slices.Sorted(slices.Values(want)), names(files)); diff != "" {
 		t.Errorf("files:\n%s", diff)
 	}
@@ -92,7 +95,8 @@ func TestFiguresCarryTheirFonts(t *testing.T) {
 
 func TestSeveralComparisons(t *testing.T) {
 	var records []*Record
-	for _, r := range quick(t, []string{"0.5"}, 1) {
+	for _, r := range []*Record{cell(t, "uniform", "0.5", 1), cell(t, "adjust", "0.5", 1)} {
+		shortened(r)
 		for _, dataset := range []string{"mnist", "MNIST", "fashion mnist/π"} {
 			c := *r
 			c.Result.Dataset = dataset
@@ -108,12 +112,13 @@ func TestSeveralComparisons(t *testing.T) {
 	var want []string
 	for _, group := range []string{"mnist", "mnist-2", "fashion-mnist--"} {
 		suffix := "-resnet20-0.5-max-" + group
-		for _, figure := range []string{"accuracy-vs-flops", "widths-adjust-0.5", "fur-adjust-0.5"} {
+		for _, figure := range []string{"accuracy-vs-flops", "accuracy-vs-cost", "fur-layers-adjust-0.5",
+			"widths-adjust-0.5"} {
 			want = append(want, figureFiles(figure+suffix)...)
 		}
 	}
 	want = append(want, figureFiles("accuracy-vs-flops")...)
-	want = append(want, "report.md", "frame.csv", "layers.csv", "timing.csv")
+	want = append(want, frameFiles...)
 	slices.Sort(want)
 	if diff := cmp.Diff(want, names(files)); diff != "" {
 		t.Errorf("files:\n%s", diff)
@@ -122,6 +127,13 @@ func TestSeveralComparisons(t *testing.T) {
 	if written["accuracy-vs-flops.svg"] != written["accuracy-vs-flops-resnet20-0.5-max-mnist.svg"] {
 		t.Error("accuracy-vs-flops does not show the first comparison")
 	}
+}
+
+// shortened leaves one update and one epoch in a record.
+func shortened(r *Record) *Record {
+	res := &r.Result
+	res.Updates, res.Final.Epochs = res.Updates[:min(1, len(res.Updates))], res.Final.Epochs[:1]
+	return r
 }
 
 func TestStaleFiguresGo(t *testing.T) {
@@ -133,7 +145,11 @@ func TestStaleFiguresGo(t *testing.T) {
 		}
 	}
 	for _, budgets := range [][]string{{"1.0", "0.5"}, {"0.5"}, nil} {
-		files, err := WriteAll(dir, quick(t, budgets, 1), Options{})
+		var records []*Record
+		for _, budget := range budgets {
+			records = append(records, shortened(cell(t, "adjust", budget, 1)))
+		}
+		files, err := WriteAll(dir, records, Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -145,6 +161,32 @@ func TestStaleFiguresGo(t *testing.T) {
 		slices.Sort(got)
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("files after drawing budgets %v:\n%s", budgets, diff)
+		}
+	}
+}
+
+// A figure that has nothing to show is not made.
+func TestFiguresOfLittle(t *testing.T) {
+	oneEpoch, oneUpdate := shortened(cell(t, "uniform", "0.5", 1)), shortened(cell(t, "adjust", "0.5", 1))
+	always := []string{"accuracy-vs-flops", "learning-curves"}
+	for name, c := range map[string]struct {
+		records []*Record
+		want    []string
+	}{
+		"no search":     {[]*Record{cell(t, "uniform", "0.5", 1)}, always},
+		"one epoch":     {[]*Record{oneEpoch}, []string{"accuracy-vs-flops"}},
+		"no update":     {[]*Record{cell(t, "l1", "0.5", 1)}, append(always, "accuracy-vs-cost")},
+		"failed search": {[]*Record{failed(t, "adjust", "0.5", 1, "no"), oneEpoch}, []string{"accuracy-vs-flops"}},
+		"one update": {[]*Record{oneUpdate},
+			[]string{"accuracy-vs-flops", "accuracy-vs-cost", "fur-layers-adjust-0.5", "widths-adjust-0.5"}},
+	} {
+		var got []string
+		for _, f := range figuresOf(t, c.records) {
+			got = append(got, f.name)
+		}
+		slices.Sort(got)
+		if diff := cmp.Diff(slices.Sorted(slices.Values(c.want)), got); diff != "" {
+			t.Errorf("%s: figures:\n%s", name, diff)
 		}
 	}
 }

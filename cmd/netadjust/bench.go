@@ -1,9 +1,9 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,17 +15,20 @@ import (
 type benchmark struct {
 	network string
 	widths  []int // of the stages, all layers of a stage alike; nil for the network's own
-	batch   int
 }
 
 // benchmarks are what is measured if no network is named: the paper's small and large networks, and widths that are no
 // multiples of anything, as searches find them.
-var benchmarks = []benchmark{
-	{"resnet20", nil, 128}, {"resnet20", []int{13, 27, 51}, 128}, {"resnet56", nil, 128}, {"resnet18", nil, 32},
-}
+var benchmarks = []benchmark{{"resnet20", nil}, {"resnet20", []int{13, 27, 51}}, {"resnet56", nil}, {"resnet18", nil}}
+
+// furBenchmarks are what is measured of the utilization pass: its gain depends on the depth.
+var furBenchmarks = []benchmark{{"resnet20", nil}, {"resnet56", nil}}
 
 func benchCommand(a *app, f *flags) error {
 	widths := f.String("widths", "", "widths of the stages, as `a,b,c` (default: the network's own)")
+	mode := f.String("mode", "", "train, eval, or fur: the utilization ratios of all layers in one pass, against one "+
+		"pass for each layer and repeat (default: train and eval)")
+	batch := f.Int("batch", 0, "images in a batch (default: 128, or 32 if they are large; for fur 48)")
 	threads := f.Int("threads", 0, "threads (default: one per core)")
 	seconds := f.Float64("seconds", 3, "time for each measurement")
 	deviceName := f.device()
@@ -34,24 +37,19 @@ func benchCommand(a *app, f *flags) error {
 	if err != nil {
 		return err
 	}
-	if *seconds <= 0 || *threads < 0 {
-		return failf(exitUsage, "--seconds %v and --threads %d: neither may be negative, and some time is needed", *seconds,
-			*threads)
+	if !(*seconds > 0) || *threads < 0 || *batch < 0 {
+		return failf(exitUsage, "--seconds %v, --threads %d and --batch %d: none may be negative, and some time is needed",
+			*seconds, *threads, *batch)
 	}
-	list := benchmarks
-	if len(names) > 0 {
-		list = nil
-		for _, name := range names {
-			b := benchmark{network: name}
-			if *widths != "" {
-				if b.widths, err = numbers(*widths, ","); err != nil {
-					return failf(exitUsage, "--widths %q: want numbers separated by commas, as in 16,32,64", *widths)
-				}
-			}
-			list = append(list, b)
+	modes := []bench.Mode{bench.Train, bench.Eval}
+	if *mode != "" {
+		if modes = []bench.Mode{bench.Mode(*mode)}; !slices.Contains([]string{"train", "eval", "fur"}, *mode) {
+			return failf(exitUsage, "--mode %q: want train, eval or fur", *mode)
 		}
-	} else if *widths != "" {
-		return failf(exitUsage, "--widths needs a network")
+	}
+	list, err := benchmarksOf(names, *widths, modes)
+	if err != nil {
+		return err
 	}
 	open, err := openDevice(*deviceName)
 	if err != nil {
@@ -64,8 +62,8 @@ func benchCommand(a *app, f *flags) error {
 	defer dev.Close()
 	if !*f.asJSON {
 		fmt.Fprintf(a.stdout, "%s (%s), %d threads\n", dev.Info().Name, dev.Info().Kernels, dev.Info().Threads)
-		fmt.Fprintf(a.stdout, "%-10s %-12s %-6s %6s %12s %10s %6s\n", "network", "widths", "mode", "batch", "images/s", "GFLOP/s",
-			"peak")
+		fmt.Fprintf(a.stdout, "%-10s %-12s %-6s %6s %12s %10s %6s\n", "network", "widths", "mode", "batch", "images/s",
+			"GFLOP/s", "peak")
 	}
 	var results []bench.Result
 	for _, b := range list {
@@ -73,19 +71,14 @@ func benchCommand(a *app, f *flags) error {
 		if err != nil {
 			return err
 		}
-		batch := cmp.Or(b.batch, 128)
-		if b.batch == 0 && n.Input[1] > 64 {
-			batch = 32
-		}
-		for _, mode := range []bench.Mode{bench.Train, bench.Eval} {
-			r, err := bench.Run(a.ctx, dev, n, c, mode, batch, time.Duration(*seconds*float64(time.Second)))
+		for _, mode := range modes {
+			r, err := bench.Run(a.ctx, dev, n, c, mode, batchSize(*batch, n, mode), time.Duration(*seconds*float64(time.Second)))
 			if err != nil {
 				return err
 			}
 			results = append(results, r)
 			if !*f.asJSON {
-				fmt.Fprintf(a.stdout, "%-10s %-12s %-6s %6d %12.1f %10.1f %5.0f%%\n", r.Network, b.label(), r.Mode, r.Batch,
-					r.ImagesPerSecond, r.GFLOPS, 100*r.PeakShare)
+				printBench(a.stdout, b, r)
 			}
 		}
 	}
@@ -93,6 +86,70 @@ func benchCommand(a *app, f *flags) error {
 		return f.print(results, func(io.Writer) {})
 	}
 	return nil
+}
+
+// benchmarksOf returns the networks that are named, or those that are measured otherwise.
+func benchmarksOf(names []string, widths string, modes []bench.Mode) ([]benchmark, error) {
+	switch {
+	case len(names) == 0 && widths != "":
+		return nil, failf(exitUsage, "--widths needs a network")
+	case len(names) == 0 && slices.Contains(modes, bench.FUR):
+		return furBenchmarks, nil
+	case len(names) == 0:
+		return benchmarks, nil
+	}
+	var list []benchmark
+	for _, name := range names {
+		stages, err := stageWidths(widths)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, benchmark{name, stages})
+	}
+	return list, nil
+}
+
+// stageWidths reads the flag --widths; it gives nil if that is empty.
+func stageWidths(text string) ([]int, error) {
+	if text == "" {
+		return nil, nil
+	}
+	widths, err := numbers(text, ",")
+	if err != nil {
+		return nil, failf(exitUsage, "--widths %q: want numbers separated by commas, as in 16,32,64", text)
+	}
+	return widths, nil
+}
+
+// batchSize is the given size, or that for the network and the mode. Mode fur evaluates a batch hundreds of times.
+func batchSize(given int, n *networks.Network, mode bench.Mode) int {
+	switch {
+	case given > 0:
+		return given
+	case mode == bench.FUR:
+		return 48
+	case n.Input[1] > 64:
+		return 32
+	}
+	return 128
+}
+
+// printBench prints a result, then what its time goes to.
+func printBench(w io.Writer, b benchmark, r bench.Result) {
+	fmt.Fprintf(w, "%-10s %-12s %-6s %6d %12.1f %10.1f %5.0f%%\n", r.Network, b.label(), r.Mode, r.Batch,
+		r.ImagesPerSecond, r.GFLOPS, 100*r.PeakShare)
+	for _, p := range r.Phases {
+		line := fmt.Sprintf("  %-20s %5.1f%%", p.Work, 100*p.Share)
+		if p.GFLOPS > 0 {
+			line += fmt.Sprintf(" %8.1f GFLOP/s", p.GFLOPS)
+		}
+		fmt.Fprintln(w, line)
+	}
+	if x := r.Comparison; x != nil {
+		fmt.Fprintf(w, "  one pass for all layers and %d repeats takes %.1f%% of the time of one for each (%.1f images/s),\n"+
+			"  and does %.1f%% of its multiply-adds: those behind the dropped layers\n",
+			x.Repeats, 100*x.TimeShare, x.NaiveImagesPerSecond, 100*x.Bound)
+	}
 }
 
 func (b benchmark) label() string {
@@ -112,22 +169,28 @@ func (b benchmark) build() (*networks.Network, []int, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	c := n.Start()
-	if b.widths == nil {
-		return n, c, nil
+	c, err := widthVector(n, b.widths)
+	return n, c, err
+}
+
+// widthVector gives all layers of a stage the width of that stage; nil stands for the network's own widths. A stage
+// ends where these change.
+func widthVector(n *networks.Network, stages []int) ([]int, error) {
+	c, own := n.Start(), n.Start()
+	if stages == nil {
+		return c, nil
 	}
-	stages := 0
-	for i, own := range n.Start() {
-		if i == 0 || own != n.Start()[i-1] {
-			stages++
+	stage := 0
+	for i := range own {
+		if i > 0 && own[i] != own[i-1] {
+			stage++
 		}
-		if stages > len(b.widths) {
-			break
+		if stage < len(stages) {
+			c[i] = stages[stage]
 		}
-		c[i] = b.widths[stages-1]
 	}
-	if stages != len(b.widths) {
-		return nil, nil, failf(exitUsage, "--widths %s: %s has another number of stages", b.label(), b.network)
+	if stage != len(stages)-1 {
+		return nil, failf(exitUsage, "--widths: %d widths for the %d stages of %s", len(stages), stage+1, n.Name)
 	}
-	return n, c, n.Check(c)
+	return c, n.Check(c)
 }

@@ -11,6 +11,7 @@ import (
 
 	"netadjust/internal/device"
 	"netadjust/internal/device/cpu"
+	"netadjust/networks"
 )
 
 // flags parses the rest of a command line. Flags may stand before and after arguments.
@@ -38,6 +39,27 @@ func (f *flags) device() *string {
 
 func (f *flags) data() *string {
 	return f.String("data", "", "folder of the datasets (default: $NETADJUST_DATA, else data)")
+}
+
+// network adds the flags that describe a network, and returns what reads them once they are parsed.
+func (f *flags) network() func(name string) (networks.Spec, error) {
+	width := f.Float64("width", 1, "multiplier of the network's own widths")
+	input := f.String("input", "", "shape of an image, as `3x32x32` (default: the family's)")
+	classes := f.Int("classes", 0, "number of classes (default: the family's)")
+	return func(name string) (networks.Spec, error) {
+		s := networks.Spec{Name: name, Width: *width, Classes: *classes}
+		if *width <= 0 {
+			return s, failf(exitUsage, "--width %v: want more than 0", *width)
+		}
+		if *input != "" {
+			shape, err := numbers(*input, "x")
+			if err != nil || len(shape) != 3 {
+				return s, failf(exitUsage, "--input %q: want channels x height x width, as in 3x32x32", *input)
+			}
+			s.Input = [3]int(shape)
+		}
+		return s, nil
+	}
 }
 
 // parse returns the positional arguments, of which there must be as many as the command has.

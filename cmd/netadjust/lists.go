@@ -15,27 +15,19 @@ import (
 )
 
 func flopsCommand(a *app, f *flags) error {
-	width := f.Float64("width", 1, "multiplier of the network's own widths")
+	spec := f.network()
 	channels := f.String("channels", "", "widths of the adjustable layers, as `a,b,…` (default: the network's own)")
 	padding := f.String("padding", networks.PaddingMax, "residual width rule: max or local")
-	input := f.String("input", "", "shape of an image, as `3x32x32` (default: the family's)")
-	classes := f.Int("classes", 0, "number of classes (default: the family's)")
 	f.json()
 	args, err := f.parse()
 	if err != nil {
 		return err
 	}
-	s := networks.Spec{Name: args[0], Width: *width, Padding: *padding, Classes: *classes}
-	if *width <= 0 {
-		return failf(exitUsage, "--width %v: want more than 0", *width)
+	s, err := spec(args[0])
+	if err != nil {
+		return err
 	}
-	if *input != "" {
-		shape, err := numbers(*input, "x")
-		if err != nil || len(shape) != 3 {
-			return failf(exitUsage, "--input %q: want channels x height x width, as in 3x32x32", *input)
-		}
-		s.Input = [3]int(shape)
-	}
+	s.Padding = *padding
 	n, err := networks.New(s)
 	if err != nil {
 		return err

@@ -45,8 +45,10 @@ func commands() []command {
 	return []command{
 		{"run", "FILE", "run an experiment: make every cell complete, then write frame, figures and report", runCommand},
 		{"plan", "FILE", "list an experiment's cells with FLOPs, images and estimated time", planCommand},
+		{"explain", "FILE", "print every setting, where it comes from and what the paper used", explainCommand},
 		{"report", "DIR", "write frame, figures and report again from the records in DIR", reportCommand},
 		{"flops", "NETWORK", "print FLOPs and parameters of every layer", flopsCommand},
+		{"graph", "NETWORK", "print the phases that a network runs in, with their instructions and memory", graphCommand},
 		{"step", "FILE", "make one update of widths, given in a JSON file (- for standard input)", stepCommand},
 		{"networks", "", "list the networks", networksCommand},
 		{"methods", "", "list the methods", methodsCommand},

@@ -24,7 +24,7 @@ func TestWrongUsage(t *testing.T) {
 		want string
 	}{
 		{nil, "a command is missing"},
-		{[]string{"bogus"}, `unknown command "bogus"; known: run, plan, report, flops, step, networks, methods, `},
+		{[]string{"bogus"}, `unknown command "bogus"; known: run, plan, explain, report, flops, graph, step, `},
 		{[]string{"run"}, "number of arguments is 0, not 1; it is netadjust run FILE\n"},
 		{[]string{"run", good, good}, "number of arguments is 2, not 1; it is netadjust run FILE\n"},
 		{[]string{"version", "1"}, "number of arguments is 1, not 0; it is netadjust version\n"},
@@ -66,6 +66,14 @@ func TestWrongUsage(t *testing.T) {
 		{[]string{"flops", "resnet20", "--input", "32x32"}, `--input "32x32": want channels x height x width, as in 3x32x32`},
 		{[]string{"flops", "resnet20", "--input", "0x32x32"}, "input 0x32x32: give 1 to"},
 		{[]string{"flops", "resnet20", "--classes", "-1"}, "-1 classes: give 2 to"},
+		{[]string{"graph", "resnet21"}, `unknown network "resnet21"; known are resnet{6n+2}`},
+		{[]string{"graph", "resnet8", "--mode", "fur"}, `--mode "fur": want train or eval`},
+		{[]string{"graph", "resnet8", "--batch", "0"}, "--batch 0: want 1 or more"},
+		{[]string{"graph", "resnet8", "--width", "0"}, "--width 0: want more than 0"},
+		{[]string{"graph", "resnet8", "--widths", "1,2"}, "--widths: 2 widths for the 3 stages of resnet8"},
+		{[]string{"graph", "resnet8", "--widths", "1,x,3"}, `--widths "1,x,3": want numbers separated by commas`},
+		{[]string{"graph", "resnet8", "--widths", "0,1,2"}, "width 0 of layer stage1.block1.conv1"},
+		{[]string{"graph", "resnet8", "--input", "32x32"}, `--input "32x32": want channels x height x width`},
 	} {
 		r := call(t.Context(), tt.args...)
 		if r.code != exitUsage || !strings.Contains(r.stderr, tt.want) || r.stdout != "" {
@@ -95,8 +103,9 @@ func TestHelp(t *testing.T) {
 		"run": {"out", "device", "data", "jobs", "json"}, "plan": {"device", "jobs", "json"}, "report": {"json"},
 		"flops": {"width", "channels", "padding", "input", "classes", "json"},
 		"step":  {"json"}, "networks": {"json"}, "methods": {"json"}, "datasets": {"data", "json"}, "data": {"data"},
-		"bench":  {"widths", "threads", "seconds", "device", "json"},
-		"doctor": {"device", "data", "json"}, "version": {"json"},
+		"graph":  {"width", "widths", "input", "classes", "mode", "batch", "json"},
+		"bench":  {"widths", "mode", "batch", "threads", "seconds", "device", "json"},
+		"doctor": {"device", "data", "json"}, "version": {"json"}, "explain": {"json"},
 	}
 	for _, c := range commands() {
 		r := call(t.Context(), c.name, "--help")
@@ -174,11 +183,14 @@ func TestLists(t *testing.T) {
 	if diff := cmp.Diff(networks.Families(), families); diff != "" {
 		t.Errorf("networks (-want +got):\n%s", diff)
 	}
+	methods := []string{
+		"uniform", "l1", "adjust", "adjust_random_fur", "adjust_no_flops_norm", "adjust_one_shot", "fur_truth",
+	}
 	var names []string
 	for _, m := range decode[[]harness.Method](t, call(t.Context(), "methods", "--json").stdout) {
 		names = append(names, m.Name)
 	}
-	if diff := cmp.Diff([]string{"uniform", "l1", "adjust"}, names); diff != "" {
+	if diff := cmp.Diff(methods, names); diff != "" {
 		t.Errorf("methods (-want +got):\n%s", diff)
 	}
 	present := map[string]bool{}

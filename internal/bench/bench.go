@@ -3,128 +3,156 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"time"
 
 	"netadjust/internal/device"
-	"netadjust/internal/vm"
 	"netadjust/networks"
 )
 
 // Mode is what is measured.
 type Mode string
 
-// The modes: a whole training step with its update, and inference with running statistics.
+// The modes: a whole training step with its update; inference with running statistics; and inference as FLOPs
+// utilization ratios need it, without dropout and then with dropout in one layer after the other, Repeats times each.
 const (
 	Train Mode = "train"
 	Eval  Mode = "eval"
+	FUR   Mode = "fur"
 )
 
-// Result is the speed of one network in one mode. An image takes the network's multiply-adds once in inference and three
-// times in training, forward and both gradients; GFLOPS counts each as two operations, of the widths as they are, not as
-// they are padded in memory.
+// Repeats is how often each layer is dropped in mode FUR.
+const Repeats = 5
+
+// dropRate is the share of channels that a dropped layer loses. It does not matter for the speed.
+const dropRate = 0.1
+
+// Result is the speed of one network in one mode. An image takes the network's multiply-adds once in inference and
+// three times in training, forward and both gradients; GFLOPS counts each as two operations, of the widths as they are,
+// not as they are padded in memory. In mode FUR an image counts as often as it is evaluated, but what lies before a
+// dropped layer is not computed again and not counted in GFLOPS.
 type Result struct {
-	Network         string  `json:"network"`
-	Widths          []int   `json:"widths"` // of the adjustable layers
-	Mode            Mode    `json:"mode"`
-	Batch           int     `json:"batch"`
-	Threads         int     `json:"threads"`
-	ImagesPerSecond float64 `json:"images_per_second"`
-	GFLOPS          float64 `json:"gflops"`
-	PeakShare       float64 `json:"peak_share"` // of the multiply-add throughput of as many cores; 0 if that is not known
+	Network         string      `json:"network"`
+	Widths          []int       `json:"widths"` // of the adjustable layers
+	Mode            Mode        `json:"mode"`
+	Batch           int         `json:"batch"`
+	Threads         int         `json:"threads"`
+	ImagesPerSecond float64     `json:"images_per_second"`
+	GFLOPS          float64     `json:"gflops"`
+	PeakShare       float64     `json:"peak_share"`       // of the multiply-add throughput of as many cores; 0: not known
+	Phases          []Phase     `json:"phases,omitempty"` // what the time goes to, if the device tells
+	Comparison      *Comparison `json:"fur,omitempty"`    // in mode FUR
 }
 
-// Run measures a network with widths c on batches of random images for about the given time and reports the median step.
+// Phase is the part of the time that one kind of work takes.
+type Phase struct {
+	Work   string  `json:"work"`
+	Share  float64 `json:"share"`            // of the time of all threads
+	GFLOPS float64 `json:"gflops,omitempty"` // of all threads while they do it; 0 where no multiply-adds are counted
+}
+
+// Comparison sets all evaluations of mode FUR in one pass over the images against one pass for each of them.
+type Comparison struct {
+	Repeats              int     `json:"repeats"` // of dropout in each layer
+	NaiveImagesPerSecond float64 `json:"naive_images_per_second"`
+	TimeShare            float64 `json:"time_share"` // of the time of one pass for each evaluation
+	Bound                float64 `json:"bound"`      // of its multiply-adds: what lies behind the dropped layers
+}
+
+// Run measures a network with widths c on batches of random images for about the given time and reports the median
+// step. What the time goes to is measured in further steps, so that the clocks slow nothing down.
 func Run(ctx context.Context, dev device.Device, n *networks.Network, c []int, mode Mode, batch int,
 	duration time.Duration) (Result, error) {
-	m, err := machine(dev, n, c, mode, batch)
+	s, err := newSubject(dev, n, c, mode, batch)
 	if err != nil {
 		return Result{}, fmt.Errorf("bench %s: %w", n.Name, err)
 	}
-	defer m.Close()
-	if err := m.RunAll(); err != nil { // meets cold memory
+	defer s.machine.Close()
+	r := Result{Network: n.Name, Widths: c, Mode: mode, Batch: batch, Threads: dev.Info().Threads}
+	steps := []func() error{s.step}
+	if mode == FUR {
+		steps = append(steps, s.naive)
+	}
+	times, err := medians(ctx, duration, steps)
+	if err != nil {
 		return Result{}, fmt.Errorf("bench %s: %w", n.Name, err)
 	}
-	var steps []time.Duration
-	for start := time.Now(); len(steps) == 0 || time.Since(start) < duration; {
-		if err := ctx.Err(); err != nil {
-			return Result{}, err
+	perImage, passes := n.FLOPs(c), 1
+	switch mode {
+	case Train:
+		perImage *= 3
+	case FUR:
+		passes += len(c) * Repeats
+		whole := perImage * int64(passes)
+		for _, behind := range n.FLOPsBehind(c) {
+			perImage += Repeats * behind
 		}
-		begin := time.Now()
-		if err := m.RunAll(); err != nil {
-			return Result{}, fmt.Errorf("bench %s: %w", n.Name, err)
+		r.Comparison = &Comparison{
+			Repeats: Repeats, NaiveImagesPerSecond: float64(batch*passes) / times[1].Seconds(),
+			TimeShare: times[0].Seconds() / times[1].Seconds(), Bound: float64(perImage) / float64(whole),
 		}
-		steps = append(steps, time.Since(begin))
 	}
-	slices.Sort(steps)
-	r := Result{Network: n.Name, Widths: c, Mode: mode, Batch: batch, Threads: dev.Info().Threads}
-	r.ImagesPerSecond = float64(batch) / steps[len(steps)/2].Seconds()
-	operations := 2 * float64(n.FLOPs(c))
-	if mode == Train {
-		operations *= 3
-	}
-	r.GFLOPS = r.ImagesPerSecond * operations / 1e9
+	r.ImagesPerSecond = float64(batch*passes) / times[0].Seconds()
+	r.GFLOPS = 2 * float64(perImage) * float64(batch) / times[0].Seconds() / 1e9
 	if p, ok := dev.(interface{ Peak() float64 }); ok {
 		r.PeakShare = r.GFLOPS / p.Peak()
+	}
+	if timer, ok := s.machine.Executable().(device.Timer); ok {
+		if r.Phases, err = phases(ctx, timer, duration/4, s.step, r.Threads); err != nil {
+			return Result{}, fmt.Errorf("bench %s: %w", n.Name, err)
+		}
 	}
 	return r, nil
 }
 
-// machine compiles the network with initial weights and binds random inputs.
-func machine(dev device.Device, n *networks.Network, c []int, mode Mode, batch int) (*vm.Machine, error) {
-	o := networks.GraphOptions{Batch: batch}
-	if mode == Train {
-		o.Train = &networks.TrainOptions{Momentum: 0.9, WeightDecay: 1e-4}
-	}
-	g, err := n.Graph(c, o)
-	if err != nil {
-		return nil, err
-	}
-	r := rand.New(rand.NewPCG(1, 2))
-	state := vm.NewState(dev)
-	for _, t := range n.Tensors(c) {
-		if err := state.Add(t.Name, t.Shape...); err != nil {
-			return nil, err
-		}
-		if err := state.Write(t.Name, n.Initial(t, r)); err != nil {
-			return nil, err
-		}
-		if mode == Train && t.Role != networks.Running {
-			if err := state.Add(t.Velocity(), t.Shape...); err != nil {
+// medians runs the steps in turn for about the given time, each once at least, and returns the median time of each. It
+// runs them all the same number of times.
+func medians(ctx context.Context, duration time.Duration, steps []func() error) ([]time.Duration, error) {
+	times := make([][]time.Duration, len(steps))
+	for start := time.Now(); len(times[0]) == 0 || time.Since(start) < duration; {
+		for i, step := range steps {
+			if err := ctx.Err(); err != nil {
 				return nil, err
 			}
+			begin := time.Now()
+			if err := step(); err != nil {
+				return nil, err
+			}
+			times[i] = append(times[i], time.Since(begin))
 		}
 	}
-	output := g.Logits
-	if mode == Train {
-		output = g.Loss
+	middle := make([]time.Duration, len(steps))
+	for i, t := range times {
+		slices.Sort(t)
+		middle[i] = t[len(t)/2]
 	}
-	m, err := vm.Compile(g.ExprGraph, dev, state, output)
+	return middle, nil
+}
+
+// phases runs steps with clocks for about the given time, one at least.
+func phases(ctx context.Context, timer device.Timer, duration time.Duration, step func() error, threads int) (
+	[]Phase, error) {
+	timer.StartClocks()
+	_, err := medians(ctx, duration, []func() error{step})
+	spent := timer.StopClocks()
 	if err != nil {
 		return nil, err
 	}
-	channels := n.Input[0]
-	pixels := make([]uint8, batch*channels*n.Input[1]*n.Input[2])
-	for i := range pixels {
-		pixels[i] = uint8(r.IntN(256))
+	var total time.Duration
+	for _, s := range spent {
+		total += s.Time
 	}
-	labels := make([]uint32, batch)
-	for i := range labels {
-		labels[i] = uint32(r.IntN(n.Classes))
+	if total == 0 {
+		return nil, errors.New("no time has passed on the device's clocks")
 	}
-	scale := make([]float32, 2*channels)
-	for i := range channels {
-		scale[i], scale[channels+i] = 1./64, -2
+	var list []Phase
+	for _, s := range spent {
+		list = append(list, Phase{
+			Work: s.Work, Share: s.Time.Seconds() / total.Seconds(),
+			GFLOPS: 2 * float64(s.FLOPs) / 1e9 / s.Time.Seconds() * float64(threads),
+		})
 	}
-	for name, v := range map[string]any{
-		networks.Pixels: pixels, networks.Labels: labels, networks.Moves: make([]uint32, 3*batch), networks.Scale: scale,
-		networks.LearningRate: []float32{0.01},
-	} {
-		if err := m.Let(name, v); err != nil {
-			return nil, err
-		}
-	}
-	return m, nil
+	return list, nil
 }

@@ -48,6 +48,54 @@ func (k ChannelWindow) Reference(in []Array, out Array) {
 	}
 }
 
+// Concat puts the channels of several images behind each other: Maps images [n, c_i, h, w] give [n, sum of c_i, h, w].
+type Concat struct{ Maps int }
+
+// Inputs are the images in their order.
+func (k Concat) Inputs() []Operand { return slices.Repeat([]Operand{float(4)}, max(k.Maps, 0)) }
+
+// Output is the images with all channels.
+func (Concat) Output() Operand { return float(4) }
+
+// Shape checks that the images agree in all but their channels.
+func (k Concat) Shape(in []tensor.Shape) (tensor.Shape, error) {
+	if k.Maps < 1 {
+		return nil, fmt.Errorf("%d images: there must be one at least", k.Maps)
+	}
+	y := in[0].Clone()
+	for i, x := range in[1:] {
+		if x[0] != y[0] || !slices.Equal(x[2:], y[2:]) {
+			return nil, fmt.Errorf("images %v and %v do not agree in batch, height and width (inputs 0 and %d)", in[0], x, i+1)
+		}
+		y[1] += x[1]
+	}
+	return y, nil
+}
+
+// Gradient is for each of the images the window of the output gradient that its channels have.
+func (k Concat) Gradient(in gorgonia.Nodes, _, grad *gorgonia.Node) (gorgonia.Nodes, error) {
+	apply := make([]func() (*gorgonia.Node, error), len(in))
+	offset := 0
+	for i, x := range in {
+		c := x.Shape()[1]
+		apply[i] = with(ChannelWindow{Offset: offset, Count: c}, grad)
+		offset += c
+	}
+	return gradients(apply...)
+}
+
+// Reference copies the channels.
+func (Concat) Reference(in []Array, out Array) {
+	image, at := len(out.Data)/out.Shape[0], 0
+	for _, x := range in {
+		size := len(x.Data) / x.Shape[0]
+		for n := range x.Shape[0] {
+			copy(out.Data[n*image+at:], x.Data[n*size:(n+1)*size])
+		}
+		at += size
+	}
+}
+
 // DropMask draws the factors of channel dropout for one layer, one per image and channel: 0 with probability p, else
 // 1/(1-p), where p is the layer's entry of rates [layers]. The draw for a channel is a function of the key and of the
 // image's index in its dataset, so it does not depend on how images are batched. samples [n] holds those indices; key [3]
@@ -106,11 +154,12 @@ func (k DropMask) Reference(in []Array, out Array) {
 	}
 }
 
-// ScaleChannels multiplies images [n, c, h, w] by factors [n, c].
+// ScaleChannels multiplies images [n, c, h, w] by factors [n, c]: those of a DropMask, or those that squeeze-excitation
+// computes from the images themselves.
 type ScaleChannels struct{}
 
 // Inputs are images and factors.
-func (ScaleChannels) Inputs() []Operand { return []Operand{float(4), constant(2)} }
+func (ScaleChannels) Inputs() []Operand { return []Operand{float(4), float(2)} }
 
 // Output is the scaled images.
 func (ScaleChannels) Output() Operand { return float(4) }
@@ -123,9 +172,9 @@ func (ScaleChannels) Shape(in []tensor.Shape) (tensor.Shape, error) {
 	return in[0], nil
 }
 
-// Gradient is the same scaling of the output gradient.
+// Gradient is the same scaling of the output gradient for the images, and ScaleChannelsGrad for the factors.
 func (k ScaleChannels) Gradient(in gorgonia.Nodes, _, grad *gorgonia.Node) (gorgonia.Nodes, error) {
-	return gradients(with(k, grad, in[1]), nil)
+	return gradients(with(k, grad, in[1]), with(ScaleChannelsGrad{}, in[0], grad))
 }
 
 // Reference computes the products.
@@ -133,5 +182,32 @@ func (ScaleChannels) Reference(in []Array, out Array) {
 	area := in[0].Shape[2] * in[0].Shape[3]
 	for i, x := range in[0].Data {
 		out.Data[i] = x * in[1].Data[i/area]
+	}
+}
+
+// ScaleChannelsGrad is the gradient of ScaleChannels by the factors: the sum over space of the images times the output
+// gradient, [n, c].
+type ScaleChannelsGrad struct{ noGradient }
+
+// Inputs are images and output gradient.
+func (ScaleChannelsGrad) Inputs() []Operand { return []Operand{constant(4), constant(4)} }
+
+// Output is the gradient by the factors.
+func (ScaleChannelsGrad) Output() Operand { return constant(2) }
+
+// Shape checks that images and gradient agree.
+func (ScaleChannelsGrad) Shape(in []tensor.Shape) (tensor.Shape, error) {
+	s, err := same(in)
+	if err != nil {
+		return nil, err
+	}
+	return tensor.Shape{s[0], s[1]}, nil
+}
+
+// Reference computes the sums.
+func (ScaleChannelsGrad) Reference(in []Array, out Array) {
+	area := in[0].Shape[2] * in[0].Shape[3]
+	for i, x := range in[0].Data {
+		out.Data[i/area] += x * in[1].Data[i]
 	}
 }

@@ -96,6 +96,11 @@ func (k Conv2DGradInput) Shape(in []tensor.Shape) (tensor.Shape, error) {
 
 func (k Conv2D) checkGradient(x, w, dy tensor.Shape) error {
 	y, err := k.Shape([]tensor.Shape{x, w})
+	return checkGradient(y, dy, err)
+}
+
+// checkGradient checks that dy has the shape y of an output, unless that has an error already.
+func checkGradient(y, dy tensor.Shape, err error) error {
 	if err == nil && !slices.Equal(y, dy) {
 		err = mismatch("output gradient", dy, y)
 	}

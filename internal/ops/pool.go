@@ -3,7 +3,6 @@ package ops
 import (
 	"fmt"
 	"math"
-	"slices"
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
@@ -97,10 +96,7 @@ func (k AvgPoolGrad) Shape(in []tensor.Shape) (tensor.Shape, error) {
 
 func (k Window) checkGradient(x, dy tensor.Shape) error {
 	y, err := k.shape(x)
-	if err == nil && !slices.Equal(y, dy) {
-		err = mismatch("shape of the output gradient", dy, y)
-	}
-	return err
+	return checkGradient(y, dy, err)
 }
 
 // Reference computes the gradient.

@@ -27,7 +27,8 @@ type Work struct {
 // Problem is what a method has to solve.
 type Problem struct {
 	Network *networks.Network
-	Budget  int64 // FLOPs that the widths may need
+	Budget  int64  // FLOPs that the widths may need
+	Seed    uint64 // of the numbers that a method draws itself, see package rng
 }
 
 // Start returns the network's own widths fitted to a budget, and the least width of each layer.
@@ -40,8 +41,17 @@ func (p Problem) Start(budget int64) (start, minimum []int, err error) {
 // Lab trains networks for a method. It never shows it the test set. The same training is run once, whoever asks for it.
 type Lab interface {
 	Train(ctx context.Context, t Training) (Trained, error)
+	// Cost is what trainings and evaluations have cost so far, those that another search has done included.
+	Cost() Cost
 	// Report tells what the search has found so far, for people who watch.
 	Report(format string, args ...any)
+}
+
+// Cost counts computation. FLOPs weigh a backward pass as two forward passes of the same network.
+type Cost struct {
+	ForwardImages  int64 // images sent through a network or a part of it, in training and in evaluation
+	BackwardImages int64 // images whose gradient was computed
+	FLOPs          int64
 }
 
 // Training is a network to be trained from scratch on the training images by the recipe of the experiment.
@@ -52,15 +62,24 @@ type Training struct {
 	Purpose  string // names its random numbers, see train.Stream; equal trainings have equal purposes
 }
 
-// Trained is a trained network. Its evaluations are on held-out validation images.
+// Trained is a trained network.
 type Trained interface {
+	// Validate evaluates on the held-out validation images.
 	Validate(ctx context.Context) (Evaluation, error)
-	// ValidateDropout validates without channel dropout, and with dropout in one adjustable layer after the other, each
+	// EvaluateDropout evaluates without channel dropout, and with dropout in one adjustable layer after the other, each
 	// at its rate. Other repeats draw other channels.
-	ValidateDropout(ctx context.Context, rates []float64, repeats int) (*Dropout, error)
+	EvaluateDropout(ctx context.Context, on Images, rates []float64, repeats int) (*Dropout, error)
 	// Filters returns the weights of adjustable layer i, filter after filter, [width, inputs * kernel * kernel].
 	Filters(i int) []float32
 }
+
+// Images are a set of images to evaluate on. All are taken as they are, without augmentation.
+type Images int
+
+const (
+	HeldOut Images = iota // the validation images
+	Seen                  // the first images of the training, as many as are held out
+)
 
 // Evaluation is what a network does on images.
 type Evaluation struct {
@@ -72,6 +91,9 @@ type Evaluation struct {
 type Dropout struct {
 	Clean   Evaluation     // without dropout
 	Dropped [][]Evaluation // by layer, then repeat
+	// StdErr has for each layer the standard error, over the images, of the difference between the mean of Dropped over
+	// the repeats and Clean. Every image has its own masks, so the noise of the repeats is part of it.
+	StdErr []Evaluation
 }
 
 // Outcome is what a method found.
@@ -80,6 +102,8 @@ type Outcome struct {
 	Start    []int         // widths where the search began, if it did
 	Network  *StartNetwork // the trained network that was pruned, if there is one
 	Updates  []Update      // of network adjustment
+	Stopped  string        // why a search ended before its last update, if it did
+	Truth    *Truth        // if that is what was measured
 }
 
 // StartNetwork is the trained network that a pruner starts from.
@@ -90,12 +114,32 @@ type StartNetwork struct {
 
 // Update is one update of network adjustment. Slices have one element per adjustable layer.
 type Update struct {
-	Channels        []int // before the update
+	Measured
+	Grown, Shrunk []int // layers, by index
+	Next          []int // widths after the update, fitted to the budget
+	Cost          Cost  // of the search up to here
+}
+
+// Measured is what network adjustment measures on a trained network. Slices have one element per adjustable layer.
+type Measured struct {
+	Channels        []int
 	Validation      Evaluation
 	FLOPsPerChannel []float64
 	DropRates       []float64
 	FUR             []float64 // FLOPs utilization ratio: rise of the validation loss, scaled where the rate was cut
 	FURStdErr       []float64 // standard error of FUR over the repeats; 0 with one repeat
-	Grown, Shrunk   []int     // layers, by index
-	Next            []int     // widths after the update, fitted to the budget
+	FURImageStdErr  []float64 // standard error of FUR over the images, which holds that over the repeats
+}
+
+// Truth is what FUR predicts, found by training: a network, and the same network with one layer narrower or wider.
+type Truth struct {
+	Measured
+	Narrower, Wider []Neighbour // by layer
+}
+
+// Neighbour is a trained network whose widths differ from those of another in one layer.
+type Neighbour struct {
+	Channels   int // of that layer
+	FLOPs      int64
+	Validation Evaluation
 }

@@ -2,7 +2,11 @@ package train
 
 import (
 	"fmt"
+	"slices"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"gonum.org/v1/gonum/stat"
 
 	"netadjust/internal/device/cpu"
 	"netadjust/internal/device/cpu/kernel"
@@ -60,6 +64,42 @@ func TestEvaluateLayerDropout(t *testing.T) {
 					}
 				}
 			})
+		}
+	}
+}
+
+// TestLayerDropoutStdErr checks the standard errors against evaluations of one image at a time.
+func TestLayerDropoutStdErr(t *testing.T) {
+	const images, repeats = 12, 2
+	rates, key := []float64{0.3, 0.2, 0.4, 0.3, 0.2, 0.5}, rng.NewKey(7, "test")
+	of := func(from, to int) *LayerDropout {
+		d, err := evaluator(t, 1, from, to, true).EvaluateLayerDropout(t.Context(), rates, key, repeats)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	var single []*LayerDropout
+	for i := range images {
+		single = append(single, of(i, i+1))
+		if diff := cmp.Diff(slices.Repeat([]Evaluation{{Images: 1}}, len(rates)), single[i].StdErr); diff != "" {
+			t.Errorf("image %d alone (-want +got):\n%s", i, diff)
+		}
+	}
+	for layer, got := range of(0, images).StdErr {
+		var loss, top1 []float64
+		for _, d := range single {
+			l, c := -d.Clean.Loss, -d.Clean.Top1
+			for _, e := range d.Dropped[layer] {
+				l, c = l+e.Loss/repeats, c+e.Top1/repeats
+			}
+			loss, top1 = append(loss, l), append(top1, c)
+		}
+		want := Evaluation{
+			Loss: stat.StdErr(stat.StdDev(loss, nil), images), Top1: stat.StdErr(stat.StdDev(top1, nil), images), Images: images,
+		}
+		if checkClose(t, fmt.Sprint("layer ", layer), got, want); got.Loss == 0 {
+			t.Errorf("layer %d: standard error of 0", layer)
 		}
 	}
 }

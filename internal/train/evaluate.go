@@ -38,6 +38,7 @@ type pass struct {
 	machine  *vm.Machine
 	batch    batch
 	logits   []float32
+	scores   []score
 	from, to int // images
 }
 
@@ -65,7 +66,7 @@ func NewEvaluator(dev device.Device, m *Model, images *data.Images, drop bool) (
 			return nil, err
 		}
 		e.passes = append(e.passes, p)
-		p.logits = make([]float32, part[2]*m.Network.Classes)
+		p.logits, p.scores = make([]float32, part[2]*m.Network.Classes), make([]score, part[2])
 		more := map[string]any{networks.DropRates: e.rates, networks.DropKey: e.key}
 		if err := p.batch.let(p.machine, m.Norm.scale(), more); err != nil {
 			e.Close()
@@ -107,7 +108,7 @@ func (e *Evaluator) run(ctx context.Context) (Evaluation, error) {
 		if err := p.machine.Read(p.graph.Logits, p.logits); err != nil {
 			return err
 		}
-		t.add(p)
+		t.add(p.score())
 		return nil
 	})
 	return t.evaluation(e.images.Len()), err
@@ -118,6 +119,9 @@ func (e *Evaluator) run(ctx context.Context) (Evaluation, error) {
 type LayerDropout struct {
 	Clean   Evaluation
 	Dropped [][]Evaluation // by layer, then repeat
+	// StdErr has for each layer the standard errors, over the images, of the mean of Dropped over the repeats less Clean.
+	// Both are of the same images, so what counts is how much their differences vary. They are 0 for a single image.
+	StdErr []Evaluation
 }
 
 // EvaluateLayerDropout evaluates with dropout in one layer after the other, at its rate, in one pass over the images.
@@ -129,10 +133,11 @@ func (e *Evaluator) EvaluateLayerDropout(ctx context.Context, rates []float64, k
 		return nil, err
 	}
 	var clean tally
-	dropped := make([][]tally, len(rates))
+	dropped, rises := make([][]tally, len(rates)), make([]rise, len(rates))
 	for i := range dropped {
 		dropped[i] = make([]tally, repeats)
 	}
+	without, change := make([]score, evaluationBatch), make([]score, evaluationBatch)
 	err := e.each(ctx, func(p *pass) error {
 		if err := p.machine.RunDropped(repeats); err != nil {
 			return err
@@ -140,20 +145,29 @@ func (e *Evaluator) EvaluateLayerDropout(ctx context.Context, rates []float64, k
 		if err := p.machine.ReadDropped(p.graph.Logits, -1, 0, p.logits); err != nil {
 			return err
 		}
-		clean.add(p)
+		clean.add(p.score())
+		without = without[:copy(without[:cap(without)], p.scores)]
 		for layer := range dropped {
+			change = change[:len(without)]
+			clear(change)
 			for repeat := range repeats {
 				if err := p.machine.ReadDropped(p.graph.Logits, layer, repeat, p.logits); err != nil {
 					return err
 				}
-				dropped[layer][repeat].add(p)
+				dropped[layer][repeat].add(p.score())
+				for i, with := range p.scores {
+					change[i].loss += (with.loss - without[i].loss) / float64(repeats)
+					change[i].correct += (with.correct - without[i].correct) / float64(repeats)
+				}
 			}
+			rises[layer].add(change)
 		}
 		return nil
 	})
 	n := e.images.Len()
 	result := &LayerDropout{Clean: clean.evaluation(n), Dropped: make([][]Evaluation, len(rates))}
 	for i := range dropped {
+		result.StdErr = append(result.StdErr, rises[i].stdErr(n))
 		for _, t := range dropped[i] {
 			result.Dropped[i] = append(result.Dropped[i], t.evaluation(n))
 		}
@@ -195,37 +209,72 @@ func (e *Evaluator) each(ctx context.Context, run func(p *pass) error) error {
 	return nil
 }
 
-// tally adds up the logits of batches.
-type tally struct {
-	loss    float64
-	correct int
+// score is what a network does on one image: its cross entropy, and 1 if it is right, else 0.
+type score struct{ loss, correct float64 }
+
+// score returns the scores of the images of the batch that the logits are of.
+func (p *pass) score() []score {
+	k := len(p.logits) / len(p.scores)
+	for i, label := range p.batch.labels {
+		row := p.logits[i*k : (i+1)*k]
+		p.scores[i] = score{crossEntropy(row, label), float64(countCorrect(row, p.batch.labels[i:i+1]))}
+	}
+	return p.scores
 }
 
-func (t *tally) add(p *pass) {
-	t.loss += sumCrossEntropy(p.logits, p.batch.labels)
-	t.correct += countCorrect(p.logits, p.batch.labels)
+// tally adds up the scores of batches.
+type tally score
+
+func (t *tally) add(scores []score) {
+	var batch score
+	for _, s := range scores {
+		batch.loss += s.loss
+		batch.correct += s.correct
+	}
+	t.loss += batch.loss
+	t.correct += batch.correct
 }
 
 func (t *tally) evaluation(images int) Evaluation {
 	n := float64(images)
-	return Evaluation{Loss: t.loss / n, Top1: float64(t.correct) / n, Images: images}
+	return Evaluation{Loss: t.loss / n, Top1: t.correct / n, Images: images}
 }
 
-// sumCrossEntropy adds up the cross entropy of the rows of logits in float64: utilization ratios are small differences
-// of such sums.
-func sumCrossEntropy(logits []float32, labels []uint32) float64 {
-	total, k := 0.0, len(logits)/len(labels)
-	for i, label := range labels {
-		row := logits[i*k : (i+1)*k]
-		top := math.Inf(-1)
-		for _, z := range row {
-			top = max(top, float64(z))
-		}
-		sum := 0.0
-		for _, z := range row {
-			sum += math.Exp(float64(z) - top)
-		}
-		total += top + math.Log(sum) - float64(row[label])
+// rise adds up by how much scores change, and the squares of these differences.
+type rise struct{ sum, squares score }
+
+func (r *rise) add(changes []score) {
+	for _, c := range changes {
+		r.sum.loss += c.loss
+		r.sum.correct += c.correct
+		r.squares.loss += float64(c.loss * c.loss)
+		r.squares.correct += float64(c.correct * c.correct)
 	}
-	return total
+}
+
+// stdErr returns the standard errors of the mean differences of n images.
+func (r *rise) stdErr(n int) Evaluation {
+	of := func(sum, squares float64) float64 {
+		if n < 2 {
+			return 0
+		}
+		spread := squares - float64(sum*sum)/float64(n)
+		return math.Sqrt(max(spread, 0) / float64(n-1) / float64(n))
+	}
+	return Evaluation{
+		Loss: of(r.sum.loss, r.squares.loss), Top1: of(r.sum.correct, r.squares.correct), Images: n,
+	}
+}
+
+// crossEntropy returns the cross entropy of logits in float64: utilization ratios are small differences of its means.
+func crossEntropy(logits []float32, label uint32) float64 {
+	top := math.Inf(-1)
+	for _, z := range logits {
+		top = max(top, float64(z))
+	}
+	sum := 0.0
+	for _, z := range logits {
+		sum += math.Exp(float64(z) - top)
+	}
+	return top + math.Log(sum) - float64(logits[label])
 }

@@ -20,20 +20,54 @@ type Recipe struct {
 	LabelSmoothing  float64
 	CropPad         int  // images are padded by so many black pixels on each side and cropped at random; 0: not
 	Mirror          bool // images are mirrored with probability 1/2
+
+	// What follows is left out of the JSON where it is not used, so that trainings keep the keys under which they were
+	// stored before.
+
+	WarmupEpochs       int     `json:",omitempty"`
+	WarmupLearningRate float64 `json:",omitempty"` // of the first epoch of a warm-up
+	DropRate           float64 `json:",omitempty"` // of channel dropout while training
+	DropGrowsWithEpoch bool    `json:",omitempty"` // from none in the first epoch
+	DropGrowsWithDepth bool    `json:",omitempty"` // up to DropRate in the last layer
 }
 
 // LearningRateAt returns the learning rate of epoch t = 0, 1, …, constant within the epoch: the cosine
 //
 //	min + (start - min) (1 + cos(pi t / Epochs)) / 2
 //
-// The reference code's schedule starts at t = 0, so the first epoch has the full rate and the minimum is not reached.
+// The reference code's schedule starts at t = 0, so the first epoch has the full rate and the minimum is not reached. A
+// warm-up replaces the first WarmupEpochs values, as in the reference code; after it the cosine is where it would be
+// without:
+//
+//	start t / WarmupEpochs + WarmupLearningRate
 func (r Recipe) LearningRateAt(t int) float64 {
+	if t < r.WarmupEpochs {
+		return r.LearningRate*float64(t)/float64(r.WarmupEpochs) + r.WarmupLearningRate
+	}
 	return r.MinLearningRate +
 		(r.LearningRate-r.MinLearningRate)*(1+math.Cos(math.Pi*float64(t)/float64(r.Epochs)))/2
 }
 
+// DropRateAt returns the rate of channel dropout of an adjustable layer, 0, 1, …, layers - 1 in forward order, in epoch
+// t = 0, 1, …:
+//
+//	DropRate (t / Epochs) ((layer + 1) / layers)
+//
+// each factor only if the rate grows with it. As in the reference code a rate that grows with the epoch starts at none
+// and does not reach its end.
+func (r Recipe) DropRateAt(t, layer, layers int) float64 {
+	rate := r.DropRate
+	if r.DropGrowsWithEpoch {
+		rate *= float64(t) / float64(r.Epochs)
+	}
+	if r.DropGrowsWithDepth {
+		rate *= float64(layer+1) / float64(layers)
+	}
+	return rate
+}
+
 // Stream names the random numbers of a training: its seed, and which of the trainings with that seed it is. Initial
-// weights, order and augmentation depend on nothing else, so trainings that are to be compared share a stream.
+// weights, order, augmentation and dropout depend on nothing else, so trainings that are to be compared share a stream.
 type Stream struct {
 	Seed    uint64
 	Purpose string // such as final, or update 2

@@ -21,6 +21,9 @@ func TestLearningRateAt(t *testing.T) {
 		{Recipe{Epochs: 4, LearningRate: 0.1}, []float64{0.1, 0.08535533906, 0.05, 0.01464466094}},
 		{Recipe{Epochs: 4, LearningRate: 0.5, MinLearningRate: 0.1}, []float64{0.5, 0.4414213562, 0.3, 0.1585786438}},
 		{Recipe{Epochs: 1, LearningRate: 0.1}, []float64{0.1}},
+		// 0.1 t/2 + 0.01, then the cosine of four epochs from its third value on.
+		{Recipe{Epochs: 4, LearningRate: 0.1, WarmupEpochs: 2, WarmupLearningRate: 0.01},
+			[]float64{0.01, 0.06, 0.05, 0.01464466094}},
 	} {
 		var got []float64
 		for e := range tt.recipe.Epochs {
@@ -28,6 +31,48 @@ func TestLearningRateAt(t *testing.T) {
 		}
 		if diff := cmp.Diff(tt.want, got, cmpopts.EquateApprox(0, 1e-10)); diff != "" || got[0] != tt.want[0] {
 			t.Errorf("%+v: %v (-want +got):\n%s", tt.recipe, got, diff)
+		}
+	}
+}
+
+// TestWarmup has the numbers of the reference code's ImageNet command.
+func TestWarmup(t *testing.T) {
+	r := Recipe{Epochs: 90, LearningRate: 0.4, MinLearningRate: 1e-3, WarmupEpochs: 5, WarmupLearningRate: 1e-3}
+	cosine := r
+	cosine.WarmupEpochs = 0
+	after := []float64{cosine.LearningRateAt(5), cosine.LearningRateAt(6)}
+	for e, want := range append([]float64{0.001, 0.081, 0.161, 0.241, 0.321}, after...) {
+		if got := r.LearningRateAt(e); math.Abs(got-want) > 1e-12 {
+			t.Errorf("epoch %d: %v, want %v", e, got, want)
+		}
+	}
+}
+
+// TestDropRateAt has the numbers of the reference code's schedule: r = rate t/E, r_i = r (i+1)/L.
+func TestDropRateAt(t *testing.T) {
+	type rates [][]float64 // by epoch, then layer
+	base := Recipe{Epochs: 4, DropRate: 0.2}
+	with := func(epoch, depth bool) Recipe {
+		r := base
+		r.DropGrowsWithEpoch, r.DropGrowsWithDepth = epoch, depth
+		return r
+	}
+	for _, tt := range []struct {
+		recipe Recipe
+		want   rates
+	}{
+		{with(true, true), rates{{0, 0}, {0.025, 0.05}, {0.05, 0.1}, {0.075, 0.15}}},
+		{with(true, false), rates{{0, 0}, {0.05, 0.05}, {0.1, 0.1}, {0.15, 0.15}}},
+		{with(false, true), rates{{0.1, 0.2}, {0.1, 0.2}, {0.1, 0.2}, {0.1, 0.2}}},
+		{with(false, false), rates{{0.2, 0.2}, {0.2, 0.2}, {0.2, 0.2}, {0.2, 0.2}}},
+		{Recipe{Epochs: 1, DropGrowsWithEpoch: true, DropGrowsWithDepth: true}, rates{{0, 0}}},
+	} {
+		var got rates
+		for e := range tt.recipe.Epochs {
+			got = append(got, []float64{tt.recipe.DropRateAt(e, 0, 2), tt.recipe.DropRateAt(e, 1, 2)})
+		}
+		if diff := cmp.Diff(tt.want, got, cmpopts.EquateApprox(0, 1e-12)); diff != "" {
+			t.Errorf("%+v (-want +got):\n%s", tt.recipe, diff)
 		}
 	}
 }

@@ -64,6 +64,9 @@ type trainer struct {
 	scale  []float32
 	state  *vm.State
 	steps  map[int]*step // by batch size: the full one, and what is left at the end of an epoch
+	// Inputs of channel dropout, the same for all steps of an epoch. Without dropout the steps do not have them.
+	dropRates []float32
+	dropKey   []uint32
 }
 
 // step is a compiled training step with its input buffers.
@@ -76,7 +79,10 @@ type step struct {
 }
 
 func newTrainer(dev device.Device, m *Model, images *data.Images, r Recipe) (*trainer, error) {
-	t := &trainer{recipe: r, images: images, scale: m.Norm.scale(), state: vm.NewState(dev), steps: map[int]*step{}}
+	t := &trainer{
+		recipe: r, images: images, scale: m.Norm.scale(), state: vm.NewState(dev), steps: map[int]*step{},
+		dropRates: make([]float32, len(m.Channels)), dropKey: make([]uint32, 3),
+	}
 	if err := m.write(t.state); err != nil {
 		return nil, err
 	}
@@ -105,7 +111,7 @@ func newTrainer(dev device.Device, m *Model, images *data.Images, r Recipe) (*tr
 func (t *trainer) compile(dev device.Device, m *Model, size int) (*step, error) {
 	r := t.recipe
 	g, err := m.Network.Graph(m.Channels, networks.GraphOptions{
-		Batch: size, ImagePad: r.CropPad,
+		Batch: size, ImagePad: r.CropPad, Drop: r.DropRate > 0,
 		Train: &networks.TrainOptions{LabelSmoothing: r.LabelSmoothing, Momentum: r.Momentum, WeightDecay: r.WeightDecay},
 	})
 	if err != nil {
@@ -119,7 +125,9 @@ func (t *trainer) compile(dev device.Device, m *Model, size int) (*step, error) 
 		graph: g, machine: machine, batch: newBatch(t.images, size), rate: make([]float32, 1),
 		logits: make([]float32, size*m.Network.Classes),
 	}
-	return s, s.batch.let(machine, t.scale, map[string]any{networks.LearningRate: s.rate})
+	return s, s.batch.let(machine, t.scale, map[string]any{
+		networks.LearningRate: s.rate, networks.DropRates: t.dropRates, networks.DropKey: t.dropKey,
+	})
 }
 
 func (t *trainer) close() {
@@ -131,6 +139,7 @@ func (t *trainer) close() {
 // epoch trains on every image once.
 func (t *trainer) epoch(ctx context.Context, stream Stream, e int) (Epoch, error) {
 	report := Epoch{LearningRate: t.recipe.LearningRateAt(e)}
+	t.setDropout(stream, e)
 	moves := rng.NewKey(stream.Seed, stream.purpose("augment"), uint64(e))
 	order := stream.order(e, t.images.Len())
 	var loss float64
@@ -157,6 +166,15 @@ func (t *trainer) epoch(ctx context.Context, stream Stream, e int) (Epoch, error
 	n := float64(t.images.Len())
 	report.Loss, report.Top1 = loss/n, float64(correct)/n
 	return report, nil
+}
+
+// setDropout sets the drop rates and masks of an epoch. It takes every image once, so the masks of its steps differ.
+func (t *trainer) setDropout(stream Stream, e int) {
+	for i := range t.dropRates {
+		t.dropRates[i] = float32(t.recipe.DropRateAt(e, i, len(t.dropRates)))
+	}
+	key := rng.NewKey(stream.Seed, stream.purpose("drop"), uint64(e))
+	copy(t.dropKey, key[:])
 }
 
 func (s *step) run(loss []float32) error {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -173,6 +174,63 @@ func TestTrainRepeats(t *testing.T) {
 		if bytes.Equal(file, want) {
 			t.Errorf("another value of %s gives the same weights", what)
 		}
+	}
+}
+
+// TestTrainWithDropout checks that a training with channel dropout repeats to the last bit, with any number of threads,
+// and that every part of its schedule changes it.
+func TestTrainWithDropout(t *testing.T) {
+	images := digits(t, 0, 50)
+	stream := Stream{7, "final"}
+	dropped := short
+	dropped.DropRate, dropped.DropGrowsWithEpoch, dropped.DropGrowsWithDepth = 0.3, true, true
+	want := weightsFile(t, 1, dropped, images, stream)
+	for _, threads := range []int{1, 2, 3} {
+		if !bytes.Equal(weightsFile(t, threads, dropped, images, stream), want) {
+			t.Errorf("%d threads give other weights than one", threads)
+		}
+	}
+	for what, change := range map[string]func(r *Recipe){
+		"no dropout":            func(r *Recipe) { r.DropRate = 0 },
+		"another rate":          func(r *Recipe) { r.DropRate = 0.2 },
+		"no growth with epochs": func(r *Recipe) { r.DropGrowsWithEpoch = false },
+		"no growth with depth":  func(r *Recipe) { r.DropGrowsWithDepth = false },
+	} {
+		r := dropped
+		change(&r)
+		if bytes.Equal(weightsFile(t, 2, r, images, stream), want) {
+			t.Errorf("%s gives the same weights", what)
+		}
+	}
+}
+
+// TestDropoutOfEpochs checks what the graph gets: with learning rate 0 and all images in one batch, epochs differ by
+// their masks alone, an epoch without dropout has the loss of a graph without it, and one with dropout is worse.
+func TestDropoutOfEpochs(t *testing.T) {
+	n := network(t, "resnet8", 0.125)
+	images := digits(t, 0, 64)
+	losses := func(rate float64, grows bool) (losses []float64) {
+		r := Recipe{Epochs: 3, Batch: 64, Momentum: 0.9, DropRate: rate, DropGrowsWithEpoch: grows}
+		_, epochs, err := Train(t.Context(), processor(t, 2), n, n.Start(), images, norm, r, Stream{1, "final"}, quiet)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range epochs {
+			losses = append(losses, e.Loss)
+		}
+		return losses
+	}
+	const rounding = 1e-4 // from the order of the images
+	near := func(a, b float64) bool { return math.Abs(a-b) < rounding }
+	none, even, growing := losses(0, false), losses(0.5, false), losses(0.5, true)
+	if !near(none[0], none[1]) || !near(none[0], none[2]) {
+		t.Fatalf("without dropout epochs have losses %v", none)
+	}
+	if near(even[0], even[1]) || near(even[0], even[2]) || near(even[0], none[0]) {
+		t.Errorf("losses %v with dropout: its masks do not change with the epoch, or drop nothing (%v)", even, none[0])
+	}
+	if !near(growing[0], none[0]) || near(growing[1], none[0]) {
+		t.Errorf("losses %v with growing dropout, %v without: want the first epoch to have none", growing, none[0])
 	}
 }
 

@@ -126,6 +126,9 @@ func (m *Machine) ReadDropped(output *gorgonia.Node, layer, repeat int, dst []fl
 // Program is what the graph became.
 func (m *Machine) Program() *device.Program { return m.program }
 
+// Executable is what the device made of the program.
+func (m *Machine) Executable() device.Executable { return m.exe }
+
 // Reset unbinds the inputs.
 func (m *Machine) Reset() { clear(m.inputs) }
 

@@ -22,28 +22,30 @@ func (e *executable) shape(v int) []int { return e.program.Values[v].Shape }
 func (e *executable) convolution(s instruction) (step, error) {
 	var conv *kernel.Conv
 	var x, weights int
-	var pack func(dst, w []float32)
-	var size int
 	y := s.out[0]
 	switch k := s.op.(type) {
 	case ops.Conv2D:
 		x, weights = s.in[0], s.in[1]
 		g := geometry(k, e.shape(x), e.shape(weights), e.shape(y))
-		conv = kernel.Forward(g, e.layouts[x].strides(), e.layouts[y].strides())
-		pack, size = g.PackForward, g.ForwardSize()
+		conv = e.forward(g, x, y)
 	case ops.Conv2DGradInput:
 		x, weights = s.in[1], s.in[0]
 		g := geometry(k.Conv, e.shape(y), e.shape(weights), e.shape(x))
-		conv = kernel.BackwardData(g, e.layouts[x].strides(), e.layouts[y].strides())
-		pack, size = g.PackBackward, g.BackwardSize()
+		conv = e.dev.kernels.BackwardData(g, e.layouts[x].strides(), e.layouts[y].strides())
 	}
-	packed := aligned(size)
-	e.packWeights([]int{weights}, func() { pack(packed, e.data(weights)) })
+	packed := e.packed(conv)
+	e.packWeights([]int{weights}, func() { conv.Pack(packed, e.data(weights)) })
 	lx, ly := &e.layouts[x], &e.layouts[y]
 	return step{run: func(w *worker, _, from, to int) {
 		e.dev.kernels.Convolve(conv, to-from, &e.at(w, x, from)[lx.first()], &packed[0], &e.at(w, y, from)[ly.first()],
-			kernel.Epilogue{})
+			kernel.Epilogue{}, w.scratch)
 	}}, nil
+}
+
+// packed allocates the weights of a convolution, and sees to it that workers have room for what it needs besides.
+func (e *executable) packed(c *kernel.Conv) []float32 {
+	e.scratch = max(e.scratch, e.dev.kernels.Scratch(c))
+	return aligned(c.Size())
 }
 
 // packWeights has something made of state before the phases, whenever the state is not what it was in the last run.
@@ -68,34 +70,79 @@ func (e *executable) packWeights(values []int, pack func()) {
 
 // convolve has the batch norm's scale in the weights, and its shift as the convolution's bias.
 func (e *executable) convolve(s instruction, k convolve) step {
-	x, weights, stats, gamma, beta, y := s.in[0], s.in[1], s.in[2], s.in[3], s.in[4], s.out[0]
-	g := geometry(k.conv, e.shape(x), e.shape(weights), e.shape(y))
-	lx, ly := &e.layouts[x], &e.layouts[y]
-	conv := kernel.Forward(g, lx.strides(), ly.strides())
-	packed, scaled, bias := aligned(g.ForwardSize()), make([]float32, g.OC*g.IC*g.KH*g.KW), aligned(align(g.OC))
-	e.packWeights(s.in[1:5], func() {
+	x, y := s.in[0], s.out[0]
+	g := geometry(k.conv, e.shape(x), e.shape(s.in[1]), e.shape(y))
+	packed, bias := e.foldNorm(s.in[1:5], k.epsilon, g, e.forward(g, x, y))
+	residual := -1
+	if k.residual {
+		residual = s.in[len(s.in)-1]
+	}
+	fused := e.convolveTo(g, x, y, residual, packed, kernel.Epilogue{Bias: &bias[0], ReLU: k.rectified})
+	if !k.masked {
+		return fused
+	}
+	// The mask has a pass of its own where it may hold something. In a sweep a layer behind the dropped one has a mask
+	// of ones, and the dropped layer itself has its convolution from the run without dropout.
+	mask, z, rectifier := s.in[5], s.out[1], kernel.Linear
+	if k.rectified {
+		rectifier = kernel.ReLU
+	}
+	plain := e.convolveTo(g, x, z, -1, packed, kernel.Epilogue{Bias: &bias[0]})
+	apply := e.normalize(instruction{in: append([]int{z}, s.in[5:]...), out: []int{y}},
+		normalize{masked: true, residual: k.residual, rectifier: rectifier})
+	return step{begin: apply.begin, run: func(w *worker, slot, from, to int) {
+		if w.changed != nil && !w.changed[mask] {
+			fused.run(w, slot, from, to)
+			return
+		}
+		if w.changed == nil || w.changed[x] {
+			plain.run(w, slot, from, to)
+		}
+		apply.run(w, slot, from, to)
+	}}
+}
+
+func (e *executable) forward(g kernel.Geometry, x, y int) *kernel.Conv {
+	return e.dev.kernels.Forward(g, e.layouts[x].strides(), e.layouts[y].strides())
+}
+
+// foldNorm returns packed weights and the bias of a convolution that its batch norm is part of. The values are the
+// weights, and the statistics, gamma and beta of the batch norm.
+func (e *executable) foldNorm(values []int, epsilon float64, g kernel.Geometry, conv *kernel.Conv) (
+	packed, bias []float32) {
+	packed, bias = e.packed(conv), aligned(align(g.OC))
+	scaled := make([]float32, g.OC*g.IC*g.KH*g.KW)
+	e.packWeights(values, func() {
+		weights, stats, gamma, beta := e.data(values[0]), e.data(values[1]), e.data(values[2]), e.data(values[3])
 		n := len(scaled) / g.OC
 		for c := range g.OC {
-			scale := e.data(gamma)[c] * invStd(e.data(stats)[g.OC+c], k.epsilon)
-			bias[c] = e.data(beta)[c] - scale*e.data(stats)[c]
-			for i, w := range e.data(weights)[c*n : (c+1)*n] {
+			scale := gamma[c] * invStd(stats[g.OC+c], epsilon)
+			bias[c] = beta[c] - scale*stats[c]
+			for i, w := range weights[c*n : (c+1)*n] {
 				scaled[c*n+i] = scale * w
 			}
 		}
-		g.PackForward(packed, scaled)
+		conv.Pack(packed, scaled)
 	})
-	epilogue := kernel.Epilogue{Bias: &bias[0], ReLU: k.rectified}
+	return packed, bias
+}
+
+// convolveTo convolves and adds a residual; none if that is negative.
+func (e *executable) convolveTo(g kernel.Geometry, x, y, residual int, weights []float32, end kernel.Epilogue) step {
+	conv := e.forward(g, x, y)
+	lx, ly := &e.layouts[x], &e.layouts[y]
 	var lr *layout
-	if k.residual {
-		lr = &e.layouts[s.in[5]]
-		epilogue.ResidualLayout, epilogue.ResidualGroups = lr.strides(), lr.groups()
+	if residual >= 0 {
+		lr = &e.layouts[residual]
+		end.ResidualLayout, end.ResidualGroups = lr.strides(), lr.groups()
 	}
 	return step{run: func(w *worker, _, from, to int) {
-		end := epilogue
-		if k.residual {
-			end.Residual = &e.at(w, s.in[5], from)[lr.first()]
+		end := end
+		if residual >= 0 {
+			end.Residual = &e.at(w, residual, from)[lr.first()]
 		}
-		e.dev.kernels.Convolve(conv, to-from, &e.at(w, x, from)[lx.first()], &packed[0], &e.at(w, y, from)[ly.first()], end)
+		e.dev.kernels.Convolve(conv, to-from, &e.at(w, x, from)[lx.first()], &weights[0], &e.at(w, y, from)[ly.first()], end,
+			w.scratch)
 	}}
 }
 
@@ -104,22 +151,23 @@ func (e *executable) weightGradient(c *compiled, s instruction, k ops.Conv2DGrad
 	x, dy, dw := s.in[0], s.in[1], s.out[0]
 	g := geometry(k.Conv, e.shape(x), e.shape(dw), e.shape(dy))
 	lx, ly := &e.layouts[x], &e.layouts[dy]
-	gradient := kernel.BackwardWeights(g, lx.strides(), ly.strides())
+	gradient := e.dev.kernels.BackwardWeights(g, lx.strides(), ly.strides())
+	e.scratch = max(e.scratch, e.dev.kernels.GradScratch(gradient))
 	sums := make([][]float32, e.slots)
 	for i := range sums {
-		sums[i] = aligned(g.ForwardSize())
+		sums[i] = aligned(gradient.Size())
 	}
 	c.finish.add(func() {
 		for _, other := range sums[1:] {
 			e.dev.kernels.Add(sums[0], other)
 		}
-		g.UnpackForward(e.data(dw), sums[0])
+		gradient.Unpack(e.data(dw), sums[0])
 	})
 	return step{
 		begin: func(slot int) { clear(sums[slot]) },
 		run: func(w *worker, slot, from, to int) {
 			e.dev.kernels.WeightGradient(gradient, to-from, &e.at(w, x, from)[lx.first()], &e.at(w, dy, from)[ly.first()],
-				&sums[slot][0])
+				&sums[slot][0], w.scratch)
 		},
 	}, nil
 }

@@ -46,7 +46,8 @@ func New(threads int) (*Device, error) {
 
 // Info describes the device.
 func (d *Device) Info() device.Info {
-	return device.Info{Name: "cpu", Kernels: d.kernels.Name + "/" + runtime.GOARCH, Threads: d.pool.threads}
+	kernels := fmt.Sprintf("%s/%s, revision %d", d.kernels.Name, runtime.GOARCH, kernel.Revision)
+	return device.Info{Name: "cpu", Kernels: kernels, Threads: d.pool.threads}
 }
 
 // Peak measures the multiply-add throughput of the device's threads together, in GFLOP/s: loops on registers only.
@@ -69,7 +70,7 @@ func (d *Device) Close() error {
 
 // NewTensor allocates zeroed state.
 func (d *Device) NewTensor(shape []int) (device.Tensor, error) {
-	return &array{shape: slices.Clone(shape), data: make([]float32, (&device.Value{Shape: shape}).Size())}, nil
+	return &array{shape: slices.Clone(shape), data: allocate[float32]((&device.Value{Shape: shape}).Size())}, nil
 }
 
 // array is state: its elements in the order of the shape, last dimension fastest.

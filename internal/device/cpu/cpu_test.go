@@ -20,6 +20,15 @@ func TestConformance(t *testing.T) {
 	}
 }
 
+func TestNonFinite(t *testing.T) {
+	for _, set := range kernel.Available() {
+		t.Run(set.Name, func(t *testing.T) {
+			t.Setenv(cpu.KernelsVariable, set.Name)
+			devicetest.RunNonFinite(t, func(threads int) (device.Device, error) { return cpu.New(threads) })
+		})
+	}
+}
+
 func TestNewErrors(t *testing.T) {
 	if _, err := cpu.New(-1); err == nil || !strings.Contains(err.Error(), "-1 threads") {
 		t.Errorf("-1 threads: error %v", err)

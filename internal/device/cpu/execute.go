@@ -25,6 +25,9 @@ type executable struct {
 	words   [][]uint32
 	kept    bool   // this is the executable of a sweep
 	sweep   *sweep // of RunDropped, once that is called
+	arena   int    // floats, of all places that are not local
+	scratch int    // floats that a convolution needs of each worker
+	clocks  *clocks
 }
 
 // place is where a value lies: for all images at data, or for the images of a chunk at an offset in the worker's memory.
@@ -37,6 +40,7 @@ type place struct {
 
 // compiled is a phase that is ready to run.
 type compiled struct {
+	plan   phase
 	chunk  int // images at a time
 	steps  []step
 	finish tasks // after the chunks: sums over the batch
@@ -65,7 +69,8 @@ type step struct {
 type worker struct {
 	from    int // first image of the chunk
 	local   []float32
-	changed []bool // values that differ in the variation at hand; nil outside of a sweep
+	scratch []float32 // of the convolution at hand
+	changed []bool    // values that differ in the variation at hand; nil outside of a sweep
 	drop    dropout
 }
 
@@ -98,6 +103,9 @@ func (d *Device) compile(p *device.Program, keep bool) (*executable, error) {
 		if err := e.compile(&e.phases[i], ph); err != nil {
 			return nil, err
 		}
+	}
+	for _, w := range e.workers {
+		w.scratch = aligned(e.scratch)
 	}
 	return e, nil
 }
@@ -162,6 +170,7 @@ func (e *executable) bind(inputs []any) {
 // Run executes the program once.
 func (e *executable) Run(inputs []any) error {
 	e.bind(inputs)
+	e.poison()
 	e.all(&e.prepare)
 	for i := range e.phases {
 		ph := &e.phases[i]
@@ -171,6 +180,7 @@ func (e *executable) Run(inputs []any) error {
 		e.all(&ph.finish)
 		e.all(&ph.after)
 	}
+	e.checkCanaries()
 	return nil
 }
 
@@ -187,6 +197,7 @@ func (e *executable) chunks(ph *compiled, slot int, w *worker) {
 	}
 	for ; from < to; from += ph.chunk {
 		w.from = from
+		e.poisonChunk(ph, w)
 		end := min(from+ph.chunk, to)
 		for _, s := range ph.steps {
 			s.run(w, slot, from, end)

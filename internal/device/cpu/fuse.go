@@ -4,29 +4,41 @@ import (
 	"slices"
 
 	"netadjust/internal/device"
+	"netadjust/internal/device/cpu/kernel"
 	"netadjust/internal/ops"
 )
 
 // The kinds of instructions that stand for one or several operations, each one pass over the data.
 
 // normalize is what may stand between two convolutions: y = ReLU(BatchNorm(x) * mask + residual), each part only if it
-// is there. Its inputs are x, the statistics, gamma and beta of the batch norm, the mask, and the residual. Its outputs
-// are y and, where the gradient of the ReLU needs them, the signs of y: a bit for each element, set where it is not zero.
+// is there; the ReLU may be a ReLU6. Its inputs are x, the statistics, gamma and beta of the batch norm, the mask, and
+// the residual. Its outputs are y and, where the gradient of the ReLU needs them, the signs of y: a bit for each
+// element, set where it is not zero.
 type normalize struct {
-	norm                        bool
+	norm             bool
+	epsilon          float64
+	masked, residual bool
+	rectifier        kernel.Rectifier
+}
+
+// convolve is a convolution with what follows it in inference: y = ReLU(BatchNorm(conv(x)) * mask + residual), the last
+// three only if they are there. Its inputs are x and the weights, the statistics, gamma and beta of the batch norm, a
+// mask of channel dropout, and the residual. Its outputs are y and, if there is a mask, BatchNorm(conv(x)).
+type convolve struct {
+	conv                        ops.Conv2D
 	epsilon                     float64
 	masked, residual, rectified bool
 }
 
-// convolve is a convolution with what follows it in inference: y = ReLU(BatchNorm(conv(x)) + residual), the last two only
-// if they are there. Its inputs are x and the weights, the statistics, gamma and beta of the batch norm, and the residual.
-type convolve struct {
-	conv                ops.Conv2D
-	epsilon             float64
-	residual, rectified bool
+// depthwise is a depthwise convolution with what follows it in inference: y = ReLU(BatchNorm(conv(x))), the last only
+// if it is there. Its inputs are x and the weights, the statistics, gamma and beta of the batch norm.
+type depthwise struct {
+	conv      ops.DepthwiseConv2D
+	epsilon   float64
+	rectifier kernel.Rectifier
 }
 
-// backReLU is the gradient of a ReLU. Its inputs are signs and output gradient.
+// backReLU is the gradient of a ReLU or ReLU6. Its inputs are signs and output gradient.
 type backReLU struct{}
 
 // backStats is the way back into a batch norm: dz = [y > 0] (dx + dr), where dr is the gradient that comes by a shortcut,
@@ -91,15 +103,14 @@ func (f *fuser) producer(v int) *instruction {
 func (f *fuser) takeSigns() {
 	for i := range f.list {
 		s := &f.list[i]
-		if _, ok := s.op.(ops.ReLUGrad); !ok {
-			continue
-		}
 		y := s.in[0]
-		from := f.producer(y)
-		if from == nil {
+		switch s.op.(type) {
+		case ops.ReLUGrad, ops.ReLU6Grad:
+		default:
 			continue
 		}
-		if _, ok := from.op.(ops.ReLU); !ok {
+		from := f.producer(y)
+		if from == nil || rectifierOf(from.op) == kernel.Linear {
 			continue
 		}
 		if len(from.out) == 1 {
@@ -121,22 +132,46 @@ func (f *fuser) forward() {
 		case ops.BatchNorm:
 			s.op = normalize{norm: true, epsilon: k.Epsilon}
 		case ops.ScaleChannels:
-			// A mask is not negative, so it may come before the ReLU as well as after it.
-			f.extend(s, 0, func(n normalize) bool { return !n.masked && !n.residual },
-				func(n *normalize) { n.masked = true })
+			// A dropout mask is not negative, so it may come before the ReLU as well as after it.
+			drop := f.dropped(s.in[1])
+			f.extend(s, 0, func(n normalize) bool {
+				return !n.masked && !n.residual && (n.rectifier == kernel.Linear || n.rectifier == kernel.ReLU && drop)
+			}, func(n *normalize) { n.masked = true })
 		case ops.Add:
 			side := 0
 			if !f.canTake(s.in[0], addable) {
 				side = 1
 			}
 			f.extend(s, side, addable, func(n *normalize) { n.residual = true })
-		case ops.ReLU:
-			f.extend(s, 0, func(n normalize) bool { return !n.rectified }, func(n *normalize) { n.rectified = true })
+		case ops.ReLU, ops.ReLU6:
+			f.extend(s, 0, func(n normalize) bool { return n.rectifier == kernel.Linear },
+				func(n *normalize) { n.rectifier = rectifierOf(k) })
 		}
 	}
 }
 
-func addable(n normalize) bool { return !n.residual && !n.rectified }
+// rectifierOf is the rectifier that an operation applies.
+func rectifierOf(op any) kernel.Rectifier {
+	switch op.(type) {
+	case ops.ReLU:
+		return kernel.ReLU
+	case ops.ReLU6:
+		return kernel.ReLU6
+	}
+	return kernel.Linear
+}
+
+// dropped tells whether v is a dropout mask.
+func (f *fuser) dropped(v int) bool {
+	from := f.producer(v)
+	if from == nil {
+		return false
+	}
+	_, ok := from.op.(ops.DropMask)
+	return ok
+}
+
+func addable(n normalize) bool { return !n.residual && n.rectifier == kernel.Linear }
 
 // canTake tells whether v comes from a normalize that fits and that nothing else reads.
 func (f *fuser) canTake(v int, fits func(normalize) bool) bool {
@@ -168,17 +203,35 @@ func (f *fuser) fold() {
 	for i := range f.list {
 		s := &f.list[i]
 		n, ok := s.op.(normalize)
-		if !ok || !n.norm || n.masked || len(s.out) > 1 {
+		if !ok || !n.norm || len(s.out) > 1 {
 			continue
 		}
 		c := f.producer(s.in[0])
 		if c == nil || f.uses[s.in[0]] != 1 {
 			continue
 		}
-		if k, ok := c.op.(ops.Conv2D); ok {
-			s.op = convolve{conv: k, epsilon: n.epsilon, residual: n.residual, rectified: n.rectified}
+		switch k := c.op.(type) {
+		case ops.Conv2D:
+			if n.masked && (!f.dropped(s.in[4]) || n.rectifier == kernel.ReLU6) {
+				continue
+			}
+			if n.rectifier == kernel.ReLU6 { // that stays a pass of its own
+				c.op, c.in = convolve{conv: k, epsilon: n.epsilon}, append(slices.Clone(c.in), s.in[1:4]...)
+				s.op, s.in = normalize{residual: n.residual, rectifier: n.rectifier}, slices.Delete(slices.Clone(s.in), 1, 4)
+				continue
+			}
+			s.op = convolve{k, n.epsilon, n.masked, n.residual, n.rectifier == kernel.ReLU}
+			if n.masked {
+				s.out = append(s.out, s.in[0])
+			}
 			s.in = append(slices.Clone(c.in), s.in[1:]...)
 			c.op = nil
+		case ops.DepthwiseConv2D:
+			if !n.residual && !n.masked {
+				s.op = depthwise{conv: k, epsilon: n.epsilon, rectifier: n.rectifier}
+				s.in = append(slices.Clone(c.in), s.in[1:]...)
+				c.op = nil
+			}
 		}
 	}
 }

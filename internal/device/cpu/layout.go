@@ -69,6 +69,14 @@ func layouts(p *device.Program, list []instruction, signs []int) (all []layout, 
 			all[s.in[0]].need(k.Pad)
 		case convolve:
 			all[s.in[0]].need(k.conv.Pad)
+		case ops.DepthwiseConv2D:
+			all[s.in[0]].need(k.Pad)
+		case depthwise:
+			all[s.in[0]].need(k.conv.Pad)
+		case ops.DepthwiseConv2DGradInput:
+			all[s.in[1]].need(geometry(ops.Conv2D(k.Conv), shapes[s.out[0]], shapes[s.in[0]], shapes[s.in[1]]).GradPad())
+		case ops.DepthwiseConv2DGradWeights:
+			all[s.in[0]].need(k.Conv.Pad)
 		case ops.Conv2DGradInput:
 			all[s.in[1]].need(geometry(k.Conv, shapes[s.out[0]], shapes[s.in[0]], shapes[s.in[1]]).GradPad())
 		case ops.Conv2DGradWeights:

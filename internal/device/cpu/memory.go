@@ -1,13 +1,16 @@
 package cpu
 
-import (
-	"unsafe"
-
-	"netadjust/internal/device"
-)
+import "netadjust/internal/device"
 
 // chunkFloats is how large the largest value of a chunk may be, 256 KiB: a few such values fit into a core's cache.
 const chunkFloats = 64 << 10
+
+// Weights of more than heavyFloats, 512 KiB, do not stay in the cache from one chunk to the next: chunks then have at
+// least heavyImages, for which they are read once.
+const (
+	heavyFloats = 128 << 10
+	heavyImages = 4
+)
 
 // place gives every value its memory. What is born and read in one phase only is there for the images of a chunk. With
 // keep that is so for outputs, too, and nothing takes the place of another value.
@@ -63,6 +66,7 @@ func (e *executable) place(phases []phase, keep bool) {
 	}
 	offsets, total := device.PlanArena(blocks)
 	arena := aligned(total)
+	e.arena = total
 	for i, v := range owners {
 		e.places[v].data = arena[offsets[i] : offsets[i]+blocks[i].Size]
 	}
@@ -70,25 +74,35 @@ func (e *executable) place(phases []phase, keep bool) {
 	e.phases = make([]compiled, len(phases))
 	locals := 0
 	for i, ph := range phases {
-		e.phases[i].chunk = e.chunk(ph)
+		e.phases[i].plan, e.phases[i].chunk = ph, e.chunk(ph)
 		locals = max(locals, e.placeLocal(ph, e.phases[i].chunk, inside, keep))
 	}
 	for range e.dev.pool.threads {
 		e.workers = append(e.workers, &worker{local: aligned(locals)})
 	}
+	e.isolate()
 }
 
 // chunk is the number of images that a phase takes at a time.
 func (e *executable) chunk(ph phase) int {
-	largest := 1
+	largest, weights := 1, 0
 	for _, s := range ph.chunked {
+		for _, v := range e.list[s].in {
+			if e.layouts[v].role == whole {
+				weights = max(weights, e.layouts[v].size)
+			}
+		}
 		for _, v := range e.list[s].out {
 			if e.layouts[v].role != whole {
 				largest = max(largest, e.layouts[v].size)
 			}
 		}
 	}
-	return max(1, min(chunkFloats/largest, (e.batch+e.slots-1)/e.slots))
+	images := chunkFloats / largest
+	if weights > heavyFloats && !e.kept {
+		images = max(images, heavyImages)
+	}
+	return max(1, min(images, (e.batch+e.slots-1)/e.slots))
 }
 
 // placeLocal places the values that live in one phase only, and returns the memory that they need. With keep they get a
@@ -127,13 +141,3 @@ func (e *executable) placeLocal(ph phase, chunk int, inside []bool, keep bool) i
 
 // align rounds up to whole cache lines.
 func align(n int) int { return (n + 15) &^ 15 }
-
-// aligned allocates memory that begins at a cache line.
-func aligned(n int) []float32 {
-	b := make([]float32, n+16)
-	skip := 0
-	for uintptr(unsafe.Pointer(&b[skip]))%64 != 0 {
-		skip++
-	}
-	return b[skip : skip+n : skip+n]
-}

@@ -59,7 +59,7 @@ func (e *executable) normalize(s instruction, k normalize) step {
 				}
 				scale, shift = maskScales[slot], maskShifts[slot]
 			}
-			e.apply(w, n, s.in[0], y, residual, bits, k.rectified, scale, shift)
+			e.apply(w, n, s.in[0], y, residual, bits, k.rectifier, scale, shift)
 		}
 	}}
 }
@@ -217,11 +217,11 @@ type slotSums struct {
 func (e *executable) sums(elements, kinds int) *slotSums {
 	s := &slotSums{slot: make([][][]float64, e.slots)}
 	for range kinds {
-		s.totals = append(s.totals, make([]float64, elements))
+		s.totals = append(s.totals, allocate[float64](elements))
 	}
 	for i := range s.slot {
 		for range kinds {
-			s.slot[i] = append(s.slot[i], make([]float64, elements))
+			s.slot[i] = append(s.slot[i], allocate[float64](elements))
 		}
 	}
 	return s

@@ -29,11 +29,11 @@ func (e *executable) signs(w *worker, v, n, group int) kernel.Mask {
 }
 
 // apply sets y = scale x + shift + residual, rectified if asked to, and the signs of y.
-func (e *executable) apply(w *worker, n, x, y, residual, bits int, relu bool, scale, shift []float32) {
+func (e *executable) apply(w *worker, n, x, y, residual, bits int, r kernel.Rectifier, scale, shift []float32) {
 	l := &e.layouts[y]
 	for g := range l.groups() {
 		e.dev.kernels.Apply(l.h, l.w, e.plane(w, x, n, g), &scale[g*lanes], &shift[g*lanes],
-			e.plane(w, residual, n, g), relu, e.signs(w, bits, n, g), e.plane(w, y, n, g))
+			e.plane(w, residual, n, g), r, e.signs(w, bits, n, g), e.plane(w, y, n, g))
 	}
 }
 

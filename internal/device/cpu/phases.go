@@ -28,11 +28,11 @@ func (u usage) batched() bool {
 func usageOf(op any) (usage, error) {
 	use := func(in []role, out ...role) (usage, error) { return usage{in, out}, nil }
 	switch k := op.(type) {
-	case ops.Conv2D:
+	case ops.Conv2D, ops.DepthwiseConv2D:
 		return use([]role{image, whole}, image)
-	case ops.Conv2DGradInput:
+	case ops.Conv2DGradInput, ops.DepthwiseConv2DGradInput:
 		return use([]role{whole, image}, image)
-	case ops.Conv2DGradWeights:
+	case ops.Conv2DGradWeights, ops.DepthwiseConv2DGradWeights:
 		return use([]role{image, image}, whole)
 	case ops.BatchStats, ops.BatchNormGradShift:
 		return use([]role{image}, whole)
@@ -42,12 +42,20 @@ func usageOf(op any) (usage, error) {
 		return use([]role{image, whole, whole, whole, whole, image}, image)
 	case ops.AvgPool, ops.AvgPoolGrad, ops.MaxPool, ops.ChannelWindow:
 		return use([]role{image}, image)
-	case ops.ReLUGrad, ops.MaxPoolGrad, backReLU:
+	case ops.Concat:
+		return use(slices.Repeat([]role{image}, k.Maps), image)
+	case ops.ReLUGrad, ops.ReLU6Grad, ops.MaxPoolGrad, backReLU:
 		return use([]role{image, image}, image)
 	case ops.GlobalAvgPool:
 		return use([]role{image}, row)
 	case ops.GlobalAvgPoolGrad:
 		return use([]role{row}, image)
+	case ops.ScaleChannelsGrad:
+		return use([]role{image, image}, row)
+	case ops.Sigmoid, ops.RowReLU:
+		return use([]role{row}, row)
+	case ops.SigmoidGrad, ops.RowReLUGrad:
+		return use([]role{row, row}, row)
 	case ops.DropMask:
 		return use([]role{whole, row, whole}, row)
 	case ops.Images:
@@ -85,10 +93,15 @@ func usageOf(op any) (usage, error) {
 		return use(in, image, image)
 	case convolve:
 		in := []role{image, whole, whole, whole, whole}
+		if k.masked {
+			in = append(in, row)
+		}
 		if k.residual {
 			in = append(in, image)
 		}
-		return use(in, image)
+		return use(in, image, image)
+	case depthwise:
+		return use([]role{image, whole, whole, whole, whole}, image)
 	case backStats:
 		in := []role{image, whole, image}
 		if k.rectified {

@@ -167,12 +167,14 @@ func TestFuse(t *testing.T) {
 		t.Errorf("signs of %d values, want those of 18 ReLUs", len(signs))
 	}
 
-	p, _ = programOf(t, networks.Spec{Name: "resnet20", Input: [3]int{3, 8, 8}}, networks.GraphOptions{Batch: 9})
-	list, _ = fuse(p)
-	for _, s := range list {
-		switch s.op.(type) {
-		case normalize, ops.Conv2D:
-			t.Errorf("%T in inference, want it merged with a convolution", s.op)
+	for _, drop := range []bool{false, true} {
+		p, _ = programOf(t, networks.Spec{Name: "resnet20", Input: [3]int{3, 8, 8}}, networks.GraphOptions{Batch: 9, Drop: drop})
+		list, _ = fuse(p)
+		for _, s := range list {
+			switch s.op.(type) {
+			case normalize, ops.Conv2D:
+				t.Errorf("%T in inference, dropout %v, want it merged with a convolution", s.op, drop)
+			}
 		}
 	}
 }
@@ -185,24 +187,53 @@ func TestNoAllocations(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		inputs := make([]any, len(p.Inputs))
-		for i, v := range p.Inputs {
-			n := p.Values[v].Size()
-			switch p.Values[v].Elem {
-			case ops.Float:
-				inputs[i] = make([]float32, n)
-			case ops.Byte:
-				inputs[i] = make([]uint8, n)
-			case ops.Word:
-				inputs[i] = make([]uint32, n)
-			}
-		}
+		inputs := zeros(p)
 		if n := testing.AllocsPerRun(5, func() {
 			if err := e.Run(inputs); err != nil {
 				t.Fatal(err)
 			}
 		}); n != 0 {
 			t.Errorf("training %v: %v allocations a step", o.Train != nil, n)
+		}
+	}
+}
+
+// zeros are inputs of a program.
+func zeros(p *device.Program) []any {
+	inputs := make([]any, len(p.Inputs))
+	for i, v := range p.Inputs {
+		n := p.Values[v].Size()
+		switch p.Values[v].Elem {
+		case ops.Float:
+			inputs[i] = make([]float32, n)
+		case ops.Byte:
+			inputs[i] = make([]uint8, n)
+		case ops.Word:
+			inputs[i] = make([]uint32, n)
+		}
+	}
+	return inputs
+}
+
+// TestChunk checks how many images inference takes at a time: few where maps are large, but some where weights are, unless
+// all values of a chunk have to be kept.
+func TestChunk(t *testing.T) {
+	for _, c := range []struct {
+		spec networks.Spec
+		keep bool
+		want int
+	}{
+		{networks.Spec{Name: "resnet20"}, false, 3},
+		{networks.Spec{Name: "resnet18", Input: [3]int{3, 112, 112}}, false, heavyImages},
+		{networks.Spec{Name: "resnet18", Input: [3]int{3, 112, 112}}, true, 1},
+	} {
+		p, d := programOf(t, c.spec, networks.GraphOptions{Batch: 64})
+		e, err := d.compile(p, c.keep)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := e.phases[0].chunk; got != c.want {
+			t.Errorf("%s, values kept %v: %d images in a chunk, want %d", c.spec.Name, c.keep, got, c.want)
 		}
 	}
 }

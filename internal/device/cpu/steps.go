@@ -69,6 +69,12 @@ func (e *executable) step(c *compiled, s instruction) (step, error) {
 		return e.convolve(s, k), nil
 	case ops.Conv2DGradWeights:
 		return e.weightGradient(c, s, k)
+	case ops.DepthwiseConv2D, ops.DepthwiseConv2DGradInput:
+		return e.depthwiseConvolution(s), nil
+	case depthwise:
+		return e.depthwise(s, k), nil
+	case ops.DepthwiseConv2DGradWeights:
+		return e.depthwiseGradient(c, s, k), nil
 	case normalize:
 		return e.normalize(s, k), nil
 	case backStats:
@@ -99,71 +105,29 @@ func (e *executable) step(c *compiled, s instruction) (step, error) {
 			}
 		}), nil
 	case ops.ReLUGrad:
-		return eachImage(func(w *worker, n int) {
-			y, dy, dx := in(w, 0, n), in(w, 1, n), out(w, n)
-			at := lin(0).positions()
-			pixel := 0
-			lout.eachPixel(lin(1), func(to, from, _ int) {
-				for c := range lout.pitch {
-					v := dy[from+c]
-					if y[at[pixel]+c] == 0 {
-						v = 0
-					}
-					dx[to+c] = v
-				}
-				pixel++
-			})
-		}), nil
+		return e.rectifierGradient(s, 0), nil
+	case ops.ReLU6Grad:
+		return e.rectifierGradient(s, 6), nil
 	case ops.AvgPool:
-		return eachImage(func(w *worker, n int) { avgPool(k.Window, in(w, 0, n), lin(0), out(w, n), lout) }), nil
+		return e.pool(s, k.Window, e.dev.kernels.AvgPool), nil
 	case ops.AvgPoolGrad:
-		return eachImage(func(w *worker, n int) { avgPoolGrad(k.Window, in(w, 0, n), lin(0), out(w, n), lout) }), nil
+		return e.avgPoolGradient(s, k.Window), nil
 	case ops.MaxPool:
-		return eachImage(func(w *worker, n int) { maxPool(k.Window, in(w, 0, n), lin(0), out(w, n), lout) }), nil
+		return e.pool(s, k.Window, e.dev.kernels.MaxPool), nil
 	case ops.MaxPoolGrad:
-		best, places := e.channels(lout), make([][]int, e.slots)
-		for slot := range places {
-			places[slot] = make([]int, lout.pitch)
-		}
-		return step{run: func(w *worker, slot, from, to int) {
-			for n := from; n < to; n++ {
-				maxPoolGrad(k.Window, in(w, 0, n), lin(0), in(w, 1, n), lin(1), out(w, n), lout, best[slot], places[slot])
-			}
-		}}, nil
+		return e.maxPoolGradient(s, k.Window), nil
 	case ops.GlobalAvgPool:
-		sums := e.sums(lin(0).pitch, 1)
-		return step{run: func(w *worker, slot, from, to int) {
-			sum := sums.slot[slot][0]
-			for n := from; n < to; n++ {
-				clear(sum)
-				lin(0).sum(in(w, 0, n), sum)
-				for c := range lout.c {
-					out(w, n)[c] = float32(sum[c] / float64(lin(0).h*lin(0).w))
-				}
-			}
-		}}, nil
+		return e.globalAvgPool(s), nil
 	case ops.GlobalAvgPoolGrad:
-		values := e.channels(lout)
-		area := float32(lout.h * lout.w)
-		return step{run: func(w *worker, slot, from, to int) {
-			value := values[slot]
-			for n := from; n < to; n++ {
-				dy, dx := in(w, 0, n), out(w, n)
-				for c := range lout.c {
-					value[c] = dy[c] / area
-				}
-				lout.eachPixel(lout, func(at, _, _ int) { copy(dx[at:], value) })
-			}
-		}}, nil
+		return e.globalAvgPoolGradient(s), nil
 	case ops.ChannelWindow:
-		return eachImage(func(w *worker, n int) {
-			x, y := in(w, 0, n), out(w, n)
-			lo, hi := max(0, -k.Offset), min(k.Count, lin(0).c-k.Offset) // output channels that exist in x
-			lout.eachPixel(lin(0), func(to, from, _ int) {
-				clear(y[to : to+lout.pitch])
-				copy(y[to+lo:to+hi], x[from+lo+k.Offset:])
-			})
-		}), nil
+		return e.channelWindow(s, k), nil
+	case ops.Concat:
+		return e.concat(s), nil
+	case ops.Sigmoid, ops.SigmoidGrad, ops.RowReLU, ops.RowReLUGrad:
+		return e.rowFunction(s), nil
+	case ops.ScaleChannelsGrad:
+		return e.scaleGradient(s), nil
 	case ops.DropMask:
 		return eachImage(func(w *worker, n int) {
 			rate, key := e.data(s.in[0])[k.Layer], [3]uint32(e.words[s.in[2]])
@@ -181,6 +145,24 @@ func (e *executable) step(c *compiled, s instruction) (step, error) {
 		return e.classifier(c, s)
 	}
 	return step{}, fmt.Errorf("the cpu device has no kernel for %v", s.op)
+}
+
+// rectifierGradient passes the output gradient on where the output is neither 0 nor the upper bound.
+func (e *executable) rectifierGradient(s instruction, bound float32) step {
+	ly, ldy, ldx := &e.layouts[s.in[0]], &e.layouts[s.in[1]], &e.layouts[s.out[0]]
+	at := ly.positions()
+	return eachImage(func(w *worker, n int) {
+		y, dy, dx := e.at(w, s.in[0], n), e.at(w, s.in[1], n), e.at(w, s.out[0], n)
+		ldx.eachPixel(ldy, func(to, from, pixel int) {
+			for c := range ldx.pitch {
+				v := dy[from+c]
+				if u := y[at[pixel]+c]; u == 0 || u == bound {
+					v = 0
+				}
+				dx[to+c] = v
+			}
+		})
+	})
 }
 
 // single returns what runs an instruction that has no batch.
@@ -252,92 +234,6 @@ func (l *layout) sum(x []float32, sums []float64) {
 			sums[c] += float64(v)
 		}
 	})
-}
-
-func avgPool(k ops.Window, x []float32, lx *layout, y []float32, ly *layout) {
-	eachWindow(k, lx, ly, func(to, h0, h1, w0, w1 int) {
-		dst := y[to : to+ly.pitch]
-		clear(dst)
-		share := 1 / float32((h1-h0)*(w1-w0))
-		for h := h0; h < h1; h++ {
-			for w := w0; w < w1; w++ {
-				src := x[lx.first()+h*lx.line()+w*lx.pitch:][:len(dst)]
-				for c := range dst {
-					dst[c] += share * src[c]
-				}
-			}
-		}
-	})
-}
-
-func avgPoolGrad(k ops.Window, dy []float32, ly *layout, dx []float32, lx *layout) {
-	clear(dx[:lx.size])
-	eachWindow(k, lx, ly, func(from, h0, h1, w0, w1 int) {
-		src := dy[from : from+ly.pitch]
-		share := 1 / float32((h1-h0)*(w1-w0))
-		for h := h0; h < h1; h++ {
-			for w := w0; w < w1; w++ {
-				dst := dx[lx.first()+h*lx.line()+w*lx.pitch:][:len(src)]
-				for c := range dst {
-					dst[c] += share * src[c]
-				}
-			}
-		}
-	})
-}
-
-// maxPool takes the largest value of each window; a NaN is larger than anything, so that it stays to be seen.
-func maxPool(k ops.Window, x []float32, lx *layout, y []float32, ly *layout) {
-	eachWindow(k, lx, ly, func(to, h0, h1, w0, w1 int) {
-		dst := y[to : to+ly.pitch]
-		for h := h0; h < h1; h++ {
-			for w := w0; w < w1; w++ {
-				src := x[lx.first()+h*lx.line()+w*lx.pitch:][:len(dst)]
-				if h == h0 && w == w0 {
-					copy(dst, src)
-					continue
-				}
-				for c, v := range src {
-					dst[c] = max(dst[c], v)
-				}
-			}
-		}
-	})
-}
-
-// maxPoolGrad adds the gradient of each output to the first element of its window that attains the maximum. best and
-// places have room for a value of each channel.
-func maxPoolGrad(k ops.Window, x []float32, lx *layout, dy []float32, ly *layout, dx []float32, ldx *layout,
-	best []float32, places []int) {
-	clear(dx[:ldx.size])
-	eachWindow(k, lx, ly, func(from, h0, h1, w0, w1 int) {
-		for h := h0; h < h1; h++ {
-			for w := w0; w < w1; w++ {
-				src := x[lx.first()+h*lx.line()+w*lx.pitch:][:len(best)]
-				place := ldx.first() + h*ldx.line() + w*ldx.pitch
-				first := h == h0 && w == w0
-				for c, v := range src {
-					if v > best[c] || first {
-						best[c], places[c] = v, place
-					}
-				}
-			}
-		}
-		for c, d := range dy[from : from+len(best)] {
-			dx[places[c]+c] += d
-		}
-	})
-}
-
-// eachWindow visits the windows of an image: the place of the pooled pixel, and the rows and columns of the window.
-func eachWindow(k ops.Window, lx, ly *layout, visit func(at, h0, h1, w0, w1 int)) {
-	for y := range ly.h {
-		h0, h1 := k.Bounds(y, lx.h)
-		for x := range ly.w {
-			w0, w1 := k.Bounds(x, lx.w)
-			visit(ly.first()+y*ly.line()+x*ly.pitch, h0, h1, w0, w1)
-		}
-	}
 }
 
 func (e *executable) loadImage(k ops.Images, s instruction, n int, out []float32) {

@@ -59,8 +59,9 @@ func (e *executable) dependent(v int) variation {
 		}
 		if needs {
 			d.steps = append(d.steps, at)
-			for _, out := range s.out {
-				d.changed[out] = true
+			for i, out := range s.out {
+				// A masked convolution whose mask alone changes keeps what it gave before the mask.
+				d.changed[out] = i == 0 || d.changed[s.in[0]]
 			}
 		}
 		at++
@@ -114,8 +115,10 @@ func (s *sweep) run(inputs []any, repeats int) error {
 			s.results[i][j] = make([]float32, s.batch*s.layouts[v].size)
 		}
 	}
+	s.poison()
 	s.all(&s.prepare)
 	s.dev.pool.run(s.slots, func(slot, worker int) { s.slot(&s.phases[0], slot, s.workers[worker]) })
+	s.checkCanaries()
 	return nil
 }
 
@@ -130,6 +133,7 @@ func (s *sweep) slot(ph *compiled, slot int, w *worker) {
 	for ; from < to; from += ph.chunk {
 		end := min(from+ph.chunk, to)
 		w.from, w.changed, w.drop = from, nil, dropout{layer: -1}
+		s.poisonChunk(ph, w)
 		for _, st := range ph.steps {
 			st.run(w, slot, from, end)
 		}

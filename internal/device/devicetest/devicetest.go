@@ -40,14 +40,72 @@ func operations() []operation {
 		{ops.Conv2D{Stride: 1, Pad: 2}, []int{1, 1, 1, 1}, []int{1, 1, 5, 5}},
 		{ops.Conv2D{Stride: 1, Pad: 1}, []int{1, 2, 30, 31}, []int{2, 2, 3, 3}},
 		{ops.Conv2D{Stride: 1, Pad: 1}, []int{1, 1, 2, 250}, []int{2, 1, 3, 3}},
+		{ops.Conv2D{Stride: 2, Pad: 1}, []int{3, 13, 1, 1}, []int{19, 13, 3, 3}},
+		{ops.Conv2D{Stride: 2, Pad: 3}, []int{1, 1, 7, 7}, []int{1, 1, 7, 7}},
+		{ops.Conv2D{Stride: 1, Pad: 2}, []int{2, 19, 6, 5}, []int{13, 19, 5, 5}},
+		{ops.Conv2D{Stride: 2, Pad: 2}, []int{1, 13, 9, 10}, []int{3, 13, 5, 5}},
+		{ops.Conv2D{Stride: 2, Pad: 0}, []int{1, 19, 8, 5}, []int{13, 19, 1, 1}},
+		{ops.Conv2D{Stride: 2, Pad: 3}, []int{1, 3, 224, 224}, []int{2, 3, 7, 7}}, // the stem of an ImageNet network
+		{ops.Conv2D{Stride: 2, Pad: 1}, []int{1, 2, 112, 113}, []int{2, 2, 3, 3}},
+		{ops.Conv2D{Stride: 1, Pad: 0}, []int{1, 3, 112, 112}, []int{2, 3, 1, 1}},
 	} {
-		y, err := ops.InferShape(g.k, []tensor.Shape{g.x, g.w})
-		if err != nil {
-			panic(err)
-		}
+		y := shapeOf(g.k, g.x, g.w)
 		add(g.k, g.x, g.w)
 		add(ops.Conv2DGradInput{Conv: g.k, Height: g.x[2], Width: g.x[3]}, g.w, y)
 		add(ops.Conv2DGradWeights{Conv: g.k, Height: g.w[2], Width: g.w[3]}, g.x, y)
+	}
+	for _, g := range []struct {
+		k         ops.DepthwiseConv2D
+		x         []int
+		high, wid int
+	}{
+		{ops.DepthwiseConv2D{Stride: 1, Pad: 1}, []int{9, 3, 8, 8}, 3, 3},
+		{ops.DepthwiseConv2D{Stride: 2, Pad: 1}, []int{9, 3, 8, 8}, 3, 3},
+		{ops.DepthwiseConv2D{Stride: 1, Pad: 1}, []int{1, 1, 1, 1}, 3, 3},
+		{ops.DepthwiseConv2D{Stride: 2, Pad: 2}, []int{1, 1, 1, 1}, 5, 5},
+		{ops.DepthwiseConv2D{Stride: 1, Pad: 0}, []int{2, 17, 1, 3}, 1, 1},
+		{ops.DepthwiseConv2D{Stride: 2, Pad: 1}, []int{3, 13, 9, 7}, 3, 3},
+		{ops.DepthwiseConv2D{Stride: 2, Pad: 1}, []int{2, 19, 1, 6}, 3, 3},
+		{ops.DepthwiseConv2D{Stride: 1, Pad: 2}, []int{2, 19, 6, 1}, 5, 5},
+		{ops.DepthwiseConv2D{Stride: 2, Pad: 2}, []int{2, 33, 7, 8}, 5, 5},
+		{ops.DepthwiseConv2D{Stride: 1, Pad: 3}, []int{1, 50, 4, 17}, 7, 7},
+		{ops.DepthwiseConv2D{Stride: 3, Pad: 1}, []int{2, 5, 8, 10}, 3, 3},
+		{ops.DepthwiseConv2D{Stride: 1, Pad: 1}, []int{5, 64, 4, 4}, 3, 3},
+		{ops.DepthwiseConv2D{Stride: 1, Pad: 1}, []int{3, 20, 14, 15}, 3, 2},
+		{ops.DepthwiseConv2D{Stride: 1, Pad: 1}, []int{1, 3, 112, 112}, 3, 3},
+		{ops.DepthwiseConv2D{Stride: 2, Pad: 2}, []int{1, 2, 113, 112}, 5, 5},
+		{ops.DepthwiseConv2D{Stride: 1, Pad: 1}, []int{1, 1, 2, 250}, 3, 3},
+	} {
+		w := []int{g.x[1], 1, g.high, g.wid}
+		y := shapeOf(g.k, g.x, w)
+		add(g.k, g.x, w)
+		add(ops.DepthwiseConv2DGradInput{Conv: g.k, Height: g.x[2], Width: g.x[3]}, w, y)
+		add(ops.DepthwiseConv2DGradWeights{Conv: g.k, Height: g.high, Width: g.wid}, g.x, y)
+	}
+	for _, channels := range [][]int{{1}, {3, 2}, {16, 16}, {13, 19}, {24, 12, 12}, {1, 40, 1, 7}, {32, 5}} {
+		for _, size := range [][]int{{1, 1, 1}, {9, 3, 5}} { // batch, height and width
+			var shapes [][]int
+			for _, c := range channels {
+				shapes = append(shapes, []int{size[0], c, size[1], size[2]})
+			}
+			add(ops.Concat{Maps: len(channels)}, shapes...)
+		}
+	}
+	for _, x := range [][]int{{1, 3, 112, 112}, {2, 13, 7, 9}, {1, 19, 1, 1}, {1, 35, 2, 30}} {
+		for _, w := range []ops.Window{
+			{Size: 3, Stride: 2, Pad: 1}, {Size: 3, Stride: 1, Pad: 1}, {Size: 3, Stride: 2}, {Size: 2, Stride: 2},
+			{Size: 5, Stride: 3, Pad: 2}, {Size: 8, Stride: 8},
+		} {
+			y := shapeOf(ops.AvgPool{Window: w}, x)
+			add(ops.AvgPool{Window: w}, x)
+			add(ops.AvgPoolGrad{Window: w, Height: x[2], Width: x[3]}, y)
+			add(ops.MaxPool{Window: w}, x)
+			add(ops.MaxPoolGrad{Window: w}, x, y)
+		}
+		add(ops.GlobalAvgPool{}, x)
+		add(ops.ScaleChannelsGrad{}, x, x)
+		add(ops.ReLU6{}, x)
+		add(ops.ReLU6Grad{}, x, x)
 	}
 	for _, x := range [][]int{{9, 3, 5, 4}, {1, 1, 1, 1}, {2, 17, 3, 3}, {16, 2, 8, 8}} {
 		stats, c := []int{2, x[1]}, []int{x[1]}
@@ -62,15 +120,19 @@ func operations() []operation {
 		add(ops.RunningStats{Momentum: 0.1, Count: 12}, stats, stats)
 		add(ops.ReLU{}, x)
 		add(ops.ReLUGrad{}, x, x)
+		add(ops.ReLU6{}, x)
+		add(ops.ReLU6Grad{}, x, x)
+		add(ops.RowReLU{}, x[:2])
+		add(ops.RowReLUGrad{}, x[:2], x[:2])
+		add(ops.Sigmoid{}, x[:2])
+		add(ops.SigmoidGrad{}, x[:2], x[:2])
 		add(ops.Add{}, x, x)
 		add(ops.GlobalAvgPool{}, x)
 		add(ops.GlobalAvgPoolGrad{Height: 3, Width: 2}, x[:2])
 		add(ops.ScaleChannels{}, x, x[:2])
+		add(ops.ScaleChannelsGrad{}, x, x)
 		for _, w := range []ops.Window{{Size: 2, Stride: 2}, {Size: 3, Stride: 2, Pad: 1}, {Size: 1, Stride: 1}} {
-			y, err := ops.InferShape(ops.AvgPool{Window: w}, []tensor.Shape{x})
-			if err != nil {
-				panic(err)
-			}
+			y := shapeOf(ops.AvgPool{Window: w}, x)
 			add(ops.AvgPool{Window: w}, x)
 			add(ops.AvgPoolGrad{Window: w, Height: x[2], Width: x[3]}, y)
 			add(ops.MaxPool{Window: w}, x)
@@ -97,38 +159,80 @@ func operations() []operation {
 	return table
 }
 
+// shapeOf is the shape of an operation's output.
+func shapeOf(k ops.Kind, in ...[]int) []int {
+	shapes := make([]tensor.Shape, len(in))
+	for i, s := range in {
+		shapes[i] = s
+	}
+	y, err := ops.InferShape(k, shapes)
+	if err != nil {
+		panic(err)
+	}
+	return y
+}
+
 // Run checks every operation of a device: the result is that of the reference within float32 rounding, and the same bits
-// for any number of threads.
+// for any number of threads. Where the input holds what is no number or not finite, so does the result.
 func Run(t *testing.T, open func(threads int) (device.Device, error)) {
 	for _, o := range operations() {
 		t.Run(fmt.Sprint(ops.Name(o.kind), o.shapes), func(t *testing.T) {
-			r := rand.New(rand.NewPCG(3, 4))
-			in := make([]gorgonia.Value, len(o.shapes))
-			for i, x := range o.kind.Inputs() {
-				in[i] = input(r, o.kind, i, x, o.shapes[i])
-			}
-			var first []float32
-			for _, threads := range []int{1, 2, 3} {
-				got := onDevice(t, open, threads, o, in)
-				if first == nil {
-					first = got
-					want, err := (ops.Op{Kind: o.kind}).Do(clone(in)...)
-					if err != nil {
-						t.Fatal(err)
-					}
-					compare(t, got, want)
-				}
-				for i, v := range got {
-					if math.Float32bits(v) != math.Float32bits(first[i]) {
-						t.Fatalf("element %d is %v with %d threads, %v with one", i, v, threads, first[i])
-					}
-				}
+			in := check(t, open, []int{1, 2, 3}, o, rand.New(rand.NewPCG(3, 4)))
+			if spreads(o.kind) {
+				d := in[0].Data().([]float32)
+				d[len(d)/2], d[0] = float32(math.Inf(1)), float32(math.NaN())
+				compare(t, onDevice(t, open, 2, o, in), reference(t, o, in))
 			}
 		})
 	}
 }
 
+// check runs an operation on random inputs, which it returns, with several numbers of threads.
+func check(t *testing.T, open func(threads int) (device.Device, error), threads []int, o operation, r *rand.Rand) (
+	in []gorgonia.Value) {
+	t.Helper()
+	for i, x := range o.kind.Inputs() {
+		in = append(in, input(r, o.kind, i, x, o.shapes[i]))
+	}
+	var first []float32
+	for _, n := range threads {
+		got := onDevice(t, open, n, o, in)
+		if first == nil {
+			first = got
+			compare(t, got, reference(t, o, in))
+		}
+		for i, v := range got {
+			if math.Float32bits(v) != math.Float32bits(first[i]) {
+				t.Fatalf("element %d is %v with %d threads, %v with %d", i, v, n, first[i], threads[0])
+			}
+		}
+	}
+	return in
+}
+
+// spreads tells whether a device must give what is not finite exactly where the reference does when the first input
+// holds some. Convolutions may compute several pixels from the same sums.
+func spreads(k ops.Kind) bool {
+	switch k.(type) {
+	case ops.DepthwiseConv2D, ops.DepthwiseConv2DGradWeights, ops.MaxPool, ops.MaxPoolGrad, ops.AvgPool, ops.AvgPoolGrad,
+		ops.GlobalAvgPool, ops.GlobalAvgPoolGrad, ops.ReLU, ops.ReLU6, ops.RowReLU, ops.Sigmoid, ops.SigmoidGrad,
+		ops.ScaleChannels, ops.ScaleChannelsGrad, ops.ChannelWindow, ops.Concat, ops.Add:
+		return true
+	}
+	return false
+}
+
+func reference(t *testing.T, o operation, in []gorgonia.Value) gorgonia.Value {
+	t.Helper()
+	want, err := (ops.Op{Kind: o.kind}).Do(clone(in)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return want
+}
+
 // input draws an operand: a variance and a drop rate must lie in their range, a mirror is 0 or 1, labels are classes.
+// Maxima are taken of few different numbers, and rectifiers see numbers beyond their bounds.
 func input(r *rand.Rand, k ops.Kind, i int, x ops.Operand, shape []int) gorgonia.Value {
 	of, below := tensor.Float32, 3
 	switch x.Element {
@@ -147,6 +251,9 @@ func input(r *rand.Rand, k ops.Kind, i int, x ops.Operand, shape []int) gorgonia
 	v := opstest.Random(r, of, below, shape...)
 	d, _ := v.Data().([]float32)
 	_, drop := k.(ops.DropMask)
+	if i == 0 {
+		adapt(k, d)
+	}
 	switch {
 	case drop && i == 0:
 		for j := range d {
@@ -158,6 +265,22 @@ func input(r *rand.Rand, k ops.Kind, i int, x ops.Operand, shape []int) gorgonia
 		}
 	}
 	return v
+}
+
+// adapt changes normally distributed numbers to what the first input of an operation should hold.
+func adapt(k ops.Kind, d []float32) {
+	for j, x := range d {
+		switch k.(type) {
+		case ops.MaxPool, ops.MaxPoolGrad:
+			d[j] = float32(math.Round(float64(x)))
+		case ops.ReLU6:
+			d[j] = 5 * x
+		case ops.ReLUGrad, ops.RowReLUGrad:
+			d[j] = max(x, 0)
+		case ops.ReLU6Grad:
+			d[j] = min(max(5*x, 0), 6)
+		}
+	}
 }
 
 func clone(in []gorgonia.Value) []gorgonia.Value {
@@ -219,7 +342,7 @@ func onDevice(t *testing.T, open func(int) (device.Device, error), threads int, 
 			t.Fatal(err)
 		}
 		for i := range kept {
-			if kept[i] != got[i] {
+			if math.Float32bits(kept[i]) != math.Float32bits(got[i]) {
 				t.Fatalf("state element %d is %v after the run, the operation gave %v", i, kept[i], got[i])
 			}
 		}
@@ -229,23 +352,29 @@ func onDevice(t *testing.T, open func(int) (device.Device, error), threads int, 
 
 func compare(t *testing.T, got []float32, want gorgonia.Value) {
 	t.Helper()
-	var w []float32
-	switch d := want.Data().(type) {
-	case []float32:
-		w = d
-	case float32:
-		w = []float32{d}
-	}
+	w := floats(want)
 	if len(w) != len(got) {
 		t.Fatalf("%d elements, want %d", len(got), len(w))
 	}
 	scale := 0.0
 	for _, v := range w {
-		scale = max(scale, math.Abs(float64(v)))
+		if a := math.Abs(float64(v)); a <= math.MaxFloat32 {
+			scale = max(scale, a)
+		}
 	}
 	for i := range w {
+		if got[i] == w[i] || got[i] != got[i] && w[i] != w[i] {
+			continue
+		}
 		if d := math.Abs(float64(got[i]) - float64(w[i])); !(d <= 1e-5*scale+1e-6) {
 			t.Fatalf("element %d is %v, the reference gives %v (largest %v)", i, got[i], w[i], scale)
 		}
 	}
+}
+
+func floats(v gorgonia.Value) []float32 {
+	if f, ok := v.Data().(float32); ok {
+		return []float32{f}
+	}
+	return v.Data().([]float32)
 }

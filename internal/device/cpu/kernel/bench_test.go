@@ -54,8 +54,8 @@ func BenchmarkConvolution(b *testing.B) {
 	for _, s := range Available() {
 		for _, l := range layers() {
 			x, y := &l.xs[l.lead], &l.ys[l.lead]
-			forward, data, weights := Forward(l.Geometry, l.x, l.y), BackwardData(l.Geometry, l.dy, l.dx),
-				BackwardWeights(l.Geometry, l.x, l.dy)
+			forward, data, weights := directForward(l.Geometry, l.x, l.y), directBackwardData(l.Geometry, l.dy, l.dx),
+				directBackwardWeights(l.Geometry, l.x, l.dy)
 			run := func(name string, f func()) {
 				b.Run(fmt.Sprintf("%s/%v/%s", s.Name, &l, name), func(b *testing.B) {
 					best := fastest(b, f)
@@ -64,9 +64,18 @@ func BenchmarkConvolution(b *testing.B) {
 					b.ReportMetric(100*rate/s.Peak(0.01), "%peak")
 				})
 			}
-			run("forward", func() { s.Convolve(forward, l.n, x, &l.w[0], y, Epilogue{}) })
-			run("data", func() { s.Convolve(data, l.n, y, &l.w[0], x, Epilogue{}) })
-			run("weights", func() { s.WeightGradient(weights, l.n, x, y, &l.dw[0]) })
+			run("forward", func() { s.Convolve(forward, l.n, x, &l.w[0], y, Epilogue{}, nil) })
+			run("data", func() { s.Convolve(data, l.n, y, &l.w[0], x, Epilogue{}, nil) })
+			if l.hasWinograd() && l.x.Pixel%Lanes == 0 && s.winogradIn != nil {
+				forward, data := winogradForward(l.Geometry, l.x, l.y), winogradBackwardData(l.Geometry, l.dy, l.dx)
+				u, scratch := aligned(max(forward.Size(), data.Size())), aligned(max(s.Scratch(forward), s.Scratch(data)))
+				run("winograd", func() { s.Convolve(forward, l.n, x, &u[0], y, Epilogue{}, scratch) })
+				run("winograddata", func() { s.Convolve(data, l.n, y, &u[0], x, Epilogue{}, scratch) })
+				weights := winogradBackwardWeights(l.Geometry, l.x, l.dy)
+				dw, scratch := aligned(weights.Size()), aligned(s.GradScratch(weights))
+				run("winogradweights", func() { s.WeightGradient(weights, l.n, x, y, &dw[0], scratch) })
+			}
+			run("weights", func() { s.WeightGradient(weights, l.n, x, y, &l.dw[0], nil) })
 		}
 	}
 }
@@ -108,7 +117,7 @@ func BenchmarkElementwise(b *testing.B) {
 			}
 			run("stats", 1, func(o int) { s.Stats(rows, w, dense(y, o), &k[0], &sums[0], &sums[0]) })
 			run("apply", 2, func(o int) {
-				s.Apply(rows, w, dense(y, o), &k[0], &k[0], Plane{}, true, Mask{&m[o*rows*w], 1, w}, padded(o))
+				s.Apply(rows, w, dense(y, o), &k[0], &k[0], Plane{}, ReLU, Mask{&m[o*rows*w], 1, w}, padded(o))
 			})
 			run("backstats", 3, func(o int) {
 				s.BackStats(rows, w, dense(z, o), Plane{}, Mask{&m[o*rows*w], 1, w}, dense(y, o), &k[0], dense(z, o),

@@ -7,6 +7,11 @@ type Conv struct {
 	taps   []int // pairs of byte offsets: input, weights
 	groups int   // vectors of output channels
 
+	size int // floats of packed weights
+	pack func(dst, w []float32)
+
+	winograd *winograd // how Winograd's convolution does it, which needs nothing of the following
+
 	weights   int // floats of weights of one vector of output channels
 	inPixel   int // floats between the input pixels of a pass
 	inImage   int // floats between input images
@@ -32,13 +37,32 @@ type Epilogue struct {
 	ReLU           bool
 }
 
-// Forward prepares y = conv(x). Each row of x must be followed by Pad zero pixels, and the first one be preceded by Pad
-// zero pixels; x needs no zero rows. It panics if the geometry is inconsistent or does not fit the layouts.
-func Forward(g Geometry, x, y Layout) *Conv {
+// Forward prepares y = conv(x) by Winograd's convolution or directly, whichever is faster with the kernels of the set.
+// Each row of x must be followed by Pad zero pixels, and the first one be preceded by Pad zero pixels; x needs no zero
+// rows. It panics if the geometry is inconsistent or does not fit the layouts.
+func (s *Set) Forward(g Geometry, x, y Layout) *Conv {
+	if s.winogradIn != nil && g.winogradPays(g.IC) && x.Pixel >= Groups(g.IC)*Lanes {
+		return winogradForward(g, x, y)
+	}
+	return directForward(g, x, y)
+}
+
+// BackwardData prepares the gradient dx of a convolution with respect to its input, from the gradient dy of its output.
+// Each row of dy must be followed by GradPad zero pixels, and the first one be preceded by as many. It panics if the
+// geometry is inconsistent or does not fit the layouts.
+func (s *Set) BackwardData(g Geometry, dy, dx Layout) *Conv {
+	if s.winogradIn != nil && g.winogradPays(g.OC) {
+		return winogradBackwardData(g, dy, dx)
+	}
+	return directBackwardData(g, dy, dx)
+}
+
+func directForward(g Geometry, x, y Layout) *Conv {
 	g.check()
 	x.check("x", g.IC, g.W, g.Pad)
 	y.check("y", Groups(g.OC)*Lanes, g.OW, 0)
 	c := &Conv{
+		size: g.ForwardSize(), pack: g.PackForward,
 		groups: Groups(g.OC), weights: g.KH * g.KW * g.IC * Lanes,
 		inPixel: g.Stride * x.Pixel, inImage: x.Image, out: y, outPixels: 1,
 	}
@@ -52,17 +76,15 @@ func Forward(g Geometry, x, y Layout) *Conv {
 	return c
 }
 
-// BackwardData prepares the gradient dx of a convolution with respect to its input, from the gradient dy of its output.
-// Each row of dy must be followed by GradPad zero pixels, and the first one be preceded by as many. It panics if the
-// geometry is inconsistent or does not fit the layouts.
-//
-// Input pixels whose rows and columns leave the same remainders by the stride are reached through the same part of the
-// window, so each such phase is a convolution of dy of its own, and nothing is computed on zeros.
-func BackwardData(g Geometry, dy, dx Layout) *Conv {
+// directBackwardData is BackwardData without transforms. Input pixels whose rows and columns leave the same remainders
+// by the stride are reached through the same part of the window, so each such phase is a convolution of dy of its own,
+// and nothing is computed on zeros.
+func directBackwardData(g Geometry, dy, dx Layout) *Conv {
 	g.check()
 	dy.check("dy", g.OC, g.OW, g.GradPad())
 	dx.check("dx", Groups(g.IC)*Lanes, g.W, 0)
 	c := &Conv{
+		size: g.BackwardSize(), pack: g.PackBackward,
 		groups: Groups(g.IC), weights: g.KH * g.KW * g.OC * Lanes,
 		inPixel: dy.Pixel, inImage: dy.Image, out: dx, outPixels: g.Stride,
 	}
@@ -112,9 +134,28 @@ func (w window) clip(p *pass, top, h int) {
 	p.taps, p.nt, p.ic = w.first+2*lo*w.perRow, (hi-lo)*w.perRow, w.ic
 }
 
-// Convolve runs a prepared convolution on n images. Weights are packed by Geometry.PackForward or PackBackward. The
-// channels of out are padded to whole vectors: those without weights get the epilogue of a zero sum.
-func (s *Set) Convolve(c *Conv, n int, in, w, out *float32, e Epilogue) {
+// Size is the number of floats of packed weights.
+func (c *Conv) Size() int { return c.size }
+
+// Pack writes weights [OC, IC, KH, KW] to dst as Convolve wants them.
+func (c *Conv) Pack(dst, w []float32) { c.pack(dst, w) }
+
+// Scratch is the number of floats that Convolve needs for itself, for any number of images.
+func (s *Set) Scratch(c *Conv) int {
+	if c.winograd == nil {
+		return 0
+	}
+	v, m := c.winograd.scratch(c.winograd.tiles(s))
+	return v + m
+}
+
+// Convolve runs a prepared convolution on n images, with weights from Conv.Pack and at least Scratch floats of scratch.
+// The channels of out are padded to whole vectors: those without weights get the epilogue of a zero sum.
+func (s *Set) Convolve(c *Conv, n int, in, w, out *float32, e Epilogue, scratch []float32) {
+	if c.winograd != nil {
+		c.winograd.convolve(s, n, in, w, out, &e, scratch)
+		return
+	}
 	for i := range c.passes {
 		p := &c.passes[i]
 		for o := 0; o < c.groups; {

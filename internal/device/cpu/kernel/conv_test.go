@@ -118,14 +118,14 @@ func (c *convolution) output(h, w, channels, gap int) *tensor {
 
 func (c *convolution) forward(t *testing.T, s *Set) {
 	y := c.output(c.OH, c.OW, c.OC, 1)
-	s.Convolve(Forward(c.Geometry, c.x.layout, y.layout), c.n, c.x.first(), &c.packed[0], y.first(), Epilogue{})
+	s.Convolve(directForward(c.Geometry, c.x.layout, y.layout), c.n, c.x.first(), &c.packed[0], y.first(), Epilogue{}, nil)
 	compare(t, "y", y, c.y)
 }
 
 func (c *convolution) backwardData(t *testing.T, s *Set) {
 	dx := c.output(c.H, c.W, c.IC, 0)
-	s.Convolve(BackwardData(c.Geometry, c.dy.layout, dx.layout), c.n, c.dy.first(), &c.packedBack[0], dx.first(),
-		Epilogue{})
+	s.Convolve(directBackwardData(c.Geometry, c.dy.layout, dx.layout), c.n, c.dy.first(), &c.packedBack[0], dx.first(),
+		Epilogue{}, nil)
 	compare(t, "dx", dx, c.dx)
 }
 
@@ -151,8 +151,8 @@ func (c *convolution) backwardWeights(t *testing.T, s *Set) {
 	for i := range packed.data {
 		packed.data[i] = 1
 	}
-	p := BackwardWeights(c.Geometry, c.x.layout, c.dy.layout)
-	s.WeightGradient(p, c.n, c.x.first(), c.dy.first(), &packed.data[0])
+	p := directBackwardWeights(c.Geometry, c.x.layout, c.dy.layout)
+	s.WeightGradient(p, c.n, c.x.first(), c.dy.first(), &packed.data[0], nil)
 	packed.untouched(t, "dw", func(int) bool { return true })
 	dw := make([]float32, len(c.w))
 	c.UnpackForward(dw, packed.data)
@@ -181,12 +181,15 @@ func TestConvolution(t *testing.T) {
 func TestEpilogue(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 6))
 	for _, g := range []Geometry{square(5, 70, 7, 3, 1, 1), square(16, 33, 12, 3, 2, 1), square(3, 16, 17, 1, 1, 0)} {
-		c := newConvolution(g, 3, true, r)
+		c := newConvolution(g, 3, false, r)
 		bias := make([]float32, Groups(g.OC)*Lanes)
 		copy(bias, randomSlice(r, g.OC))
 		// A residual of every second pixel of a map that is twice as large and has fewer channels.
 		groups := max(1, Groups(g.OC)-2)
 		res := newTensor(3, 2*g.OH, 2*g.OW, groups*Lanes, groups*Lanes, 1).randomize(r)
+		if g.OC%Lanes != 0 && g.OC < groups*Lanes {
+			t.Fatal("the residual must not reach the padding channels")
+		}
 		layout := Layout{2 * res.layout.Pixel, 2 * res.layout.Row, res.layout.Image}
 		for _, relu := range []bool{false, true} {
 			want := make([]sum, 0, len(c.y))
@@ -202,15 +205,15 @@ func TestEpilogue(t *testing.T) {
 				}
 				want = append(want, y)
 			}
+			e := Epilogue{&bias[0], res.first(), layout, groups, relu}
 			eachSet(t, func(t *testing.T, s *Set) {
 				y := c.output(g.OH, g.OW, g.OC, 2)
-				s.Convolve(Forward(g, c.x.layout, y.layout), 3, c.x.first(), &c.packed[0], y.first(),
-					Epilogue{&bias[0], res.first(), layout, groups, relu})
-				if g.OC%Lanes != 0 && g.OC < groups*Lanes {
-					t.Fatal("the residual must not reach the padding channels")
-				}
+				s.Convolve(directForward(g, c.x.layout, y.layout), 3, c.x.first(), &c.packed[0], y.first(), e, nil)
 				compare(t, "y", y, want)
 			})
+			if g.hasWinograd() {
+				eachWinograd(t, func(t *testing.T, s *Set) { compare(t, "y", c.winogradForward(t, s, e), want) })
+			}
 		}
 	}
 }
@@ -221,7 +224,7 @@ func TestConvolutionPropagatesNaN(t *testing.T) {
 	c.x.data[c.x.index(1, 2, 3, 1)] = float32(math.NaN())
 	eachSet(t, func(t *testing.T, s *Set) {
 		y := c.output(g.OH, g.OW, g.OC, 0)
-		s.Convolve(Forward(g, c.x.layout, y.layout), 2, c.x.first(), &c.packed[0], y.first(), Epilogue{ReLU: true})
+		s.Convolve(directForward(g, c.x.layout, y.layout), 2, c.x.first(), &c.packed[0], y.first(), Epilogue{ReLU: true}, nil)
 		y.each(func(n, r, p, ch int, v *float32) {
 			want := n == 1 && r >= 1 && r <= 3 && p >= 2 && p <= 4
 			if got := *v != *v; got != want {
@@ -255,13 +258,13 @@ func TestGeometryPanics(t *testing.T) {
 		"kernel: no such convolution: {IC:3 OC:16 H:8 W:8 OH:9 OW:8 KH:3 KW:3 Stride:1 Pad:1}": func() {
 			wrong := g
 			wrong.OH = 9
-			Forward(wrong, Layout{3, 27, 216}, Layout{16, 128, 1024})
+			directForward(wrong, Layout{3, 27, 216}, Layout{16, 128, 1024})
 		},
 		"kernel: layout of x {Pixel:3 Row:24 Image:192} does not hold rows of 8+1 pixels of 3 channels": func() {
-			Forward(g, Layout{3, 24, 192}, Layout{16, 128, 1024})
+			directForward(g, Layout{3, 24, 192}, Layout{16, 128, 1024})
 		},
 		"kernel: layout of dy {Pixel:16 Row:128 Image:1024} does not hold rows of 8+1 pixels of 16 channels": func() {
-			BackwardData(g, Layout{16, 128, 1024}, Layout{16, 128, 1024})
+			directBackwardData(g, Layout{16, 128, 1024}, Layout{16, 128, 1024})
 		},
 	}
 	for want, f := range tests {
@@ -279,12 +282,13 @@ func TestGeometryPanics(t *testing.T) {
 func TestConvolutionAllocatesNothing(t *testing.T) {
 	c := newConvolution(square(16, 48, 8, 3, 1, 1), 2, true, rand.New(rand.NewPCG(11, 12)))
 	y := c.output(8, 8, 48, 0)
-	forward, weights := Forward(c.Geometry, c.x.layout, y.layout), BackwardWeights(c.Geometry, c.x.layout, c.dy.layout)
+	forward := directForward(c.Geometry, c.x.layout, y.layout)
+	weights := directBackwardWeights(c.Geometry, c.x.layout, c.dy.layout)
 	dw := make([]float32, c.ForwardSize())
 	eachSet(t, func(t *testing.T, s *Set) {
 		n := testing.AllocsPerRun(1, func() {
-			s.Convolve(forward, 2, c.x.first(), &c.packed[0], y.first(), Epilogue{ReLU: true})
-			s.WeightGradient(weights, 2, c.x.first(), c.dy.first(), &dw[0])
+			s.Convolve(forward, 2, c.x.first(), &c.packed[0], y.first(), Epilogue{ReLU: true}, nil)
+			s.WeightGradient(weights, 2, c.x.first(), c.dy.first(), &dw[0], nil)
 		})
 		if n != 0 {
 			t.Errorf("%v allocations, want none", n)

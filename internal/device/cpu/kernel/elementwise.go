@@ -20,8 +20,8 @@ type Mask struct {
 func (p Plane) dense(px int) bool { return p.Data == nil || p.Row == px*p.Pixel }
 func (m Mask) dense(px int) bool  { return m.Data == nil || m.Row == px*m.Pixel }
 
-// at is the plane from pixel x of row r on.
-func (p Plane) at(r, x int) *float32 {
+// At is the address of the vector of pixel x of row r.
+func (p Plane) At(r, x int) *float32 {
 	if p.Data == nil {
 		return nil
 	}
@@ -66,24 +66,21 @@ func (s *Set) Stats(rows, px int, y Plane, ref *float32, sum, square *float64) {
 	for r := 0; r < rows; r += br {
 		for x := 0; x < px; x += bx {
 			n := min(bx, px-x)
-			s.stats(min(br, rows-r), n, y.at(r, x), y.step(), y.skip(n), ref, sum, square)
+			s.stats(min(br, rows-r), n, y.At(r, x), y.step(), y.skip(n), ref, sum, square)
 		}
 	}
 }
 
 // Apply sets a = y*scale + shift, with 16 values of scale and shift, adds the residual if there is one, and rectifies
-// if asked to. When it rectifies and there is a mask, the bits of channels that are above zero are set in it and the
-// others cleared. A NaN counts as above zero, so that it stays to be seen. a may be y or the residual.
-func (s *Set) Apply(rows, px int, y Plane, scale, shift *float32, residual Plane, relu bool, m Mask, a Plane) {
+// if asked to. When it rectifies and there is a mask, the bits of channels that lie between the bounds are set in it and
+// the others cleared. A NaN counts as between them, so that it stays to be seen. a may be y or the residual.
+func (s *Set) Apply(rows, px int, y Plane, scale, shift *float32, residual Plane, rect Rectifier, m Mask, a Plane) {
 	rows, px = joined(rows, px, y.dense(px) && residual.dense(px) && m.dense(px) && a.dense(px))
-	mode := 0
-	switch {
-	case relu && m.Data != nil:
-		mode = 2
-	case relu:
-		mode = 1
+	form := 0
+	if rect != Linear {
+		form = 2*int(rect) - 1 + has(m.Data)
 	}
-	s.apply[has(residual.Data)][mode](rows, px, y.Data, y.step(), y.skip(px), a.Data, a.step(), a.skip(px),
+	s.apply[has(residual.Data)][form](rows, px, y.Data, y.step(), y.skip(px), a.Data, a.step(), a.skip(px),
 		residual.Data, residual.step(), residual.skip(px), m.Data, m.step(), m.skip(px), scale, shift)
 }
 
@@ -96,8 +93,8 @@ func (s *Set) BackStats(rows, px int, dx, residual Plane, m Mask, y Plane, mean 
 	for r := 0; r < rows; r += br {
 		for x := 0; x < px; x += bx {
 			n := min(bx, px-x)
-			k(min(br, rows-r), n, dx.at(r, x), dx.step(), dx.skip(n), residual.at(r, x), residual.step(), residual.skip(n),
-				m.at(r, x), m.step(), m.skip(n), y.at(r, x), y.step(), y.skip(n), dz.at(r, x), dz.step(), dz.skip(n),
+			k(min(br, rows-r), n, dx.At(r, x), dx.step(), dx.skip(n), residual.At(r, x), residual.step(), residual.skip(n),
+				m.at(r, x), m.step(), m.skip(n), y.At(r, x), y.step(), y.skip(n), dz.At(r, x), dz.step(), dz.skip(n),
 				mean, s1, s2)
 		}
 	}

@@ -152,8 +152,8 @@ func TestStatsPrecision(t *testing.T) {
 
 func TestApply(t *testing.T) {
 	sizes(t, func(t *testing.T, s *Set, r *rand.Rand, rows, px int) {
-		for form := range 8 {
-			relu, masked, residual := form&1 != 0, form&2 != 0, form&4 != 0
+		for form := range 12 {
+			rect, masked, residual := Rectifier(form%3), form/3%2 != 0, form/6 != 0
 			y, res, a, m := newPlane(r, rows, px), newPlane(r, rows, px), newPlane(r, rows, px), newBits(r, rows, px)
 			*y.value(0, 0, 3), *y.value(rows-1, px-1, 9) = float32(math.NaN()), float32(math.Inf(1))
 			scale, shift := randomSlice(r, Lanes), randomSlice(r, Lanes)
@@ -164,21 +164,19 @@ func TestApply(t *testing.T) {
 			if residual {
 				added = res.plane()
 			}
-			s.Apply(rows, px, y.plane(), &scale[0], &shift[0], added, relu, mask, a.plane())
+			s.Apply(rows, px, y.plane(), &scale[0], &shift[0], added, rect, mask, a.plane())
 			k, b := toFloat64(scale), toFloat64(shift)
+			low, high := rect.bounds()
 			a.holds(t, fmt.Sprintf("a of form %d", form), func(r, x, c int) float64 {
 				v := float64(*y.value(r, x, c))*k[c] + b[c]
 				if residual {
 					v += float64(*res.value(r, x, c))
 				}
-				if relu {
-					v = max(v, 0)
-				}
-				return v
+				return min(max(v, float64(low)), float64(high))
 			})
-			if relu && masked {
+			if rect != Linear && masked {
 				a.values(func(r, x, c int, v *float32) {
-					if got, want := m.at(r, x)>>c&1 != 0, *v != 0; got != want {
+					if got, want := m.at(r, x)>>c&1 != 0, *v != 0 && (rect != ReLU6 || *v != high); got != want {
 						t.Fatalf("bit %d of the mask at %d, %d is %v for %v", c, r, x, got, *v)
 					}
 					before[guard+r*m.row+x*m.pixel] = m.at(r, x)
@@ -258,8 +256,8 @@ func TestInPlace(t *testing.T) {
 		y, want := newPlane(r, rows, px), newPlane(r, rows, px)
 		k, b := randomSlice(r, Lanes), randomSlice(r, Lanes)
 		m := newBits(r, rows, px)
-		s.Apply(rows, px, y.plane(), &k[0], &b[0], y.plane(), true, Mask{}, want.plane())
-		s.Apply(rows, px, y.plane(), &k[0], &b[0], y.plane(), true, Mask{}, y.plane())
+		s.Apply(rows, px, y.plane(), &k[0], &b[0], y.plane(), ReLU, Mask{}, want.plane())
+		s.Apply(rows, px, y.plane(), &k[0], &b[0], y.plane(), ReLU, Mask{}, y.plane())
 		same := func(name string) {
 			t.Helper()
 			y.holds(t, name, func(r, x, c int) float64 { return float64(*want.value(r, x, c)) })

@@ -1,5 +1,6 @@
-// Package kernel holds the innermost loops of the CPU engine: convolution forward and backward, the elementwise passes
-// of batch norm and the weight update, as generated assembly for AVX-512 and AVX2 and as plain Go.
+// Package kernel holds the innermost loops of the CPU engine: convolution, depthwise convolution and pooling, forward
+// and backward, the elementwise passes of batch norm, and the weight update, as generated assembly for AVX-512 and
+// AVX2 and as plain Go.
 //
 // Maps are float32 in memory order image, row, pixel, channel. The channels of a pixel are padded to a multiple of 16
 // with zeros, and every kernel works on vectors of 16 channels. All distances between pixels, rows and images are given
@@ -18,6 +19,10 @@ import (
 // Lanes is the number of channels in a vector.
 const Lanes = 16
 
+// Revision is raised with every change of the cpu device that can change a result, were it the last bit: what was
+// trained before and what is trained after must not be taken for each other.
+const Revision = 2
+
 // Set is a family of kernels for one instruction set.
 type Set struct {
 	// Name is avx512, avx2 or go.
@@ -26,12 +31,28 @@ type Set struct {
 	conv  [][]convKernel  // conv[o-1][p-1]: o vectors, p pixels
 	wgrad [][]wgradKernel // wgrad[o-1][i-1]: o vectors, i input channels
 
+	winogradIn       winogradInKernel // this and the next three are nil in a set without Winograd's convolution
+	winogradMultiply winogradMultiplyKernel
+	winogradOut      [2]winogradOutKernel // by rows of output pixels
+	winogradGrad     [2]winogradGradKernel
+
+	// winogradGradLeast is the number of channels from which on Winograd's gradient by the weights is faster, 0 in a set
+	// without it. The wider the vectors, the larger is the part of its transforms, which wait for memory.
+	winogradGradLeast int
+
+	depthwise     []depthwiseKernel     // depthwise[p-1]: p pixels
+	depthwiseGrad []depthwiseGradKernel // depthwiseGrad[n-1]: n elements of the window
+
 	stats     statsKernel
-	apply     [2][3]applyKernel     // by residual; linear, rectified, rectified with mask
+	apply     [2][5]applyKernel     // by residual; linear, rectified without and with mask, both by ReLU6
 	backStats [2][2]backStatsKernel // by residual; by mask
 	backApply backApplyKernel
 	addScaled addScaledKernel
+	dot       dotKernel
 	sgd       sgdKernel
+
+	maxPool, avgPool poolKernel
+	maxPoolGrad      maxPoolGradKernel
 
 	peak      peakKernel
 	peakFLOPs float64 // floating-point operations in a round of peak
@@ -54,6 +75,52 @@ type (
 	// vectors j of its name; wob is the distance between the vectors j in dw.
 	wgradKernel func(x, d, dw *float32, wob, images, rows, px, xis, xrs, xps, dis, drs, dps int)
 
+	// winogradInKernel sets v to the transforms B'dB of a row of overlapping tiles d of 4x4 pixels. The rows of pixels
+	// begin at d0 to d3 and their pixels are s0 to s3 apart. cols is the number of columns behind the first two: two for
+	// each tile; if it is odd, the last tile has zeros for a fourth column. The tiles of v are vts apart, the
+	// frequencies vfs.
+	winogradInKernel func(d0, d1, d2, d3 *float32, s0, s1, s2, s3, cols int, v *float32, vts, vfs int)
+
+	// winogradMultiplyKernel sets m[f, j, t] to the sum of v[f, t, c] * u[f, j, c] over ic channels c, for 16
+	// frequencies f, groups vectors j and blocks of as many tiles t as the widest convKernel of one vector has pixels.
+	// Tiles lie ips apart, in two runs ijump apart like the pixels of a convKernel, blocks vbs and frequencies vfs
+	// apart. u and m are dense but for mskip between the frequencies of m.
+	winogradMultiplyKernel func(v *float32, ips, ijump, vbs, vfs, blocks int, u *float32, ic, groups int,
+		m *float32, mskip int)
+
+	// winogradOutKernel sets out to max(floor, A'mA + bias + res) for a row of tiles of as many rows of pixels as its
+	// name tells, which are ors apart, and cols columns. The frequencies of m are mfs apart. res may be nil; then its
+	// distances rps and rrs must be 0.
+	winogradOutKernel func(m *float32, mfs, cols int, out *float32, ops, ors int, bias, res *float32, rps, rrs int,
+		floor float32)
+
+	// winogradGradKernel sets m to AdA' for a row of tiles d of as many rows of pixels as its name tells, which are drs
+	// apart, and cols columns; pixels that a tile lacks are zeros. The tiles of m are mts apart, the frequencies mfs.
+	winogradGradKernel func(d *float32, dps, drs, cols int, m *float32, mts, mfs int)
+
+	// depthwiseKernel computes p pixels i, where p is that of its name, of the vectors of channels j that lie less than
+	// end bytes behind the first:
+	//
+	//	out[i, j] = min(max(bias[j] + sum of in[i + off + taps[2t], j] * w[taps[2t+1], j], low), high)
+	//
+	// over nt taps t. The runs of pixels are those of a convKernel. The weights of a vector lie wgs behind those of the
+	// one before it. bias may be nil, nt may be 0.
+	depthwiseKernel func(in *float32, off int, taps *int, nt int, w *float32, wgs, end int, out *float32,
+		ips, ijump, ops, ojump int, bias *float32, low, high float32)
+
+	// depthwiseGradKernel adds x[pixel + i*xcs, j] * d[pixel, j] over rows and pixels to dw[i, j], for the elements i of
+	// its name and a vector j.
+	depthwiseGradKernel func(x *float32, xrs, xps, xcs int, d *float32, drs, dps int, dw *float32, rows, px int)
+
+	// poolKernel sets px pixels of y to the maximum, or to share times the sum, over windows of kh x kw pixels of x, for
+	// the vectors of channels that lie less than end bytes behind the first. Windows begin xws apart, their rows and
+	// columns lie xrs and xcs apart.
+	poolKernel func(px, end int, x *float32, xrs, xcs, xws int, y *float32, yps, kh, kw int, share float32)
+
+	// maxPoolGradKernel adds px pixels of d to the first largest elements of windows of z: those of the windows of x.
+	maxPoolGradKernel func(px, end int, x *float32, xrs, xcs, xws int, d *float32, dps int,
+		z *float32, zrs, zcs, zws, kh, kw int)
+
 	// statsKernel adds the sums of y-ref and (y-ref)^2 to s1 and s2.
 	statsKernel func(rows, px int, y *float32, yps, yskip int, ref *float32, s1, s2 *float64)
 
@@ -73,6 +140,9 @@ type (
 
 	// addScaledKernel adds alpha*s to d.
 	addScaledKernel func(rows, px int, d *float32, dps, dskip int, s *float32, sps, sskip int, alpha float32)
+
+	// dotKernel adds the sums of x*d to sum.
+	dotKernel func(rows, px int, x *float32, xps, xskip int, d *float32, dps, dskip int, sum *float64)
 
 	// sgdKernel sets v to momentum*v + dw + decay*w and then w to w - lr*v, in n vectors of 16.
 	sgdKernel func(n int, w, v, dw *float32, lr, momentum, decay float32)

@@ -334,6 +334,131 @@ func wgrad11x2AVX512(x *float32, d *float32, dw *float32, wob int, images int, r
 //go:noescape
 func wgrad12x2AVX512(x *float32, d *float32, dw *float32, wob int, images int, rows int, px int, xis int, xrs int, xps int, dis int, drs int, dps int)
 
+// winogradInAVX512 is a winogradInKernel.
+//
+//go:noescape
+func winogradInAVX512(d0 *float32, d1 *float32, d2 *float32, d3 *float32, s0 int, s1 int, s2 int, s3 int, cols int, v *float32, vts int, vfs int)
+
+// winogradMultiplyAVX512 is a winogradMultiplyKernel.
+//
+//go:noescape
+func winogradMultiplyAVX512(v *float32, ips int, ijump int, vbs int, vfs int, blocks int, u *float32, ic int, groups int, m *float32, mskip int)
+
+// winogradOut1AVX512 is a winogradOutKernel.
+//
+//go:noescape
+func winogradOut1AVX512(m *float32, mfs int, cols int, out *float32, ops int, ors int, bias *float32, res *float32, rps int, rrs int, floor float32)
+
+// winogradOut2AVX512 is a winogradOutKernel.
+//
+//go:noescape
+func winogradOut2AVX512(m *float32, mfs int, cols int, out *float32, ops int, ors int, bias *float32, res *float32, rps int, rrs int, floor float32)
+
+// winogradGrad1AVX512 is a winogradGradKernel.
+//
+//go:noescape
+func winogradGrad1AVX512(d *float32, dps int, drs int, cols int, m *float32, mts int, mfs int)
+
+// winogradGrad2AVX512 is a winogradGradKernel.
+//
+//go:noescape
+func winogradGrad2AVX512(d *float32, dps int, drs int, cols int, m *float32, mts int, mfs int)
+
+// depthwise1AVX512 is a depthwiseKernel.
+//
+//go:noescape
+func depthwise1AVX512(in *float32, off int, taps *int, nt int, w *float32, wgs int, end int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, low float32, high float32)
+
+// depthwise2AVX512 is a depthwiseKernel.
+//
+//go:noescape
+func depthwise2AVX512(in *float32, off int, taps *int, nt int, w *float32, wgs int, end int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, low float32, high float32)
+
+// depthwise3AVX512 is a depthwiseKernel.
+//
+//go:noescape
+func depthwise3AVX512(in *float32, off int, taps *int, nt int, w *float32, wgs int, end int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, low float32, high float32)
+
+// depthwise4AVX512 is a depthwiseKernel.
+//
+//go:noescape
+func depthwise4AVX512(in *float32, off int, taps *int, nt int, w *float32, wgs int, end int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, low float32, high float32)
+
+// depthwise5AVX512 is a depthwiseKernel.
+//
+//go:noescape
+func depthwise5AVX512(in *float32, off int, taps *int, nt int, w *float32, wgs int, end int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, low float32, high float32)
+
+// depthwise6AVX512 is a depthwiseKernel.
+//
+//go:noescape
+func depthwise6AVX512(in *float32, off int, taps *int, nt int, w *float32, wgs int, end int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, low float32, high float32)
+
+// depthwise7AVX512 is a depthwiseKernel.
+//
+//go:noescape
+func depthwise7AVX512(in *float32, off int, taps *int, nt int, w *float32, wgs int, end int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, low float32, high float32)
+
+// depthwise8AVX512 is a depthwiseKernel.
+//
+//go:noescape
+func depthwise8AVX512(in *float32, off int, taps *int, nt int, w *float32, wgs int, end int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, low float32, high float32)
+
+// depthwise9AVX512 is a depthwiseKernel.
+//
+//go:noescape
+func depthwise9AVX512(in *float32, off int, taps *int, nt int, w *float32, wgs int, end int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, low float32, high float32)
+
+// depthwise10AVX512 is a depthwiseKernel.
+//
+//go:noescape
+func depthwise10AVX512(in *float32, off int, taps *int, nt int, w *float32, wgs int, end int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, low float32, high float32)
+
+// depthwise11AVX512 is a depthwiseKernel.
+//
+//go:noescape
+func depthwise11AVX512(in *float32, off int, taps *int, nt int, w *float32, wgs int, end int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, low float32, high float32)
+
+// depthwise12AVX512 is a depthwiseKernel.
+//
+//go:noescape
+func depthwise12AVX512(in *float32, off int, taps *int, nt int, w *float32, wgs int, end int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, low float32, high float32)
+
+// depthwise13AVX512 is a depthwiseKernel.
+//
+//go:noescape
+func depthwise13AVX512(in *float32, off int, taps *int, nt int, w *float32, wgs int, end int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, low float32, high float32)
+
+// depthwise14AVX512 is a depthwiseKernel.
+//
+//go:noescape
+func depthwise14AVX512(in *float32, off int, taps *int, nt int, w *float32, wgs int, end int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, low float32, high float32)
+
+// depthwiseGrad1AVX512 is a depthwiseGradKernel.
+//
+//go:noescape
+func depthwiseGrad1AVX512(x *float32, xrs int, xps int, xcs int, d *float32, drs int, dps int, dw *float32, rows int, px int)
+
+// depthwiseGrad2AVX512 is a depthwiseGradKernel.
+//
+//go:noescape
+func depthwiseGrad2AVX512(x *float32, xrs int, xps int, xcs int, d *float32, drs int, dps int, dw *float32, rows int, px int)
+
+// depthwiseGrad3AVX512 is a depthwiseGradKernel.
+//
+//go:noescape
+func depthwiseGrad3AVX512(x *float32, xrs int, xps int, xcs int, d *float32, drs int, dps int, dw *float32, rows int, px int)
+
+// depthwiseGrad4AVX512 is a depthwiseGradKernel.
+//
+//go:noescape
+func depthwiseGrad4AVX512(x *float32, xrs int, xps int, xcs int, d *float32, drs int, dps int, dw *float32, rows int, px int)
+
+// depthwiseGrad5AVX512 is a depthwiseGradKernel.
+//
+//go:noescape
+func depthwiseGrad5AVX512(x *float32, xrs int, xps int, xcs int, d *float32, drs int, dps int, dw *float32, rows int, px int)
+
 // statsAVX512 is a statsKernel.
 //
 //go:noescape
@@ -354,6 +479,16 @@ func applyReLUAVX512(rows int, px int, y *float32, yps int, yskip int, a *float3
 //go:noescape
 func applyMaskAVX512(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint16, mps int, mskip int, scale *float32, shift *float32)
 
+// applyReLU6AVX512 is an applyKernel.
+//
+//go:noescape
+func applyReLU6AVX512(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint16, mps int, mskip int, scale *float32, shift *float32)
+
+// applyMask6AVX512 is an applyKernel.
+//
+//go:noescape
+func applyMask6AVX512(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint16, mps int, mskip int, scale *float32, shift *float32)
+
 // applyLinearResidualAVX512 is an applyKernel.
 //
 //go:noescape
@@ -368,6 +503,16 @@ func applyReLUResidualAVX512(rows int, px int, y *float32, yps int, yskip int, a
 //
 //go:noescape
 func applyMaskResidualAVX512(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint16, mps int, mskip int, scale *float32, shift *float32)
+
+// applyReLU6ResidualAVX512 is an applyKernel.
+//
+//go:noescape
+func applyReLU6ResidualAVX512(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint16, mps int, mskip int, scale *float32, shift *float32)
+
+// applyMask6ResidualAVX512 is an applyKernel.
+//
+//go:noescape
+func applyMask6ResidualAVX512(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint16, mps int, mskip int, scale *float32, shift *float32)
 
 // backStatsAVX512 is a backStatsKernel.
 //
@@ -399,10 +544,30 @@ func backApplyAVX512(rows int, px int, z *float32, zps int, zskip int, y *float3
 //go:noescape
 func addScaledAVX512(rows int, px int, d *float32, dps int, dskip int, s *float32, sps int, sskip int, alpha float32)
 
+// dotAVX512 is a dotKernel.
+//
+//go:noescape
+func dotAVX512(rows int, px int, x *float32, xps int, xskip int, d *float32, dps int, dskip int, sum *float64)
+
 // sgdAVX512 is an sgdKernel.
 //
 //go:noescape
 func sgdAVX512(n int, w *float32, v *float32, dw *float32, lr float32, momentum float32, decay float32)
+
+// maxPoolAVX512 is a poolKernel.
+//
+//go:noescape
+func maxPoolAVX512(px int, end int, x *float32, xrs int, xcs int, xws int, y *float32, yps int, kh int, kw int, share float32)
+
+// avgPoolAVX512 is a poolKernel.
+//
+//go:noescape
+func avgPoolAVX512(px int, end int, x *float32, xrs int, xcs int, xws int, y *float32, yps int, kh int, kw int, share float32)
+
+// maxPoolGradAVX512 is a maxPoolGradKernel.
+//
+//go:noescape
+func maxPoolGradAVX512(px int, end int, x *float32, xrs int, xcs int, xws int, d *float32, dps int, z *float32, zrs int, zcs int, zws int, kh int, kw int)
 
 // peakAVX512 is a peakKernel.
 //
@@ -469,6 +634,91 @@ func wgrad5x1AVX2(x *float32, d *float32, dw *float32, wob int, images int, rows
 //go:noescape
 func wgrad6x1AVX2(x *float32, d *float32, dw *float32, wob int, images int, rows int, px int, xis int, xrs int, xps int, dis int, drs int, dps int)
 
+// winogradInAVX2 is a winogradInKernel.
+//
+//go:noescape
+func winogradInAVX2(d0 *float32, d1 *float32, d2 *float32, d3 *float32, s0 int, s1 int, s2 int, s3 int, cols int, v *float32, vts int, vfs int)
+
+// winogradMultiplyAVX2 is a winogradMultiplyKernel.
+//
+//go:noescape
+func winogradMultiplyAVX2(v *float32, ips int, ijump int, vbs int, vfs int, blocks int, u *float32, ic int, groups int, m *float32, mskip int)
+
+// winogradOut1AVX2 is a winogradOutKernel.
+//
+//go:noescape
+func winogradOut1AVX2(m *float32, mfs int, cols int, out *float32, ops int, ors int, bias *float32, res *float32, rps int, rrs int, floor float32)
+
+// winogradOut2AVX2 is a winogradOutKernel.
+//
+//go:noescape
+func winogradOut2AVX2(m *float32, mfs int, cols int, out *float32, ops int, ors int, bias *float32, res *float32, rps int, rrs int, floor float32)
+
+// winogradGrad1AVX2 is a winogradGradKernel.
+//
+//go:noescape
+func winogradGrad1AVX2(d *float32, dps int, drs int, cols int, m *float32, mts int, mfs int)
+
+// winogradGrad2AVX2 is a winogradGradKernel.
+//
+//go:noescape
+func winogradGrad2AVX2(d *float32, dps int, drs int, cols int, m *float32, mts int, mfs int)
+
+// depthwise1AVX2 is a depthwiseKernel.
+//
+//go:noescape
+func depthwise1AVX2(in *float32, off int, taps *int, nt int, w *float32, wgs int, end int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, low float32, high float32)
+
+// depthwise2AVX2 is a depthwiseKernel.
+//
+//go:noescape
+func depthwise2AVX2(in *float32, off int, taps *int, nt int, w *float32, wgs int, end int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, low float32, high float32)
+
+// depthwise3AVX2 is a depthwiseKernel.
+//
+//go:noescape
+func depthwise3AVX2(in *float32, off int, taps *int, nt int, w *float32, wgs int, end int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, low float32, high float32)
+
+// depthwise4AVX2 is a depthwiseKernel.
+//
+//go:noescape
+func depthwise4AVX2(in *float32, off int, taps *int, nt int, w *float32, wgs int, end int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, low float32, high float32)
+
+// depthwise5AVX2 is a depthwiseKernel.
+//
+//go:noescape
+func depthwise5AVX2(in *float32, off int, taps *int, nt int, w *float32, wgs int, end int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, low float32, high float32)
+
+// depthwise6AVX2 is a depthwiseKernel.
+//
+//go:noescape
+func depthwise6AVX2(in *float32, off int, taps *int, nt int, w *float32, wgs int, end int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, low float32, high float32)
+
+// depthwiseGrad1AVX2 is a depthwiseGradKernel.
+//
+//go:noescape
+func depthwiseGrad1AVX2(x *float32, xrs int, xps int, xcs int, d *float32, drs int, dps int, dw *float32, rows int, px int)
+
+// depthwiseGrad2AVX2 is a depthwiseGradKernel.
+//
+//go:noescape
+func depthwiseGrad2AVX2(x *float32, xrs int, xps int, xcs int, d *float32, drs int, dps int, dw *float32, rows int, px int)
+
+// depthwiseGrad3AVX2 is a depthwiseGradKernel.
+//
+//go:noescape
+func depthwiseGrad3AVX2(x *float32, xrs int, xps int, xcs int, d *float32, drs int, dps int, dw *float32, rows int, px int)
+
+// depthwiseGrad4AVX2 is a depthwiseGradKernel.
+//
+//go:noescape
+func depthwiseGrad4AVX2(x *float32, xrs int, xps int, xcs int, d *float32, drs int, dps int, dw *float32, rows int, px int)
+
+// depthwiseGrad5AVX2 is a depthwiseGradKernel.
+//
+//go:noescape
+func depthwiseGrad5AVX2(x *float32, xrs int, xps int, xcs int, d *float32, drs int, dps int, dw *float32, rows int, px int)
+
 // statsAVX2 is a statsKernel.
 //
 //go:noescape
@@ -489,6 +739,16 @@ func applyReLUAVX2(rows int, px int, y *float32, yps int, yskip int, a *float32,
 //go:noescape
 func applyMaskAVX2(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint16, mps int, mskip int, scale *float32, shift *float32)
 
+// applyReLU6AVX2 is an applyKernel.
+//
+//go:noescape
+func applyReLU6AVX2(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint16, mps int, mskip int, scale *float32, shift *float32)
+
+// applyMask6AVX2 is an applyKernel.
+//
+//go:noescape
+func applyMask6AVX2(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint16, mps int, mskip int, scale *float32, shift *float32)
+
 // applyLinearResidualAVX2 is an applyKernel.
 //
 //go:noescape
@@ -503,6 +763,16 @@ func applyReLUResidualAVX2(rows int, px int, y *float32, yps int, yskip int, a *
 //
 //go:noescape
 func applyMaskResidualAVX2(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint16, mps int, mskip int, scale *float32, shift *float32)
+
+// applyReLU6ResidualAVX2 is an applyKernel.
+//
+//go:noescape
+func applyReLU6ResidualAVX2(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint16, mps int, mskip int, scale *float32, shift *float32)
+
+// applyMask6ResidualAVX2 is an applyKernel.
+//
+//go:noescape
+func applyMask6ResidualAVX2(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint16, mps int, mskip int, scale *float32, shift *float32)
 
 // backStatsAVX2 is a backStatsKernel.
 //
@@ -534,10 +804,30 @@ func backApplyAVX2(rows int, px int, z *float32, zps int, zskip int, y *float32,
 //go:noescape
 func addScaledAVX2(rows int, px int, d *float32, dps int, dskip int, s *float32, sps int, sskip int, alpha float32)
 
+// dotAVX2 is a dotKernel.
+//
+//go:noescape
+func dotAVX2(rows int, px int, x *float32, xps int, xskip int, d *float32, dps int, dskip int, sum *float64)
+
 // sgdAVX2 is an sgdKernel.
 //
 //go:noescape
 func sgdAVX2(n int, w *float32, v *float32, dw *float32, lr float32, momentum float32, decay float32)
+
+// maxPoolAVX2 is a poolKernel.
+//
+//go:noescape
+func maxPoolAVX2(px int, end int, x *float32, xrs int, xcs int, xws int, y *float32, yps int, kh int, kw int, share float32)
+
+// avgPoolAVX2 is a poolKernel.
+//
+//go:noescape
+func avgPoolAVX2(px int, end int, x *float32, xrs int, xcs int, xws int, y *float32, yps int, kh int, kw int, share float32)
+
+// maxPoolGradAVX2 is a maxPoolGradKernel.
+//
+//go:noescape
+func maxPoolGradAVX2(px int, end int, x *float32, xrs int, xcs int, xws int, d *float32, dps int, z *float32, zrs int, zcs int, zws int, kh int, kw int)
 
 // peakAVX2 is a peakKernel.
 //
@@ -562,10 +852,52 @@ var wgradAVX512 = [][]wgradKernel{
 		wgrad7x2AVX512, wgrad8x2AVX512, wgrad9x2AVX512, wgrad10x2AVX512, wgrad11x2AVX512, wgrad12x2AVX512},
 }
 
+var depthwiseAVX512 = []depthwiseKernel{
+	depthwise1AVX512,
+	depthwise2AVX512,
+	depthwise3AVX512,
+	depthwise4AVX512,
+	depthwise5AVX512,
+	depthwise6AVX512,
+	depthwise7AVX512,
+	depthwise8AVX512,
+	depthwise9AVX512,
+	depthwise10AVX512,
+	depthwise11AVX512,
+	depthwise12AVX512,
+	depthwise13AVX512,
+	depthwise14AVX512,
+}
+
+var depthwiseGradAVX512 = []depthwiseGradKernel{
+	depthwiseGrad1AVX512,
+	depthwiseGrad2AVX512,
+	depthwiseGrad3AVX512,
+	depthwiseGrad4AVX512,
+	depthwiseGrad5AVX512,
+}
+
 var convAVX2 = [][]convKernel{
 	{conv1x1AVX2, conv2x1AVX2, conv3x1AVX2, conv4x1AVX2, conv5x1AVX2, conv6x1AVX2},
 }
 
 var wgradAVX2 = [][]wgradKernel{
 	{wgrad1x1AVX2, wgrad2x1AVX2, wgrad3x1AVX2, wgrad4x1AVX2, wgrad5x1AVX2, wgrad6x1AVX2},
+}
+
+var depthwiseAVX2 = []depthwiseKernel{
+	depthwise1AVX2,
+	depthwise2AVX2,
+	depthwise3AVX2,
+	depthwise4AVX2,
+	depthwise5AVX2,
+	depthwise6AVX2,
+}
+
+var depthwiseGradAVX2 = []depthwiseGradKernel{
+	depthwiseGrad1AVX2,
+	depthwiseGrad2AVX2,
+	depthwiseGrad3AVX2,
+	depthwiseGrad4AVX2,
+	depthwiseGrad5AVX2,
 }

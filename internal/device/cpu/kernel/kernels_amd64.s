@@ -22,6 +22,9 @@ DATA bits<>+56(SB)/4, $0x00004000
 DATA bits<>+60(SB)/4, $0x00008000
 GLOBL bits<>(SB), RODATA|NOPTR, $64
 
+DATA six<>+0(SB)/4, $0x40c00000
+GLOBL six<>(SB), RODATA|NOPTR, $4
+
 // func conv1x1AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, relu int)
 // Requires: AVX, AVX512F
 TEXT ·conv1x1AVX512(SB), NOSPLIT, $0-136
@@ -9821,6 +9824,2554 @@ pixel:
 	VZEROUPPER
 	RET
 
+// func winogradInAVX512(d0 *float32, d1 *float32, d2 *float32, d3 *float32, s0 int, s1 int, s2 int, s3 int, cols int, v *float32, vts int, vfs int)
+// Requires: AVX, AVX512F
+TEXT ·winogradInAVX512(SB), NOSPLIT, $0-96
+	MOVQ    d0+0(FP), AX
+	MOVQ    d1+8(FP), CX
+	MOVQ    d2+16(FP), DX
+	MOVQ    d3+24(FP), BX
+	MOVQ    vfs+88(FP), SI
+	MOVQ    v+72(FP), R8
+	LEAQ    (R8)(SI*4), R9
+	LEAQ    (R9)(SI*4), R10
+	LEAQ    (R10)(SI*4), R11
+	LEAQ    (SI)(SI*2), DI
+	MOVQ    vts+80(FP), R12
+	MOVQ    cols+64(FP), R13
+	VMOVUPS (AX), Z1
+	ADDQ    s0+32(FP), AX
+	VMOVUPS (CX), Z0
+	ADDQ    s1+40(FP), CX
+	VMOVUPS (DX), Z2
+	ADDQ    s2+48(FP), DX
+	VMOVUPS (BX), Z3
+	ADDQ    s3+56(FP), BX
+	VSUBPS  Z2, Z1, Z1
+	VADDPS  Z0, Z2, Z4
+	VSUBPS  Z3, Z0, Z3
+	VSUBPS  Z0, Z2, Z2
+	VMOVUPS (AX), Z5
+	ADDQ    s0+32(FP), AX
+	VMOVUPS (CX), Z0
+	ADDQ    s1+40(FP), CX
+	VMOVUPS (DX), Z6
+	ADDQ    s2+48(FP), DX
+	VMOVUPS (BX), Z7
+	ADDQ    s3+56(FP), BX
+	VSUBPS  Z6, Z5, Z5
+	VADDPS  Z0, Z6, Z8
+	VSUBPS  Z7, Z0, Z7
+	VSUBPS  Z0, Z6, Z6
+	SUBQ    $0x02, R13
+	JL      rest0
+
+tile0:
+	VMOVUPS (AX), Z9
+	ADDQ    s0+32(FP), AX
+	VMOVUPS (CX), Z0
+	ADDQ    s1+40(FP), CX
+	VMOVUPS (DX), Z10
+	ADDQ    s2+48(FP), DX
+	VMOVUPS (BX), Z11
+	ADDQ    s3+56(FP), BX
+	VSUBPS  Z10, Z9, Z9
+	VADDPS  Z0, Z10, Z12
+	VSUBPS  Z11, Z0, Z11
+	VSUBPS  Z0, Z10, Z10
+	VSUBPS  Z9, Z1, Z0
+	VMOVUPS Z0, (R8)
+	VADDPS  Z9, Z5, Z0
+	VMOVUPS Z0, (R8)(SI*1)
+	VSUBPS  Z5, Z9, Z0
+	VMOVUPS Z0, (R8)(SI*2)
+	VMOVAPS Z9, Z1
+	VSUBPS  Z12, Z4, Z0
+	VMOVUPS Z0, (R9)
+	VADDPS  Z12, Z8, Z0
+	VMOVUPS Z0, (R9)(SI*1)
+	VSUBPS  Z8, Z12, Z0
+	VMOVUPS Z0, (R9)(SI*2)
+	VMOVAPS Z12, Z4
+	VSUBPS  Z10, Z2, Z0
+	VMOVUPS Z0, (R10)
+	VADDPS  Z10, Z6, Z0
+	VMOVUPS Z0, (R10)(SI*1)
+	VSUBPS  Z6, Z10, Z0
+	VMOVUPS Z0, (R10)(SI*2)
+	VMOVAPS Z10, Z2
+	VSUBPS  Z11, Z3, Z0
+	VMOVUPS Z0, (R11)
+	VADDPS  Z11, Z7, Z0
+	VMOVUPS Z0, (R11)(SI*1)
+	VSUBPS  Z7, Z11, Z0
+	VMOVUPS Z0, (R11)(SI*2)
+	VMOVAPS Z11, Z3
+	VMOVUPS (AX), Z9
+	ADDQ    s0+32(FP), AX
+	VMOVUPS (CX), Z0
+	ADDQ    s1+40(FP), CX
+	VMOVUPS (DX), Z10
+	ADDQ    s2+48(FP), DX
+	VMOVUPS (BX), Z11
+	ADDQ    s3+56(FP), BX
+	VSUBPS  Z10, Z9, Z9
+	VADDPS  Z0, Z10, Z12
+	VSUBPS  Z11, Z0, Z11
+	VSUBPS  Z0, Z10, Z10
+	VSUBPS  Z9, Z5, Z0
+	VMOVUPS Z0, (R8)(DI*1)
+	VMOVAPS Z9, Z5
+	VSUBPS  Z12, Z8, Z0
+	VMOVUPS Z0, (R9)(DI*1)
+	VMOVAPS Z12, Z8
+	VSUBPS  Z10, Z6, Z0
+	VMOVUPS Z0, (R10)(DI*1)
+	VMOVAPS Z10, Z6
+	VSUBPS  Z11, Z7, Z0
+	VMOVUPS Z0, (R11)(DI*1)
+	VMOVAPS Z11, Z7
+	ADDQ    R12, R8
+	ADDQ    R12, R9
+	ADDQ    R12, R10
+	ADDQ    R12, R11
+	SUBQ    $0x02, R13
+	JGE     tile0
+
+rest0:
+	ADDQ    $0x02, R13
+	JEQ     end0
+	VMOVUPS (AX), Z9
+	ADDQ    s0+32(FP), AX
+	VMOVUPS (CX), Z0
+	ADDQ    s1+40(FP), CX
+	VMOVUPS (DX), Z10
+	ADDQ    s2+48(FP), DX
+	VMOVUPS (BX), Z11
+	ADDQ    s3+56(FP), BX
+	VSUBPS  Z10, Z9, Z9
+	VADDPS  Z0, Z10, Z12
+	VSUBPS  Z11, Z0, Z11
+	VSUBPS  Z0, Z10, Z10
+	VSUBPS  Z9, Z1, Z0
+	VMOVUPS Z0, (R8)
+	VADDPS  Z9, Z5, Z0
+	VMOVUPS Z0, (R8)(SI*1)
+	VSUBPS  Z5, Z9, Z0
+	VMOVUPS Z0, (R8)(SI*2)
+	VMOVAPS Z9, Z1
+	VSUBPS  Z12, Z4, Z0
+	VMOVUPS Z0, (R9)
+	VADDPS  Z12, Z8, Z0
+	VMOVUPS Z0, (R9)(SI*1)
+	VSUBPS  Z8, Z12, Z0
+	VMOVUPS Z0, (R9)(SI*2)
+	VMOVAPS Z12, Z4
+	VSUBPS  Z10, Z2, Z0
+	VMOVUPS Z0, (R10)
+	VADDPS  Z10, Z6, Z0
+	VMOVUPS Z0, (R10)(SI*1)
+	VSUBPS  Z6, Z10, Z0
+	VMOVUPS Z0, (R10)(SI*2)
+	VMOVAPS Z10, Z2
+	VSUBPS  Z11, Z3, Z0
+	VMOVUPS Z0, (R11)
+	VADDPS  Z11, Z7, Z0
+	VMOVUPS Z0, (R11)(SI*1)
+	VSUBPS  Z7, Z11, Z0
+	VMOVUPS Z0, (R11)(SI*2)
+	VMOVAPS Z11, Z3
+	VMOVUPS Z5, (R8)(DI*1)
+	VMOVUPS Z8, (R9)(DI*1)
+	VMOVUPS Z6, (R10)(DI*1)
+	VMOVUPS Z7, (R11)(DI*1)
+
+end0:
+	VZEROUPPER
+	RET
+
+// func winogradMultiplyAVX512(v *float32, ips int, ijump int, vbs int, vfs int, blocks int, u *float32, ic int, groups int, m *float32, mskip int)
+// Requires: AVX, AVX512F
+TEXT ·winogradMultiplyAVX512(SB), NOSPLIT, $8-88
+	MOVQ ips+8(FP), AX
+	LEAQ (AX)(AX*2), CX
+	MOVQ u+48(FP), R8
+	MOVQ m+72(FP), R9
+	MOVQ v+0(FP), R11
+	MOVQ $0x00000010, R15
+
+frequency:
+	MOVQ groups+64(FP), R13
+
+group:
+	MOVQ R11, R12
+	MOVQ blocks+40(FP), R14
+
+block:
+	MOVQ   R12, DX
+	LEAQ   (DX)(AX*4), BX
+	ADDQ   AX, BX
+	MOVQ   ijump+16(FP), SI
+	ADDQ   DX, SI
+	LEAQ   (SI)(AX*4), DI
+	ADDQ   AX, DI
+	ADDQ   vbs+24(FP), R12
+	MOVQ   R8, R10
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	MOVQ   ic+56(FP), BP
+	SUBQ   $0x04, BP
+	JL     rest
+
+four:
+	VMOVUPS          (R10), Z16
+	VFMADD231PS.BCST (DX), Z16, Z0
+	VFMADD231PS.BCST (DX)(AX*1), Z16, Z1
+	VFMADD231PS.BCST (DX)(AX*2), Z16, Z2
+	VFMADD231PS.BCST (DX)(CX*1), Z16, Z3
+	VFMADD231PS.BCST (DX)(AX*4), Z16, Z4
+	VFMADD231PS.BCST (BX), Z16, Z5
+	VFMADD231PS.BCST (BX)(AX*1), Z16, Z6
+	VFMADD231PS.BCST (BX)(AX*2), Z16, Z7
+	VFMADD231PS.BCST (SI), Z16, Z8
+	VFMADD231PS.BCST (SI)(AX*1), Z16, Z9
+	VFMADD231PS.BCST (SI)(AX*2), Z16, Z10
+	VFMADD231PS.BCST (SI)(CX*1), Z16, Z11
+	VFMADD231PS.BCST (SI)(AX*4), Z16, Z12
+	VFMADD231PS.BCST (DI), Z16, Z13
+	VFMADD231PS.BCST (DI)(AX*1), Z16, Z14
+	VFMADD231PS.BCST (DI)(AX*2), Z16, Z15
+	VMOVUPS          64(R10), Z16
+	VFMADD231PS.BCST 4(DX), Z16, Z0
+	VFMADD231PS.BCST 4(DX)(AX*1), Z16, Z1
+	VFMADD231PS.BCST 4(DX)(AX*2), Z16, Z2
+	VFMADD231PS.BCST 4(DX)(CX*1), Z16, Z3
+	VFMADD231PS.BCST 4(DX)(AX*4), Z16, Z4
+	VFMADD231PS.BCST 4(BX), Z16, Z5
+	VFMADD231PS.BCST 4(BX)(AX*1), Z16, Z6
+	VFMADD231PS.BCST 4(BX)(AX*2), Z16, Z7
+	VFMADD231PS.BCST 4(SI), Z16, Z8
+	VFMADD231PS.BCST 4(SI)(AX*1), Z16, Z9
+	VFMADD231PS.BCST 4(SI)(AX*2), Z16, Z10
+	VFMADD231PS.BCST 4(SI)(CX*1), Z16, Z11
+	VFMADD231PS.BCST 4(SI)(AX*4), Z16, Z12
+	VFMADD231PS.BCST 4(DI), Z16, Z13
+	VFMADD231PS.BCST 4(DI)(AX*1), Z16, Z14
+	VFMADD231PS.BCST 4(DI)(AX*2), Z16, Z15
+	VMOVUPS          128(R10), Z16
+	VFMADD231PS.BCST 8(DX), Z16, Z0
+	VFMADD231PS.BCST 8(DX)(AX*1), Z16, Z1
+	VFMADD231PS.BCST 8(DX)(AX*2), Z16, Z2
+	VFMADD231PS.BCST 8(DX)(CX*1), Z16, Z3
+	VFMADD231PS.BCST 8(DX)(AX*4), Z16, Z4
+	VFMADD231PS.BCST 8(BX), Z16, Z5
+	VFMADD231PS.BCST 8(BX)(AX*1), Z16, Z6
+	VFMADD231PS.BCST 8(BX)(AX*2), Z16, Z7
+	VFMADD231PS.BCST 8(SI), Z16, Z8
+	VFMADD231PS.BCST 8(SI)(AX*1), Z16, Z9
+	VFMADD231PS.BCST 8(SI)(AX*2), Z16, Z10
+	VFMADD231PS.BCST 8(SI)(CX*1), Z16, Z11
+	VFMADD231PS.BCST 8(SI)(AX*4), Z16, Z12
+	VFMADD231PS.BCST 8(DI), Z16, Z13
+	VFMADD231PS.BCST 8(DI)(AX*1), Z16, Z14
+	VFMADD231PS.BCST 8(DI)(AX*2), Z16, Z15
+	VMOVUPS          192(R10), Z16
+	VFMADD231PS.BCST 12(DX), Z16, Z0
+	VFMADD231PS.BCST 12(DX)(AX*1), Z16, Z1
+	VFMADD231PS.BCST 12(DX)(AX*2), Z16, Z2
+	VFMADD231PS.BCST 12(DX)(CX*1), Z16, Z3
+	VFMADD231PS.BCST 12(DX)(AX*4), Z16, Z4
+	VFMADD231PS.BCST 12(BX), Z16, Z5
+	VFMADD231PS.BCST 12(BX)(AX*1), Z16, Z6
+	VFMADD231PS.BCST 12(BX)(AX*2), Z16, Z7
+	VFMADD231PS.BCST 12(SI), Z16, Z8
+	VFMADD231PS.BCST 12(SI)(AX*1), Z16, Z9
+	VFMADD231PS.BCST 12(SI)(AX*2), Z16, Z10
+	VFMADD231PS.BCST 12(SI)(CX*1), Z16, Z11
+	VFMADD231PS.BCST 12(SI)(AX*4), Z16, Z12
+	VFMADD231PS.BCST 12(DI), Z16, Z13
+	VFMADD231PS.BCST 12(DI)(AX*1), Z16, Z14
+	VFMADD231PS.BCST 12(DI)(AX*2), Z16, Z15
+	ADDQ             $0x00000100, R10
+	ADDQ             $0x10, DX
+	ADDQ             $0x10, BX
+	ADDQ             $0x10, SI
+	ADDQ             $0x10, DI
+	SUBQ             $0x04, BP
+	JGE              four
+
+rest:
+	ADDQ $0x04, BP
+	JEQ  next
+
+one:
+	VMOVUPS          (R10), Z16
+	VFMADD231PS.BCST (DX), Z16, Z0
+	VFMADD231PS.BCST (DX)(AX*1), Z16, Z1
+	VFMADD231PS.BCST (DX)(AX*2), Z16, Z2
+	VFMADD231PS.BCST (DX)(CX*1), Z16, Z3
+	VFMADD231PS.BCST (DX)(AX*4), Z16, Z4
+	VFMADD231PS.BCST (BX), Z16, Z5
+	VFMADD231PS.BCST (BX)(AX*1), Z16, Z6
+	VFMADD231PS.BCST (BX)(AX*2), Z16, Z7
+	VFMADD231PS.BCST (SI), Z16, Z8
+	VFMADD231PS.BCST (SI)(AX*1), Z16, Z9
+	VFMADD231PS.BCST (SI)(AX*2), Z16, Z10
+	VFMADD231PS.BCST (SI)(CX*1), Z16, Z11
+	VFMADD231PS.BCST (SI)(AX*4), Z16, Z12
+	VFMADD231PS.BCST (DI), Z16, Z13
+	VFMADD231PS.BCST (DI)(AX*1), Z16, Z14
+	VFMADD231PS.BCST (DI)(AX*2), Z16, Z15
+	ADDQ             $0x00000040, R10
+	ADDQ             $0x04, DX
+	ADDQ             $0x04, BX
+	ADDQ             $0x04, SI
+	ADDQ             $0x04, DI
+	DECQ             BP
+	JNE              one
+
+next:
+	VMOVUPS Z0, (R9)
+	VMOVUPS Z1, 64(R9)
+	VMOVUPS Z2, 128(R9)
+	VMOVUPS Z3, 192(R9)
+	VMOVUPS Z4, 256(R9)
+	VMOVUPS Z5, 320(R9)
+	VMOVUPS Z6, 384(R9)
+	VMOVUPS Z7, 448(R9)
+	VMOVUPS Z8, 512(R9)
+	VMOVUPS Z9, 576(R9)
+	VMOVUPS Z10, 640(R9)
+	VMOVUPS Z11, 704(R9)
+	VMOVUPS Z12, 768(R9)
+	VMOVUPS Z13, 832(R9)
+	VMOVUPS Z14, 896(R9)
+	VMOVUPS Z15, 960(R9)
+	ADDQ    $0x00000400, R9
+	DECQ    R14
+	JNE     block
+	MOVQ    R10, R8
+	DECQ    R13
+	JNE     group
+	ADDQ    vfs+32(FP), R11
+	ADDQ    mskip+80(FP), R9
+	DECQ    R15
+	JNE     frequency
+	VZEROUPPER
+	RET
+
+// func winogradOut1AVX512(m *float32, mfs int, cols int, out *float32, ops int, ors int, bias *float32, res *float32, rps int, rrs int, floor float32)
+// Requires: AVX, AVX512F
+TEXT ·winogradOut1AVX512(SB), NOSPLIT, $0-84
+	MOVQ         mfs+8(FP), AX
+	MOVQ         m+0(FP), DX
+	LEAQ         (DX)(AX*4), BX
+	LEAQ         (BX)(AX*4), SI
+	LEAQ         (SI)(AX*4), DI
+	LEAQ         (AX)(AX*2), CX
+	MOVQ         cols+16(FP), R8
+	MOVQ         out+24(FP), R9
+	MOVQ         ops+32(FP), R10
+	MOVQ         res+56(FP), R11
+	MOVQ         rps+64(FP), R12
+	MOVQ         ors+40(FP), R13
+	MOVQ         rrs+72(FP), R14
+	ADDQ         R9, R13
+	ADDQ         R11, R14
+	VBROADCASTSS floor+80(FP), Z1
+	MOVQ         bias+48(FP), R13
+	VMOVUPS      (R13), Z0
+	SUBQ         $0x02, R8
+	JL           rest0
+
+tile0:
+	VMOVUPS (BX), Z2
+	VMOVUPS (SI), Z3
+	VADDPS  Z2, Z3, Z2
+	VADDPS  (DX), Z2, Z2
+	VMOVUPS (BX)(AX*1), Z3
+	VMOVUPS (SI)(AX*1), Z4
+	VADDPS  Z3, Z4, Z3
+	VADDPS  (DX)(AX*1), Z3, Z3
+	VADDPS  Z3, Z2, Z2
+	VMOVUPS (BX)(AX*2), Z4
+	VMOVUPS (SI)(AX*2), Z5
+	VADDPS  Z4, Z5, Z4
+	VADDPS  (DX)(AX*2), Z4, Z4
+	VADDPS  Z4, Z2, Z2
+	VSUBPS  Z4, Z3, Z3
+	VMOVUPS (BX)(CX*1), Z4
+	VMOVUPS (SI)(CX*1), Z5
+	VADDPS  Z4, Z5, Z4
+	VADDPS  (DX)(CX*1), Z4, Z4
+	VSUBPS  Z4, Z3, Z3
+	TESTQ   R11, R11
+	JEQ     sum0
+	VADDPS  (R11), Z2, Z2
+	VADDPS  (R11)(R12*1), Z3, Z3
+
+sum0:
+	VADDPS  Z0, Z2, Z2
+	VMAXPS  Z2, Z1, Z2
+	VMOVUPS Z2, (R9)
+	VADDPS  Z0, Z3, Z3
+	VMAXPS  Z3, Z1, Z3
+	VMOVUPS Z3, (R9)(R10*1)
+	ADDQ    $0x40, DX
+	ADDQ    $0x40, BX
+	ADDQ    $0x40, SI
+	ADDQ    $0x40, DI
+	LEAQ    (R9)(R10*2), R9
+	LEAQ    (R11)(R12*2), R11
+	SUBQ    $0x02, R8
+	JGE     tile0
+
+rest0:
+	ADDQ    $0x02, R8
+	JEQ     end0
+	VMOVUPS (BX), Z2
+	VMOVUPS (SI), Z3
+	VADDPS  Z2, Z3, Z2
+	VADDPS  (DX), Z2, Z2
+	VMOVUPS (BX)(AX*1), Z3
+	VMOVUPS (SI)(AX*1), Z4
+	VADDPS  Z3, Z4, Z3
+	VADDPS  (DX)(AX*1), Z3, Z3
+	VADDPS  Z3, Z2, Z2
+	VMOVUPS (BX)(AX*2), Z3
+	VMOVUPS (SI)(AX*2), Z4
+	VADDPS  Z3, Z4, Z3
+	VADDPS  (DX)(AX*2), Z3, Z3
+	VADDPS  Z3, Z2, Z2
+	TESTQ   R11, R11
+	JEQ     lastsum0
+	VADDPS  (R11), Z2, Z2
+
+lastsum0:
+	VADDPS  Z0, Z2, Z2
+	VMAXPS  Z2, Z1, Z2
+	VMOVUPS Z2, (R9)
+
+end0:
+	VZEROUPPER
+	RET
+
+// func winogradOut2AVX512(m *float32, mfs int, cols int, out *float32, ops int, ors int, bias *float32, res *float32, rps int, rrs int, floor float32)
+// Requires: AVX, AVX512F
+TEXT ·winogradOut2AVX512(SB), NOSPLIT, $0-84
+	MOVQ         mfs+8(FP), AX
+	MOVQ         m+0(FP), DX
+	LEAQ         (DX)(AX*4), BX
+	LEAQ         (BX)(AX*4), SI
+	LEAQ         (SI)(AX*4), DI
+	LEAQ         (AX)(AX*2), CX
+	MOVQ         cols+16(FP), R8
+	MOVQ         out+24(FP), R9
+	MOVQ         ops+32(FP), R10
+	MOVQ         res+56(FP), R11
+	MOVQ         rps+64(FP), R12
+	MOVQ         ors+40(FP), R13
+	MOVQ         rrs+72(FP), R14
+	ADDQ         R9, R13
+	ADDQ         R11, R14
+	VBROADCASTSS floor+80(FP), Z1
+	MOVQ         bias+48(FP), R15
+	VMOVUPS      (R15), Z0
+	SUBQ         $0x02, R8
+	JL           rest0
+
+tile0:
+	VMOVUPS (BX), Z2
+	VMOVUPS (SI), Z3
+	VADDPS  Z2, Z3, Z4
+	VADDPS  (DX), Z4, Z4
+	VSUBPS  Z3, Z2, Z2
+	VSUBPS  (DI), Z2, Z2
+	VMOVUPS (BX)(AX*1), Z3
+	VMOVUPS (SI)(AX*1), Z5
+	VADDPS  Z3, Z5, Z6
+	VADDPS  (DX)(AX*1), Z6, Z6
+	VSUBPS  Z5, Z3, Z3
+	VSUBPS  (DI)(AX*1), Z3, Z3
+	VADDPS  Z6, Z4, Z4
+	VADDPS  Z3, Z2, Z2
+	VMOVUPS (BX)(AX*2), Z5
+	VMOVUPS (SI)(AX*2), Z7
+	VADDPS  Z5, Z7, Z8
+	VADDPS  (DX)(AX*2), Z8, Z8
+	VSUBPS  Z7, Z5, Z5
+	VSUBPS  (DI)(AX*2), Z5, Z5
+	VADDPS  Z8, Z4, Z4
+	VSUBPS  Z8, Z6, Z6
+	VADDPS  Z5, Z2, Z2
+	VSUBPS  Z5, Z3, Z3
+	VMOVUPS (BX)(CX*1), Z5
+	VMOVUPS (SI)(CX*1), Z7
+	VADDPS  Z5, Z7, Z8
+	VADDPS  (DX)(CX*1), Z8, Z8
+	VSUBPS  Z7, Z5, Z5
+	VSUBPS  (DI)(CX*1), Z5, Z5
+	VSUBPS  Z8, Z6, Z6
+	VSUBPS  Z5, Z3, Z3
+	TESTQ   R11, R11
+	JEQ     sum0
+	VADDPS  (R11), Z4, Z4
+	VADDPS  (R11)(R12*1), Z6, Z6
+	VADDPS  (R14), Z2, Z2
+	VADDPS  (R14)(R12*1), Z3, Z3
+
+sum0:
+	VADDPS  Z0, Z4, Z4
+	VMAXPS  Z4, Z1, Z4
+	VMOVUPS Z4, (R9)
+	VADDPS  Z0, Z6, Z6
+	VMAXPS  Z6, Z1, Z6
+	VMOVUPS Z6, (R9)(R10*1)
+	VADDPS  Z0, Z2, Z2
+	VMAXPS  Z2, Z1, Z2
+	VMOVUPS Z2, (R13)
+	VADDPS  Z0, Z3, Z3
+	VMAXPS  Z3, Z1, Z3
+	VMOVUPS Z3, (R13)(R10*1)
+	ADDQ    $0x40, DX
+	ADDQ    $0x40, BX
+	ADDQ    $0x40, SI
+	ADDQ    $0x40, DI
+	LEAQ    (R9)(R10*2), R9
+	LEAQ    (R11)(R12*2), R11
+	LEAQ    (R13)(R10*2), R13
+	LEAQ    (R14)(R12*2), R14
+	SUBQ    $0x02, R8
+	JGE     tile0
+
+rest0:
+	ADDQ    $0x02, R8
+	JEQ     end0
+	VMOVUPS (BX), Z2
+	VMOVUPS (SI), Z3
+	VADDPS  Z2, Z3, Z4
+	VADDPS  (DX), Z4, Z4
+	VSUBPS  Z3, Z2, Z2
+	VSUBPS  (DI), Z2, Z2
+	VMOVUPS (BX)(AX*1), Z3
+	VMOVUPS (SI)(AX*1), Z5
+	VADDPS  Z3, Z5, Z6
+	VADDPS  (DX)(AX*1), Z6, Z6
+	VSUBPS  Z5, Z3, Z3
+	VSUBPS  (DI)(AX*1), Z3, Z3
+	VADDPS  Z6, Z4, Z4
+	VADDPS  Z3, Z2, Z2
+	VMOVUPS (BX)(AX*2), Z3
+	VMOVUPS (SI)(AX*2), Z5
+	VADDPS  Z3, Z5, Z6
+	VADDPS  (DX)(AX*2), Z6, Z6
+	VSUBPS  Z5, Z3, Z3
+	VSUBPS  (DI)(AX*2), Z3, Z3
+	VADDPS  Z6, Z4, Z4
+	VADDPS  Z3, Z2, Z2
+	TESTQ   R11, R11
+	JEQ     lastsum0
+	VADDPS  (R11), Z4, Z4
+	VADDPS  (R14), Z2, Z2
+
+lastsum0:
+	VADDPS  Z0, Z4, Z4
+	VMAXPS  Z4, Z1, Z4
+	VMOVUPS Z4, (R9)
+	VADDPS  Z0, Z2, Z2
+	VMAXPS  Z2, Z1, Z2
+	VMOVUPS Z2, (R13)
+
+end0:
+	VZEROUPPER
+	RET
+
+// func winogradGrad1AVX512(d *float32, dps int, drs int, cols int, m *float32, mts int, mfs int)
+// Requires: AVX, AVX512F
+TEXT ·winogradGrad1AVX512(SB), NOSPLIT, $0-56
+	MOVQ   mfs+48(FP), AX
+	MOVQ   m+32(FP), DX
+	LEAQ   (DX)(AX*4), BX
+	LEAQ   (BX)(AX*4), SI
+	LEAQ   (SI)(AX*4), DI
+	LEAQ   (AX)(AX*2), CX
+	MOVQ   mts+40(FP), R8
+	MOVQ   d+0(FP), R9
+	MOVQ   dps+8(FP), R10
+	MOVQ   drs+16(FP), R11
+	MOVQ   cols+24(FP), R12
+	ADDQ   R9, R11
+	VPXORD Z0, Z0, Z0
+	SUBQ   $0x02, R12
+	JL     rest0
+
+tile0:
+	VMOVUPS (R9), Z1
+	VMOVUPS (R9)(R10*1), Z2
+	VADDPS  Z1, Z2, Z3
+	VSUBPS  Z2, Z1, Z4
+	VSUBPS  Z2, Z0, Z5
+	VMOVUPS Z1, (DX)
+	VMOVUPS Z3, (DX)(AX*1)
+	VMOVUPS Z4, (DX)(AX*2)
+	VMOVUPS Z5, (DX)(CX*1)
+	VADDPS  Z1, Z2, Z3
+	VSUBPS  Z2, Z1, Z4
+	VSUBPS  Z2, Z0, Z5
+	VMOVUPS Z1, (BX)
+	VMOVUPS Z3, (BX)(AX*1)
+	VMOVUPS Z4, (BX)(AX*2)
+	VMOVUPS Z5, (BX)(CX*1)
+	VADDPS  Z1, Z2, Z3
+	VSUBPS  Z2, Z1, Z4
+	VSUBPS  Z2, Z0, Z2
+	VMOVUPS Z1, (SI)
+	VMOVUPS Z3, (SI)(AX*1)
+	VMOVUPS Z4, (SI)(AX*2)
+	VMOVUPS Z2, (SI)(CX*1)
+	VADDPS  Z0, Z0, Z1
+	VSUBPS  Z0, Z0, Z2
+	VSUBPS  Z0, Z0, Z3
+	VMOVUPS Z0, (DI)
+	VMOVUPS Z1, (DI)(AX*1)
+	VMOVUPS Z2, (DI)(AX*2)
+	VMOVUPS Z3, (DI)(CX*1)
+	ADDQ    R8, DX
+	ADDQ    R8, BX
+	ADDQ    R8, SI
+	ADDQ    R8, DI
+	LEAQ    (R9)(R10*2), R9
+	SUBQ    $0x02, R12
+	JGE     tile0
+
+rest0:
+	ADDQ    $0x02, R12
+	JEQ     end0
+	VMOVUPS (R9), Z1
+	VMOVUPS Z1, (DX)
+	VMOVUPS Z1, (DX)(AX*1)
+	VMOVUPS Z1, (DX)(AX*2)
+	VMOVUPS Z0, (DX)(CX*1)
+	VMOVUPS Z1, (BX)
+	VMOVUPS Z1, (BX)(AX*1)
+	VMOVUPS Z1, (BX)(AX*2)
+	VMOVUPS Z0, (BX)(CX*1)
+	VMOVUPS Z1, (SI)
+	VMOVUPS Z1, (SI)(AX*1)
+	VMOVUPS Z1, (SI)(AX*2)
+	VMOVUPS Z0, (SI)(CX*1)
+	VMOVUPS Z0, (DI)
+	VMOVUPS Z0, (DI)(AX*1)
+	VMOVUPS Z0, (DI)(AX*2)
+	VMOVUPS Z0, (DI)(CX*1)
+
+end0:
+	VZEROUPPER
+	RET
+
+// func winogradGrad2AVX512(d *float32, dps int, drs int, cols int, m *float32, mts int, mfs int)
+// Requires: AVX, AVX512F
+TEXT ·winogradGrad2AVX512(SB), NOSPLIT, $0-56
+	MOVQ   mfs+48(FP), AX
+	MOVQ   m+32(FP), DX
+	LEAQ   (DX)(AX*4), BX
+	LEAQ   (BX)(AX*4), SI
+	LEAQ   (SI)(AX*4), DI
+	LEAQ   (AX)(AX*2), CX
+	MOVQ   mts+40(FP), R8
+	MOVQ   d+0(FP), R9
+	MOVQ   dps+8(FP), R10
+	MOVQ   drs+16(FP), R11
+	MOVQ   cols+24(FP), R12
+	ADDQ   R9, R11
+	VPXORD Z0, Z0, Z0
+	SUBQ   $0x02, R12
+	JL     rest0
+
+tile0:
+	VMOVUPS (R9), Z1
+	VMOVUPS (R11), Z2
+	VADDPS  Z1, Z2, Z3
+	VSUBPS  Z2, Z1, Z4
+	VSUBPS  Z2, Z0, Z2
+	VMOVUPS (R9)(R10*1), Z5
+	VMOVUPS (R11)(R10*1), Z6
+	VADDPS  Z5, Z6, Z7
+	VSUBPS  Z6, Z5, Z8
+	VSUBPS  Z6, Z0, Z6
+	VADDPS  Z1, Z5, Z9
+	VSUBPS  Z5, Z1, Z10
+	VSUBPS  Z5, Z0, Z5
+	VMOVUPS Z1, (DX)
+	VMOVUPS Z9, (DX)(AX*1)
+	VMOVUPS Z10, (DX)(AX*2)
+	VMOVUPS Z5, (DX)(CX*1)
+	VADDPS  Z3, Z7, Z1
+	VSUBPS  Z7, Z3, Z5
+	VSUBPS  Z7, Z0, Z7
+	VMOVUPS Z3, (BX)
+	VMOVUPS Z1, (BX)(AX*1)
+	VMOVUPS Z5, (BX)(AX*2)
+	VMOVUPS Z7, (BX)(CX*1)
+	VADDPS  Z4, Z8, Z1
+	VSUBPS  Z8, Z4, Z3
+	VSUBPS  Z8, Z0, Z5
+	VMOVUPS Z4, (SI)
+	VMOVUPS Z1, (SI)(AX*1)
+	VMOVUPS Z3, (SI)(AX*2)
+	VMOVUPS Z5, (SI)(CX*1)
+	VADDPS  Z2, Z6, Z1
+	VSUBPS  Z6, Z2, Z3
+	VSUBPS  Z6, Z0, Z4
+	VMOVUPS Z2, (DI)
+	VMOVUPS Z1, (DI)(AX*1)
+	VMOVUPS Z3, (DI)(AX*2)
+	VMOVUPS Z4, (DI)(CX*1)
+	ADDQ    R8, DX
+	ADDQ    R8, BX
+	ADDQ    R8, SI
+	ADDQ    R8, DI
+	LEAQ    (R9)(R10*2), R9
+	LEAQ    (R11)(R10*2), R11
+	SUBQ    $0x02, R12
+	JGE     tile0
+
+rest0:
+	ADDQ    $0x02, R12
+	JEQ     end0
+	VMOVUPS (R9), Z1
+	VMOVUPS (R11), Z2
+	VADDPS  Z1, Z2, Z3
+	VSUBPS  Z2, Z1, Z4
+	VSUBPS  Z2, Z0, Z2
+	VMOVUPS Z1, (DX)
+	VMOVUPS Z1, (DX)(AX*1)
+	VMOVUPS Z1, (DX)(AX*2)
+	VMOVUPS Z0, (DX)(CX*1)
+	VMOVUPS Z3, (BX)
+	VMOVUPS Z3, (BX)(AX*1)
+	VMOVUPS Z3, (BX)(AX*2)
+	VMOVUPS Z0, (BX)(CX*1)
+	VMOVUPS Z4, (SI)
+	VMOVUPS Z4, (SI)(AX*1)
+	VMOVUPS Z4, (SI)(AX*2)
+	VMOVUPS Z0, (SI)(CX*1)
+	VMOVUPS Z2, (DI)
+	VMOVUPS Z2, (DI)(AX*1)
+	VMOVUPS Z2, (DI)(AX*2)
+	VMOVUPS Z0, (DI)(CX*1)
+
+end0:
+	VZEROUPPER
+	RET
+
+// func depthwise1AVX512(in *float32, off int, taps *int, nt int, w *float32, wgs int, end int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, low float32, high float32)
+// Requires: AVX, AVX512F
+TEXT ·depthwise1AVX512(SB), NOSPLIT, $0-112
+	MOVQ w+32(FP), AX
+	MOVQ ips+64(FP), CX
+	LEAQ (CX)(CX*2), CX
+	XORQ CX, CX
+
+group:
+	MOVQ    bias+96(FP), DX
+	TESTQ   DX, DX
+	JEQ     nobias
+	VMOVUPS (DX)(CX*1), Z0
+	JMP     start
+
+nobias:
+	VPXORD Z0, Z0, Z0
+
+start:
+	MOVQ  taps+16(FP), BX
+	MOVQ  nt+24(FP), SI
+	TESTQ SI, SI
+	JEQ   done
+	MOVQ  in+0(FP), DI
+	MOVQ  ijump+72(FP), DX
+	ADDQ  off+8(FP), DI
+	ADDQ  CX, DI
+
+tap:
+	MOVQ        (BX), R8
+	LEAQ        (DI)(R8*1), DX
+	MOVQ        8(BX), R8
+	VMOVUPS     (AX)(R8*1), Z1
+	VFMADD231PS (DX), Z1, Z0
+	ADDQ        $0x10, BX
+	DECQ        SI
+	JNE         tap
+
+done:
+	VBROADCASTSS low+104(FP), Z1
+	VBROADCASTSS high+108(FP), Z2
+	VMAXPS       Z0, Z1, Z0
+	VMINPS       Z0, Z2, Z0
+	MOVQ         out+56(FP), DX
+	MOVQ         ops+80(FP), BX
+	MOVQ         ojump+88(FP), SI
+	ADDQ         DX, SI
+	VMOVUPS      Z0, (DX)(CX*1)
+	ADDQ         BX, DX
+	ADDQ         wgs+40(FP), AX
+	ADDQ         $0x40, CX
+	CMPQ         CX, end+48(FP)
+	JLT          group
+	VZEROUPPER
+	RET
+
+// func depthwise2AVX512(in *float32, off int, taps *int, nt int, w *float32, wgs int, end int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, low float32, high float32)
+// Requires: AVX, AVX512F
+TEXT ·depthwise2AVX512(SB), NOSPLIT, $0-112
+	MOVQ w+32(FP), AX
+	MOVQ ips+64(FP), CX
+	LEAQ (CX)(CX*2), CX
+	XORQ CX, CX
+
+group:
+	MOVQ    bias+96(FP), DX
+	TESTQ   DX, DX
+	JEQ     nobias
+	VMOVUPS (DX)(CX*1), Z0
+	VMOVUPS (DX)(CX*1), Z1
+	JMP     start
+
+nobias:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+
+start:
+	MOVQ  taps+16(FP), SI
+	MOVQ  nt+24(FP), DI
+	TESTQ DI, DI
+	JEQ   done
+	MOVQ  in+0(FP), R8
+	MOVQ  ijump+72(FP), R9
+	ADDQ  off+8(FP), R8
+	ADDQ  CX, R8
+
+tap:
+	MOVQ        (SI), R10
+	LEAQ        (R8)(R10*1), DX
+	LEAQ        (DX)(R9*1), BX
+	MOVQ        8(SI), R10
+	VMOVUPS     (AX)(R10*1), Z2
+	VFMADD231PS (DX), Z2, Z0
+	VFMADD231PS (BX), Z2, Z1
+	ADDQ        $0x10, SI
+	DECQ        DI
+	JNE         tap
+
+done:
+	VBROADCASTSS low+104(FP), Z2
+	VBROADCASTSS high+108(FP), Z3
+	VMAXPS       Z0, Z2, Z0
+	VMINPS       Z0, Z3, Z0
+	VMAXPS       Z1, Z2, Z1
+	VMINPS       Z1, Z3, Z1
+	MOVQ         out+56(FP), DX
+	MOVQ         ops+80(FP), BX
+	MOVQ         ojump+88(FP), SI
+	ADDQ         DX, SI
+	VMOVUPS      Z0, (DX)(CX*1)
+	ADDQ         BX, DX
+	VMOVUPS      Z1, (SI)(CX*1)
+	ADDQ         BX, SI
+	ADDQ         wgs+40(FP), AX
+	ADDQ         $0x40, CX
+	CMPQ         CX, end+48(FP)
+	JLT          group
+	VZEROUPPER
+	RET
+
+// func depthwise3AVX512(in *float32, off int, taps *int, nt int, w *float32, wgs int, end int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, low float32, high float32)
+// Requires: AVX, AVX512F
+TEXT ·depthwise3AVX512(SB), NOSPLIT, $0-112
+	MOVQ w+32(FP), AX
+	MOVQ ips+64(FP), DX
+	LEAQ (DX)(DX*2), CX
+	XORQ CX, CX
+
+group:
+	MOVQ    bias+96(FP), BX
+	TESTQ   BX, BX
+	JEQ     nobias
+	VMOVUPS (BX)(CX*1), Z0
+	VMOVUPS (BX)(CX*1), Z1
+	VMOVUPS (BX)(CX*1), Z2
+	JMP     start
+
+nobias:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+
+start:
+	MOVQ  taps+16(FP), DI
+	MOVQ  nt+24(FP), R8
+	TESTQ R8, R8
+	JEQ   done
+	MOVQ  in+0(FP), R9
+	MOVQ  ijump+72(FP), R10
+	ADDQ  off+8(FP), R9
+	ADDQ  CX, R9
+
+tap:
+	MOVQ        (DI), R11
+	LEAQ        (R9)(R11*1), BX
+	LEAQ        (BX)(R10*1), SI
+	MOVQ        8(DI), R11
+	VMOVUPS     (AX)(R11*1), Z3
+	VFMADD231PS (BX), Z3, Z0
+	VFMADD231PS (BX)(DX*1), Z3, Z1
+	VFMADD231PS (SI), Z3, Z2
+	ADDQ        $0x10, DI
+	DECQ        R8
+	JNE         tap
+
+done:
+	VBROADCASTSS low+104(FP), Z3
+	VBROADCASTSS high+108(FP), Z4
+	VMAXPS       Z0, Z3, Z0
+	VMINPS       Z0, Z4, Z0
+	VMAXPS       Z1, Z3, Z1
+	VMINPS       Z1, Z4, Z1
+	VMAXPS       Z2, Z3, Z2
+	VMINPS       Z2, Z4, Z2
+	MOVQ         out+56(FP), BX
+	MOVQ         ops+80(FP), SI
+	MOVQ         ojump+88(FP), DI
+	ADDQ         BX, DI
+	VMOVUPS      Z0, (BX)(CX*1)
+	ADDQ         SI, BX
+	VMOVUPS      Z1, (BX)(CX*1)
+	ADDQ         SI, BX
+	VMOVUPS      Z2, (DI)(CX*1)
+	ADDQ         SI, DI
+	ADDQ         wgs+40(FP), AX
+	ADDQ         $0x40, CX
+	CMPQ         CX, end+48(FP)
+	JLT          group
+	VZEROUPPER
+	RET
+
+// func depthwise4AVX512(in *float32, off int, taps *int, nt int, w *float32, wgs int, end int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, low float32, high float32)
+// Requires: AVX, AVX512F
+TEXT ·depthwise4AVX512(SB), NOSPLIT, $0-112
+	MOVQ w+32(FP), AX
+	MOVQ ips+64(FP), DX
+	LEAQ (DX)(DX*2), CX
+	XORQ CX, CX
+
+group:
+	MOVQ    bias+96(FP), BX
+	TESTQ   BX, BX
+	JEQ     nobias
+	VMOVUPS (BX)(CX*1), Z0
+	VMOVUPS (BX)(CX*1), Z1
+	VMOVUPS (BX)(CX*1), Z2
+	VMOVUPS (BX)(CX*1), Z3
+	JMP     start
+
+nobias:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+
+start:
+	MOVQ  taps+16(FP), DI
+	MOVQ  nt+24(FP), R8
+	TESTQ R8, R8
+	JEQ   done
+	MOVQ  in+0(FP), R9
+	MOVQ  ijump+72(FP), R10
+	ADDQ  off+8(FP), R9
+	ADDQ  CX, R9
+
+tap:
+	MOVQ        (DI), R11
+	LEAQ        (R9)(R11*1), BX
+	LEAQ        (BX)(R10*1), SI
+	MOVQ        8(DI), R11
+	VMOVUPS     (AX)(R11*1), Z4
+	VFMADD231PS (BX), Z4, Z0
+	VFMADD231PS (BX)(DX*1), Z4, Z1
+	VFMADD231PS (SI), Z4, Z2
+	VFMADD231PS (SI)(DX*1), Z4, Z3
+	ADDQ        $0x10, DI
+	DECQ        R8
+	JNE         tap
+
+done:
+	VBROADCASTSS low+104(FP), Z4
+	VBROADCASTSS high+108(FP), Z5
+	VMAXPS       Z0, Z4, Z0
+	VMINPS       Z0, Z5, Z0
+	VMAXPS       Z1, Z4, Z1
+	VMINPS       Z1, Z5, Z1
+	VMAXPS       Z2, Z4, Z2
+	VMINPS       Z2, Z5, Z2
+	VMAXPS       Z3, Z4, Z3
+	VMINPS       Z3, Z5, Z3
+	MOVQ         out+56(FP), BX
+	MOVQ         ops+80(FP), SI
+	MOVQ         ojump+88(FP), DI
+	ADDQ         BX, DI
+	VMOVUPS      Z0, (BX)(CX*1)
+	ADDQ         SI, BX
+	VMOVUPS      Z1, (BX)(CX*1)
+	ADDQ         SI, BX
+	VMOVUPS      Z2, (DI)(CX*1)
+	ADDQ         SI, DI
+	VMOVUPS      Z3, (DI)(CX*1)
+	ADDQ         SI, DI
+	ADDQ         wgs+40(FP), AX
+	ADDQ         $0x40, CX
+	CMPQ         CX, end+48(FP)
+	JLT          group
+	VZEROUPPER
+	RET
+
+// func depthwise5AVX512(in *float32, off int, taps *int, nt int, w *float32, wgs int, end int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, low float32, high float32)
+// Requires: AVX, AVX512F
+TEXT ·depthwise5AVX512(SB), NOSPLIT, $0-112
+	MOVQ w+32(FP), AX
+	MOVQ ips+64(FP), DX
+	LEAQ (DX)(DX*2), CX
+	XORQ CX, CX
+
+group:
+	MOVQ    bias+96(FP), BX
+	TESTQ   BX, BX
+	JEQ     nobias
+	VMOVUPS (BX)(CX*1), Z0
+	VMOVUPS (BX)(CX*1), Z1
+	VMOVUPS (BX)(CX*1), Z2
+	VMOVUPS (BX)(CX*1), Z3
+	VMOVUPS (BX)(CX*1), Z4
+	JMP     start
+
+nobias:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+
+start:
+	MOVQ  taps+16(FP), DI
+	MOVQ  nt+24(FP), R8
+	TESTQ R8, R8
+	JEQ   done
+	MOVQ  in+0(FP), R9
+	MOVQ  ijump+72(FP), R10
+	ADDQ  off+8(FP), R9
+	ADDQ  CX, R9
+
+tap:
+	MOVQ        (DI), R11
+	LEAQ        (R9)(R11*1), BX
+	LEAQ        (BX)(R10*1), SI
+	MOVQ        8(DI), R11
+	VMOVUPS     (AX)(R11*1), Z5
+	VFMADD231PS (BX), Z5, Z0
+	VFMADD231PS (BX)(DX*1), Z5, Z1
+	VFMADD231PS (BX)(DX*2), Z5, Z2
+	VFMADD231PS (SI), Z5, Z3
+	VFMADD231PS (SI)(DX*1), Z5, Z4
+	ADDQ        $0x10, DI
+	DECQ        R8
+	JNE         tap
+
+done:
+	VBROADCASTSS low+104(FP), Z5
+	VBROADCASTSS high+108(FP), Z6
+	VMAXPS       Z0, Z5, Z0
+	VMINPS       Z0, Z6, Z0
+	VMAXPS       Z1, Z5, Z1
+	VMINPS       Z1, Z6, Z1
+	VMAXPS       Z2, Z5, Z2
+	VMINPS       Z2, Z6, Z2
+	VMAXPS       Z3, Z5, Z3
+	VMINPS       Z3, Z6, Z3
+	VMAXPS       Z4, Z5, Z4
+	VMINPS       Z4, Z6, Z4
+	MOVQ         out+56(FP), BX
+	MOVQ         ops+80(FP), SI
+	MOVQ         ojump+88(FP), DI
+	ADDQ         BX, DI
+	VMOVUPS      Z0, (BX)(CX*1)
+	ADDQ         SI, BX
+	VMOVUPS      Z1, (BX)(CX*1)
+	ADDQ         SI, BX
+	VMOVUPS      Z2, (BX)(CX*1)
+	ADDQ         SI, BX
+	VMOVUPS      Z3, (DI)(CX*1)
+	ADDQ         SI, DI
+	VMOVUPS      Z4, (DI)(CX*1)
+	ADDQ         SI, DI
+	ADDQ         wgs+40(FP), AX
+	ADDQ         $0x40, CX
+	CMPQ         CX, end+48(FP)
+	JLT          group
+	VZEROUPPER
+	RET
+
+// func depthwise6AVX512(in *float32, off int, taps *int, nt int, w *float32, wgs int, end int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, low float32, high float32)
+// Requires: AVX, AVX512F
+TEXT ·depthwise6AVX512(SB), NOSPLIT, $0-112
+	MOVQ w+32(FP), AX
+	MOVQ ips+64(FP), DX
+	LEAQ (DX)(DX*2), CX
+	XORQ CX, CX
+
+group:
+	MOVQ    bias+96(FP), BX
+	TESTQ   BX, BX
+	JEQ     nobias
+	VMOVUPS (BX)(CX*1), Z0
+	VMOVUPS (BX)(CX*1), Z1
+	VMOVUPS (BX)(CX*1), Z2
+	VMOVUPS (BX)(CX*1), Z3
+	VMOVUPS (BX)(CX*1), Z4
+	VMOVUPS (BX)(CX*1), Z5
+	JMP     start
+
+nobias:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+
+start:
+	MOVQ  taps+16(FP), DI
+	MOVQ  nt+24(FP), R8
+	TESTQ R8, R8
+	JEQ   done
+	MOVQ  in+0(FP), R9
+	MOVQ  ijump+72(FP), R10
+	ADDQ  off+8(FP), R9
+	ADDQ  CX, R9
+
+tap:
+	MOVQ        (DI), R11
+	LEAQ        (R9)(R11*1), BX
+	LEAQ        (BX)(R10*1), SI
+	MOVQ        8(DI), R11
+	VMOVUPS     (AX)(R11*1), Z6
+	VFMADD231PS (BX), Z6, Z0
+	VFMADD231PS (BX)(DX*1), Z6, Z1
+	VFMADD231PS (BX)(DX*2), Z6, Z2
+	VFMADD231PS (SI), Z6, Z3
+	VFMADD231PS (SI)(DX*1), Z6, Z4
+	VFMADD231PS (SI)(DX*2), Z6, Z5
+	ADDQ        $0x10, DI
+	DECQ        R8
+	JNE         tap
+
+done:
+	VBROADCASTSS low+104(FP), Z6
+	VBROADCASTSS high+108(FP), Z7
+	VMAXPS       Z0, Z6, Z0
+	VMINPS       Z0, Z7, Z0
+	VMAXPS       Z1, Z6, Z1
+	VMINPS       Z1, Z7, Z1
+	VMAXPS       Z2, Z6, Z2
+	VMINPS       Z2, Z7, Z2
+	VMAXPS       Z3, Z6, Z3
+	VMINPS       Z3, Z7, Z3
+	VMAXPS       Z4, Z6, Z4
+	VMINPS       Z4, Z7, Z4
+	VMAXPS       Z5, Z6, Z5
+	VMINPS       Z5, Z7, Z5
+	MOVQ         out+56(FP), BX
+	MOVQ         ops+80(FP), SI
+	MOVQ         ojump+88(FP), DI
+	ADDQ         BX, DI
+	VMOVUPS      Z0, (BX)(CX*1)
+	ADDQ         SI, BX
+	VMOVUPS      Z1, (BX)(CX*1)
+	ADDQ         SI, BX
+	VMOVUPS      Z2, (BX)(CX*1)
+	ADDQ         SI, BX
+	VMOVUPS      Z3, (DI)(CX*1)
+	ADDQ         SI, DI
+	VMOVUPS      Z4, (DI)(CX*1)
+	ADDQ         SI, DI
+	VMOVUPS      Z5, (DI)(CX*1)
+	ADDQ         SI, DI
+	ADDQ         wgs+40(FP), AX
+	ADDQ         $0x40, CX
+	CMPQ         CX, end+48(FP)
+	JLT          group
+	VZEROUPPER
+	RET
+
+// func depthwise7AVX512(in *float32, off int, taps *int, nt int, w *float32, wgs int, end int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, low float32, high float32)
+// Requires: AVX, AVX512F
+TEXT ·depthwise7AVX512(SB), NOSPLIT, $0-112
+	MOVQ w+32(FP), AX
+	MOVQ ips+64(FP), DX
+	LEAQ (DX)(DX*2), BX
+	XORQ CX, CX
+
+group:
+	MOVQ    bias+96(FP), SI
+	TESTQ   SI, SI
+	JEQ     nobias
+	VMOVUPS (SI)(CX*1), Z0
+	VMOVUPS (SI)(CX*1), Z1
+	VMOVUPS (SI)(CX*1), Z2
+	VMOVUPS (SI)(CX*1), Z3
+	VMOVUPS (SI)(CX*1), Z4
+	VMOVUPS (SI)(CX*1), Z5
+	VMOVUPS (SI)(CX*1), Z6
+	JMP     start
+
+nobias:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+
+start:
+	MOVQ  taps+16(FP), R8
+	MOVQ  nt+24(FP), R9
+	TESTQ R9, R9
+	JEQ   done
+	MOVQ  in+0(FP), R10
+	MOVQ  ijump+72(FP), R11
+	ADDQ  off+8(FP), R10
+	ADDQ  CX, R10
+
+tap:
+	MOVQ        (R8), R12
+	LEAQ        (R10)(R12*1), SI
+	LEAQ        (SI)(R11*1), DI
+	MOVQ        8(R8), R12
+	VMOVUPS     (AX)(R12*1), Z7
+	VFMADD231PS (SI), Z7, Z0
+	VFMADD231PS (SI)(DX*1), Z7, Z1
+	VFMADD231PS (SI)(DX*2), Z7, Z2
+	VFMADD231PS (SI)(BX*1), Z7, Z3
+	VFMADD231PS (DI), Z7, Z4
+	VFMADD231PS (DI)(DX*1), Z7, Z5
+	VFMADD231PS (DI)(DX*2), Z7, Z6
+	ADDQ        $0x10, R8
+	DECQ        R9
+	JNE         tap
+
+done:
+	VBROADCASTSS low+104(FP), Z7
+	VBROADCASTSS high+108(FP), Z8
+	VMAXPS       Z0, Z7, Z0
+	VMINPS       Z0, Z8, Z0
+	VMAXPS       Z1, Z7, Z1
+	VMINPS       Z1, Z8, Z1
+	VMAXPS       Z2, Z7, Z2
+	VMINPS       Z2, Z8, Z2
+	VMAXPS       Z3, Z7, Z3
+	VMINPS       Z3, Z8, Z3
+	VMAXPS       Z4, Z7, Z4
+	VMINPS       Z4, Z8, Z4
+	VMAXPS       Z5, Z7, Z5
+	VMINPS       Z5, Z8, Z5
+	VMAXPS       Z6, Z7, Z6
+	VMINPS       Z6, Z8, Z6
+	MOVQ         out+56(FP), SI
+	MOVQ         ops+80(FP), DI
+	MOVQ         ojump+88(FP), R8
+	ADDQ         SI, R8
+	VMOVUPS      Z0, (SI)(CX*1)
+	ADDQ         DI, SI
+	VMOVUPS      Z1, (SI)(CX*1)
+	ADDQ         DI, SI
+	VMOVUPS      Z2, (SI)(CX*1)
+	ADDQ         DI, SI
+	VMOVUPS      Z3, (SI)(CX*1)
+	ADDQ         DI, SI
+	VMOVUPS      Z4, (R8)(CX*1)
+	ADDQ         DI, R8
+	VMOVUPS      Z5, (R8)(CX*1)
+	ADDQ         DI, R8
+	VMOVUPS      Z6, (R8)(CX*1)
+	ADDQ         DI, R8
+	ADDQ         wgs+40(FP), AX
+	ADDQ         $0x40, CX
+	CMPQ         CX, end+48(FP)
+	JLT          group
+	VZEROUPPER
+	RET
+
+// func depthwise8AVX512(in *float32, off int, taps *int, nt int, w *float32, wgs int, end int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, low float32, high float32)
+// Requires: AVX, AVX512F
+TEXT ·depthwise8AVX512(SB), NOSPLIT, $0-112
+	MOVQ w+32(FP), AX
+	MOVQ ips+64(FP), DX
+	LEAQ (DX)(DX*2), BX
+	XORQ CX, CX
+
+group:
+	MOVQ    bias+96(FP), SI
+	TESTQ   SI, SI
+	JEQ     nobias
+	VMOVUPS (SI)(CX*1), Z0
+	VMOVUPS (SI)(CX*1), Z1
+	VMOVUPS (SI)(CX*1), Z2
+	VMOVUPS (SI)(CX*1), Z3
+	VMOVUPS (SI)(CX*1), Z4
+	VMOVUPS (SI)(CX*1), Z5
+	VMOVUPS (SI)(CX*1), Z6
+	VMOVUPS (SI)(CX*1), Z7
+	JMP     start
+
+nobias:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+
+start:
+	MOVQ  taps+16(FP), R8
+	MOVQ  nt+24(FP), R9
+	TESTQ R9, R9
+	JEQ   done
+	MOVQ  in+0(FP), R10
+	MOVQ  ijump+72(FP), R11
+	ADDQ  off+8(FP), R10
+	ADDQ  CX, R10
+
+tap:
+	MOVQ        (R8), R12
+	LEAQ        (R10)(R12*1), SI
+	LEAQ        (SI)(R11*1), DI
+	MOVQ        8(R8), R12
+	VMOVUPS     (AX)(R12*1), Z8
+	VFMADD231PS (SI), Z8, Z0
+	VFMADD231PS (SI)(DX*1), Z8, Z1
+	VFMADD231PS (SI)(DX*2), Z8, Z2
+	VFMADD231PS (SI)(BX*1), Z8, Z3
+	VFMADD231PS (DI), Z8, Z4
+	VFMADD231PS (DI)(DX*1), Z8, Z5
+	VFMADD231PS (DI)(DX*2), Z8, Z6
+	VFMADD231PS (DI)(BX*1), Z8, Z7
+	ADDQ        $0x10, R8
+	DECQ        R9
+	JNE         tap
+
+done:
+	VBROADCASTSS low+104(FP), Z8
+	VBROADCASTSS high+108(FP), Z9
+	VMAXPS       Z0, Z8, Z0
+	VMINPS       Z0, Z9, Z0
+	VMAXPS       Z1, Z8, Z1
+	VMINPS       Z1, Z9, Z1
+	VMAXPS       Z2, Z8, Z2
+	VMINPS       Z2, Z9, Z2
+	VMAXPS       Z3, Z8, Z3
+	VMINPS       Z3, Z9, Z3
+	VMAXPS       Z4, Z8, Z4
+	VMINPS       Z4, Z9, Z4
+	VMAXPS       Z5, Z8, Z5
+	VMINPS       Z5, Z9, Z5
+	VMAXPS       Z6, Z8, Z6
+	VMINPS       Z6, Z9, Z6
+	VMAXPS       Z7, Z8, Z7
+	VMINPS       Z7, Z9, Z7
+	MOVQ         out+56(FP), SI
+	MOVQ         ops+80(FP), DI
+	MOVQ         ojump+88(FP), R8
+	ADDQ         SI, R8
+	VMOVUPS      Z0, (SI)(CX*1)
+	ADDQ         DI, SI
+	VMOVUPS      Z1, (SI)(CX*1)
+	ADDQ         DI, SI
+	VMOVUPS      Z2, (SI)(CX*1)
+	ADDQ         DI, SI
+	VMOVUPS      Z3, (SI)(CX*1)
+	ADDQ         DI, SI
+	VMOVUPS      Z4, (R8)(CX*1)
+	ADDQ         DI, R8
+	VMOVUPS      Z5, (R8)(CX*1)
+	ADDQ         DI, R8
+	VMOVUPS      Z6, (R8)(CX*1)
+	ADDQ         DI, R8
+	VMOVUPS      Z7, (R8)(CX*1)
+	ADDQ         DI, R8
+	ADDQ         wgs+40(FP), AX
+	ADDQ         $0x40, CX
+	CMPQ         CX, end+48(FP)
+	JLT          group
+	VZEROUPPER
+	RET
+
+// func depthwise9AVX512(in *float32, off int, taps *int, nt int, w *float32, wgs int, end int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, low float32, high float32)
+// Requires: AVX, AVX512F
+TEXT ·depthwise9AVX512(SB), NOSPLIT, $0-112
+	MOVQ w+32(FP), AX
+	MOVQ ips+64(FP), DX
+	LEAQ (DX)(DX*2), BX
+	XORQ CX, CX
+
+group:
+	MOVQ    bias+96(FP), SI
+	TESTQ   SI, SI
+	JEQ     nobias
+	VMOVUPS (SI)(CX*1), Z0
+	VMOVUPS (SI)(CX*1), Z1
+	VMOVUPS (SI)(CX*1), Z2
+	VMOVUPS (SI)(CX*1), Z3
+	VMOVUPS (SI)(CX*1), Z4
+	VMOVUPS (SI)(CX*1), Z5
+	VMOVUPS (SI)(CX*1), Z6
+	VMOVUPS (SI)(CX*1), Z7
+	VMOVUPS (SI)(CX*1), Z8
+	JMP     start
+
+nobias:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+
+start:
+	MOVQ  taps+16(FP), R8
+	MOVQ  nt+24(FP), R9
+	TESTQ R9, R9
+	JEQ   done
+	MOVQ  in+0(FP), R10
+	MOVQ  ijump+72(FP), R11
+	ADDQ  off+8(FP), R10
+	ADDQ  CX, R10
+
+tap:
+	MOVQ        (R8), R12
+	LEAQ        (R10)(R12*1), SI
+	LEAQ        (SI)(R11*1), DI
+	MOVQ        8(R8), R12
+	VMOVUPS     (AX)(R12*1), Z9
+	VFMADD231PS (SI), Z9, Z0
+	VFMADD231PS (SI)(DX*1), Z9, Z1
+	VFMADD231PS (SI)(DX*2), Z9, Z2
+	VFMADD231PS (SI)(BX*1), Z9, Z3
+	VFMADD231PS (SI)(DX*4), Z9, Z4
+	VFMADD231PS (DI), Z9, Z5
+	VFMADD231PS (DI)(DX*1), Z9, Z6
+	VFMADD231PS (DI)(DX*2), Z9, Z7
+	VFMADD231PS (DI)(BX*1), Z9, Z8
+	ADDQ        $0x10, R8
+	DECQ        R9
+	JNE         tap
+
+done:
+	VBROADCASTSS low+104(FP), Z9
+	VBROADCASTSS high+108(FP), Z10
+	VMAXPS       Z0, Z9, Z0
+	VMINPS       Z0, Z10, Z0
+	VMAXPS       Z1, Z9, Z1
+	VMINPS       Z1, Z10, Z1
+	VMAXPS       Z2, Z9, Z2
+	VMINPS       Z2, Z10, Z2
+	VMAXPS       Z3, Z9, Z3
+	VMINPS       Z3, Z10, Z3
+	VMAXPS       Z4, Z9, Z4
+	VMINPS       Z4, Z10, Z4
+	VMAXPS       Z5, Z9, Z5
+	VMINPS       Z5, Z10, Z5
+	VMAXPS       Z6, Z9, Z6
+	VMINPS       Z6, Z10, Z6
+	VMAXPS       Z7, Z9, Z7
+	VMINPS       Z7, Z10, Z7
+	VMAXPS       Z8, Z9, Z8
+	VMINPS       Z8, Z10, Z8
+	MOVQ         out+56(FP), SI
+	MOVQ         ops+80(FP), DI
+	MOVQ         ojump+88(FP), R8
+	ADDQ         SI, R8
+	VMOVUPS      Z0, (SI)(CX*1)
+	ADDQ         DI, SI
+	VMOVUPS      Z1, (SI)(CX*1)
+	ADDQ         DI, SI
+	VMOVUPS      Z2, (SI)(CX*1)
+	ADDQ         DI, SI
+	VMOVUPS      Z3, (SI)(CX*1)
+	ADDQ         DI, SI
+	VMOVUPS      Z4, (SI)(CX*1)
+	ADDQ         DI, SI
+	VMOVUPS      Z5, (R8)(CX*1)
+	ADDQ         DI, R8
+	VMOVUPS      Z6, (R8)(CX*1)
+	ADDQ         DI, R8
+	VMOVUPS      Z7, (R8)(CX*1)
+	ADDQ         DI, R8
+	VMOVUPS      Z8, (R8)(CX*1)
+	ADDQ         DI, R8
+	ADDQ         wgs+40(FP), AX
+	ADDQ         $0x40, CX
+	CMPQ         CX, end+48(FP)
+	JLT          group
+	VZEROUPPER
+	RET
+
+// func depthwise10AVX512(in *float32, off int, taps *int, nt int, w *float32, wgs int, end int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, low float32, high float32)
+// Requires: AVX, AVX512F
+TEXT ·depthwise10AVX512(SB), NOSPLIT, $0-112
+	MOVQ w+32(FP), AX
+	MOVQ ips+64(FP), DX
+	LEAQ (DX)(DX*2), BX
+	XORQ CX, CX
+
+group:
+	MOVQ    bias+96(FP), SI
+	TESTQ   SI, SI
+	JEQ     nobias
+	VMOVUPS (SI)(CX*1), Z0
+	VMOVUPS (SI)(CX*1), Z1
+	VMOVUPS (SI)(CX*1), Z2
+	VMOVUPS (SI)(CX*1), Z3
+	VMOVUPS (SI)(CX*1), Z4
+	VMOVUPS (SI)(CX*1), Z5
+	VMOVUPS (SI)(CX*1), Z6
+	VMOVUPS (SI)(CX*1), Z7
+	VMOVUPS (SI)(CX*1), Z8
+	VMOVUPS (SI)(CX*1), Z9
+	JMP     start
+
+nobias:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+
+start:
+	MOVQ  taps+16(FP), R8
+	MOVQ  nt+24(FP), R9
+	TESTQ R9, R9
+	JEQ   done
+	MOVQ  in+0(FP), R10
+	MOVQ  ijump+72(FP), R11
+	ADDQ  off+8(FP), R10
+	ADDQ  CX, R10
+
+tap:
+	MOVQ        (R8), R12
+	LEAQ        (R10)(R12*1), SI
+	LEAQ        (SI)(R11*1), DI
+	MOVQ        8(R8), R12
+	VMOVUPS     (AX)(R12*1), Z10
+	VFMADD231PS (SI), Z10, Z0
+	VFMADD231PS (SI)(DX*1), Z10, Z1
+	VFMADD231PS (SI)(DX*2), Z10, Z2
+	VFMADD231PS (SI)(BX*1), Z10, Z3
+	VFMADD231PS (SI)(DX*4), Z10, Z4
+	VFMADD231PS (DI), Z10, Z5
+	VFMADD231PS (DI)(DX*1), Z10, Z6
+	VFMADD231PS (DI)(DX*2), Z10, Z7
+	VFMADD231PS (DI)(BX*1), Z10, Z8
+	VFMADD231PS (DI)(DX*4), Z10, Z9
+	ADDQ        $0x10, R8
+	DECQ        R9
+	JNE         tap
+
+done:
+	VBROADCASTSS low+104(FP), Z10
+	VBROADCASTSS high+108(FP), Z11
+	VMAXPS       Z0, Z10, Z0
+	VMINPS       Z0, Z11, Z0
+	VMAXPS       Z1, Z10, Z1
+	VMINPS       Z1, Z11, Z1
+	VMAXPS       Z2, Z10, Z2
+	VMINPS       Z2, Z11, Z2
+	VMAXPS       Z3, Z10, Z3
+	VMINPS       Z3, Z11, Z3
+	VMAXPS       Z4, Z10, Z4
+	VMINPS       Z4, Z11, Z4
+	VMAXPS       Z5, Z10, Z5
+	VMINPS       Z5, Z11, Z5
+	VMAXPS       Z6, Z10, Z6
+	VMINPS       Z6, Z11, Z6
+	VMAXPS       Z7, Z10, Z7
+	VMINPS       Z7, Z11, Z7
+	VMAXPS       Z8, Z10, Z8
+	VMINPS       Z8, Z11, Z8
+	VMAXPS       Z9, Z10, Z9
+	VMINPS       Z9, Z11, Z9
+	MOVQ         out+56(FP), SI
+	MOVQ         ops+80(FP), DI
+	MOVQ         ojump+88(FP), R8
+	ADDQ         SI, R8
+	VMOVUPS      Z0, (SI)(CX*1)
+	ADDQ         DI, SI
+	VMOVUPS      Z1, (SI)(CX*1)
+	ADDQ         DI, SI
+	VMOVUPS      Z2, (SI)(CX*1)
+	ADDQ         DI, SI
+	VMOVUPS      Z3, (SI)(CX*1)
+	ADDQ         DI, SI
+	VMOVUPS      Z4, (SI)(CX*1)
+	ADDQ         DI, SI
+	VMOVUPS      Z5, (R8)(CX*1)
+	ADDQ         DI, R8
+	VMOVUPS      Z6, (R8)(CX*1)
+	ADDQ         DI, R8
+	VMOVUPS      Z7, (R8)(CX*1)
+	ADDQ         DI, R8
+	VMOVUPS      Z8, (R8)(CX*1)
+	ADDQ         DI, R8
+	VMOVUPS      Z9, (R8)(CX*1)
+	ADDQ         DI, R8
+	ADDQ         wgs+40(FP), AX
+	ADDQ         $0x40, CX
+	CMPQ         CX, end+48(FP)
+	JLT          group
+	VZEROUPPER
+	RET
+
+// func depthwise11AVX512(in *float32, off int, taps *int, nt int, w *float32, wgs int, end int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, low float32, high float32)
+// Requires: AVX, AVX512F
+TEXT ·depthwise11AVX512(SB), NOSPLIT, $0-112
+	MOVQ w+32(FP), AX
+	MOVQ ips+64(FP), DX
+	LEAQ (DX)(DX*2), BX
+	XORQ CX, CX
+
+group:
+	MOVQ    bias+96(FP), SI
+	TESTQ   SI, SI
+	JEQ     nobias
+	VMOVUPS (SI)(CX*1), Z0
+	VMOVUPS (SI)(CX*1), Z1
+	VMOVUPS (SI)(CX*1), Z2
+	VMOVUPS (SI)(CX*1), Z3
+	VMOVUPS (SI)(CX*1), Z4
+	VMOVUPS (SI)(CX*1), Z5
+	VMOVUPS (SI)(CX*1), Z6
+	VMOVUPS (SI)(CX*1), Z7
+	VMOVUPS (SI)(CX*1), Z8
+	VMOVUPS (SI)(CX*1), Z9
+	VMOVUPS (SI)(CX*1), Z10
+	JMP     start
+
+nobias:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+
+start:
+	MOVQ  taps+16(FP), R9
+	MOVQ  nt+24(FP), R10
+	TESTQ R10, R10
+	JEQ   done
+	MOVQ  in+0(FP), R11
+	MOVQ  ijump+72(FP), R12
+	ADDQ  off+8(FP), R11
+	ADDQ  CX, R11
+
+tap:
+	MOVQ        (R9), R13
+	LEAQ        (R11)(R13*1), SI
+	LEAQ        (SI)(DX*4), DI
+	ADDQ        DX, DI
+	LEAQ        (SI)(R12*1), R8
+	MOVQ        8(R9), R13
+	VMOVUPS     (AX)(R13*1), Z11
+	VFMADD231PS (SI), Z11, Z0
+	VFMADD231PS (SI)(DX*1), Z11, Z1
+	VFMADD231PS (SI)(DX*2), Z11, Z2
+	VFMADD231PS (SI)(BX*1), Z11, Z3
+	VFMADD231PS (SI)(DX*4), Z11, Z4
+	VFMADD231PS (DI), Z11, Z5
+	VFMADD231PS (R8), Z11, Z6
+	VFMADD231PS (R8)(DX*1), Z11, Z7
+	VFMADD231PS (R8)(DX*2), Z11, Z8
+	VFMADD231PS (R8)(BX*1), Z11, Z9
+	VFMADD231PS (R8)(DX*4), Z11, Z10
+	ADDQ        $0x10, R9
+	DECQ        R10
+	JNE         tap
+
+done:
+	VBROADCASTSS low+104(FP), Z11
+	VBROADCASTSS high+108(FP), Z12
+	VMAXPS       Z0, Z11, Z0
+	VMINPS       Z0, Z12, Z0
+	VMAXPS       Z1, Z11, Z1
+	VMINPS       Z1, Z12, Z1
+	VMAXPS       Z2, Z11, Z2
+	VMINPS       Z2, Z12, Z2
+	VMAXPS       Z3, Z11, Z3
+	VMINPS       Z3, Z12, Z3
+	VMAXPS       Z4, Z11, Z4
+	VMINPS       Z4, Z12, Z4
+	VMAXPS       Z5, Z11, Z5
+	VMINPS       Z5, Z12, Z5
+	VMAXPS       Z6, Z11, Z6
+	VMINPS       Z6, Z12, Z6
+	VMAXPS       Z7, Z11, Z7
+	VMINPS       Z7, Z12, Z7
+	VMAXPS       Z8, Z11, Z8
+	VMINPS       Z8, Z12, Z8
+	VMAXPS       Z9, Z11, Z9
+	VMINPS       Z9, Z12, Z9
+	VMAXPS       Z10, Z11, Z10
+	VMINPS       Z10, Z12, Z10
+	MOVQ         out+56(FP), SI
+	MOVQ         ops+80(FP), DI
+	MOVQ         ojump+88(FP), R8
+	ADDQ         SI, R8
+	VMOVUPS      Z0, (SI)(CX*1)
+	ADDQ         DI, SI
+	VMOVUPS      Z1, (SI)(CX*1)
+	ADDQ         DI, SI
+	VMOVUPS      Z2, (SI)(CX*1)
+	ADDQ         DI, SI
+	VMOVUPS      Z3, (SI)(CX*1)
+	ADDQ         DI, SI
+	VMOVUPS      Z4, (SI)(CX*1)
+	ADDQ         DI, SI
+	VMOVUPS      Z5, (SI)(CX*1)
+	ADDQ         DI, SI
+	VMOVUPS      Z6, (R8)(CX*1)
+	ADDQ         DI, R8
+	VMOVUPS      Z7, (R8)(CX*1)
+	ADDQ         DI, R8
+	VMOVUPS      Z8, (R8)(CX*1)
+	ADDQ         DI, R8
+	VMOVUPS      Z9, (R8)(CX*1)
+	ADDQ         DI, R8
+	VMOVUPS      Z10, (R8)(CX*1)
+	ADDQ         DI, R8
+	ADDQ         wgs+40(FP), AX
+	ADDQ         $0x40, CX
+	CMPQ         CX, end+48(FP)
+	JLT          group
+	VZEROUPPER
+	RET
+
+// func depthwise12AVX512(in *float32, off int, taps *int, nt int, w *float32, wgs int, end int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, low float32, high float32)
+// Requires: AVX, AVX512F
+TEXT ·depthwise12AVX512(SB), NOSPLIT, $0-112
+	MOVQ w+32(FP), AX
+	MOVQ ips+64(FP), DX
+	LEAQ (DX)(DX*2), BX
+	XORQ CX, CX
+
+group:
+	MOVQ    bias+96(FP), SI
+	TESTQ   SI, SI
+	JEQ     nobias
+	VMOVUPS (SI)(CX*1), Z0
+	VMOVUPS (SI)(CX*1), Z1
+	VMOVUPS (SI)(CX*1), Z2
+	VMOVUPS (SI)(CX*1), Z3
+	VMOVUPS (SI)(CX*1), Z4
+	VMOVUPS (SI)(CX*1), Z5
+	VMOVUPS (SI)(CX*1), Z6
+	VMOVUPS (SI)(CX*1), Z7
+	VMOVUPS (SI)(CX*1), Z8
+	VMOVUPS (SI)(CX*1), Z9
+	VMOVUPS (SI)(CX*1), Z10
+	VMOVUPS (SI)(CX*1), Z11
+	JMP     start
+
+nobias:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+
+start:
+	MOVQ  taps+16(FP), R10
+	MOVQ  nt+24(FP), R11
+	TESTQ R11, R11
+	JEQ   done
+	MOVQ  in+0(FP), R12
+	MOVQ  ijump+72(FP), R13
+	ADDQ  off+8(FP), R12
+	ADDQ  CX, R12
+
+tap:
+	MOVQ        (R10), R14
+	LEAQ        (R12)(R14*1), SI
+	LEAQ        (SI)(DX*4), DI
+	ADDQ        DX, DI
+	LEAQ        (SI)(R13*1), R8
+	LEAQ        (R8)(DX*4), R9
+	ADDQ        DX, R9
+	MOVQ        8(R10), R14
+	VMOVUPS     (AX)(R14*1), Z12
+	VFMADD231PS (SI), Z12, Z0
+	VFMADD231PS (SI)(DX*1), Z12, Z1
+	VFMADD231PS (SI)(DX*2), Z12, Z2
+	VFMADD231PS (SI)(BX*1), Z12, Z3
+	VFMADD231PS (SI)(DX*4), Z12, Z4
+	VFMADD231PS (DI), Z12, Z5
+	VFMADD231PS (R8), Z12, Z6
+	VFMADD231PS (R8)(DX*1), Z12, Z7
+	VFMADD231PS (R8)(DX*2), Z12, Z8
+	VFMADD231PS (R8)(BX*1), Z12, Z9
+	VFMADD231PS (R8)(DX*4), Z12, Z10
+	VFMADD231PS (R9), Z12, Z11
+	ADDQ        $0x10, R10
+	DECQ        R11
+	JNE         tap
+
+done:
+	VBROADCASTSS low+104(FP), Z12
+	VBROADCASTSS high+108(FP), Z13
+	VMAXPS       Z0, Z12, Z0
+	VMINPS       Z0, Z13, Z0
+	VMAXPS       Z1, Z12, Z1
+	VMINPS       Z1, Z13, Z1
+	VMAXPS       Z2, Z12, Z2
+	VMINPS       Z2, Z13, Z2
+	VMAXPS       Z3, Z12, Z3
+	VMINPS       Z3, Z13, Z3
+	VMAXPS       Z4, Z12, Z4
+	VMINPS       Z4, Z13, Z4
+	VMAXPS       Z5, Z12, Z5
+	VMINPS       Z5, Z13, Z5
+	VMAXPS       Z6, Z12, Z6
+	VMINPS       Z6, Z13, Z6
+	VMAXPS       Z7, Z12, Z7
+	VMINPS       Z7, Z13, Z7
+	VMAXPS       Z8, Z12, Z8
+	VMINPS       Z8, Z13, Z8
+	VMAXPS       Z9, Z12, Z9
+	VMINPS       Z9, Z13, Z9
+	VMAXPS       Z10, Z12, Z10
+	VMINPS       Z10, Z13, Z10
+	VMAXPS       Z11, Z12, Z11
+	VMINPS       Z11, Z13, Z11
+	MOVQ         out+56(FP), SI
+	MOVQ         ops+80(FP), DI
+	MOVQ         ojump+88(FP), R8
+	ADDQ         SI, R8
+	VMOVUPS      Z0, (SI)(CX*1)
+	ADDQ         DI, SI
+	VMOVUPS      Z1, (SI)(CX*1)
+	ADDQ         DI, SI
+	VMOVUPS      Z2, (SI)(CX*1)
+	ADDQ         DI, SI
+	VMOVUPS      Z3, (SI)(CX*1)
+	ADDQ         DI, SI
+	VMOVUPS      Z4, (SI)(CX*1)
+	ADDQ         DI, SI
+	VMOVUPS      Z5, (SI)(CX*1)
+	ADDQ         DI, SI
+	VMOVUPS      Z6, (R8)(CX*1)
+	ADDQ         DI, R8
+	VMOVUPS      Z7, (R8)(CX*1)
+	ADDQ         DI, R8
+	VMOVUPS      Z8, (R8)(CX*1)
+	ADDQ         DI, R8
+	VMOVUPS      Z9, (R8)(CX*1)
+	ADDQ         DI, R8
+	VMOVUPS      Z10, (R8)(CX*1)
+	ADDQ         DI, R8
+	VMOVUPS      Z11, (R8)(CX*1)
+	ADDQ         DI, R8
+	ADDQ         wgs+40(FP), AX
+	ADDQ         $0x40, CX
+	CMPQ         CX, end+48(FP)
+	JLT          group
+	VZEROUPPER
+	RET
+
+// func depthwise13AVX512(in *float32, off int, taps *int, nt int, w *float32, wgs int, end int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, low float32, high float32)
+// Requires: AVX, AVX512F
+TEXT ·depthwise13AVX512(SB), NOSPLIT, $0-112
+	MOVQ w+32(FP), AX
+	MOVQ ips+64(FP), DX
+	LEAQ (DX)(DX*2), BX
+	XORQ CX, CX
+
+group:
+	MOVQ    bias+96(FP), SI
+	TESTQ   SI, SI
+	JEQ     nobias
+	VMOVUPS (SI)(CX*1), Z0
+	VMOVUPS (SI)(CX*1), Z1
+	VMOVUPS (SI)(CX*1), Z2
+	VMOVUPS (SI)(CX*1), Z3
+	VMOVUPS (SI)(CX*1), Z4
+	VMOVUPS (SI)(CX*1), Z5
+	VMOVUPS (SI)(CX*1), Z6
+	VMOVUPS (SI)(CX*1), Z7
+	VMOVUPS (SI)(CX*1), Z8
+	VMOVUPS (SI)(CX*1), Z9
+	VMOVUPS (SI)(CX*1), Z10
+	VMOVUPS (SI)(CX*1), Z11
+	VMOVUPS (SI)(CX*1), Z12
+	JMP     start
+
+nobias:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+
+start:
+	MOVQ  taps+16(FP), R10
+	MOVQ  nt+24(FP), R11
+	TESTQ R11, R11
+	JEQ   done
+	MOVQ  in+0(FP), R12
+	MOVQ  ijump+72(FP), R13
+	ADDQ  off+8(FP), R12
+	ADDQ  CX, R12
+
+tap:
+	MOVQ        (R10), R14
+	LEAQ        (R12)(R14*1), SI
+	LEAQ        (SI)(DX*4), DI
+	ADDQ        DX, DI
+	LEAQ        (SI)(R13*1), R8
+	LEAQ        (R8)(DX*4), R9
+	ADDQ        DX, R9
+	MOVQ        8(R10), R14
+	VMOVUPS     (AX)(R14*1), Z13
+	VFMADD231PS (SI), Z13, Z0
+	VFMADD231PS (SI)(DX*1), Z13, Z1
+	VFMADD231PS (SI)(DX*2), Z13, Z2
+	VFMADD231PS (SI)(BX*1), Z13, Z3
+	VFMADD231PS (SI)(DX*4), Z13, Z4
+	VFMADD231PS (DI), Z13, Z5
+	VFMADD231PS (DI)(DX*1), Z13, Z6
+	VFMADD231PS (R8), Z13, Z7
+	VFMADD231PS (R8)(DX*1), Z13, Z8
+	VFMADD231PS (R8)(DX*2), Z13, Z9
+	VFMADD231PS (R8)(BX*1), Z13, Z10
+	VFMADD231PS (R8)(DX*4), Z13, Z11
+	VFMADD231PS (R9), Z13, Z12
+	ADDQ        $0x10, R10
+	DECQ        R11
+	JNE         tap
+
+done:
+	VBROADCASTSS low+104(FP), Z13
+	VBROADCASTSS high+108(FP), Z14
+	VMAXPS       Z0, Z13, Z0
+	VMINPS       Z0, Z14, Z0
+	VMAXPS       Z1, Z13, Z1
+	VMINPS       Z1, Z14, Z1
+	VMAXPS       Z2, Z13, Z2
+	VMINPS       Z2, Z14, Z2
+	VMAXPS       Z3, Z13, Z3
+	VMINPS       Z3, Z14, Z3
+	VMAXPS       Z4, Z13, Z4
+	VMINPS       Z4, Z14, Z4
+	VMAXPS       Z5, Z13, Z5
+	VMINPS       Z5, Z14, Z5
+	VMAXPS       Z6, Z13, Z6
+	VMINPS       Z6, Z14, Z6
+	VMAXPS       Z7, Z13, Z7
+	VMINPS       Z7, Z14, Z7
+	VMAXPS       Z8, Z13, Z8
+	VMINPS       Z8, Z14, Z8
+	VMAXPS       Z9, Z13, Z9
+	VMINPS       Z9, Z14, Z9
+	VMAXPS       Z10, Z13, Z10
+	VMINPS       Z10, Z14, Z10
+	VMAXPS       Z11, Z13, Z11
+	VMINPS       Z11, Z14, Z11
+	VMAXPS       Z12, Z13, Z12
+	VMINPS       Z12, Z14, Z12
+	MOVQ         out+56(FP), SI
+	MOVQ         ops+80(FP), DI
+	MOVQ         ojump+88(FP), R8
+	ADDQ         SI, R8
+	VMOVUPS      Z0, (SI)(CX*1)
+	ADDQ         DI, SI
+	VMOVUPS      Z1, (SI)(CX*1)
+	ADDQ         DI, SI
+	VMOVUPS      Z2, (SI)(CX*1)
+	ADDQ         DI, SI
+	VMOVUPS      Z3, (SI)(CX*1)
+	ADDQ         DI, SI
+	VMOVUPS      Z4, (SI)(CX*1)
+	ADDQ         DI, SI
+	VMOVUPS      Z5, (SI)(CX*1)
+	ADDQ         DI, SI
+	VMOVUPS      Z6, (SI)(CX*1)
+	ADDQ         DI, SI
+	VMOVUPS      Z7, (R8)(CX*1)
+	ADDQ         DI, R8
+	VMOVUPS      Z8, (R8)(CX*1)
+	ADDQ         DI, R8
+	VMOVUPS      Z9, (R8)(CX*1)
+	ADDQ         DI, R8
+	VMOVUPS      Z10, (R8)(CX*1)
+	ADDQ         DI, R8
+	VMOVUPS      Z11, (R8)(CX*1)
+	ADDQ         DI, R8
+	VMOVUPS      Z12, (R8)(CX*1)
+	ADDQ         DI, R8
+	ADDQ         wgs+40(FP), AX
+	ADDQ         $0x40, CX
+	CMPQ         CX, end+48(FP)
+	JLT          group
+	VZEROUPPER
+	RET
+
+// func depthwise14AVX512(in *float32, off int, taps *int, nt int, w *float32, wgs int, end int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, low float32, high float32)
+// Requires: AVX, AVX512F
+TEXT ·depthwise14AVX512(SB), NOSPLIT, $0-112
+	MOVQ w+32(FP), AX
+	MOVQ ips+64(FP), DX
+	LEAQ (DX)(DX*2), BX
+	XORQ CX, CX
+
+group:
+	MOVQ    bias+96(FP), SI
+	TESTQ   SI, SI
+	JEQ     nobias
+	VMOVUPS (SI)(CX*1), Z0
+	VMOVUPS (SI)(CX*1), Z1
+	VMOVUPS (SI)(CX*1), Z2
+	VMOVUPS (SI)(CX*1), Z3
+	VMOVUPS (SI)(CX*1), Z4
+	VMOVUPS (SI)(CX*1), Z5
+	VMOVUPS (SI)(CX*1), Z6
+	VMOVUPS (SI)(CX*1), Z7
+	VMOVUPS (SI)(CX*1), Z8
+	VMOVUPS (SI)(CX*1), Z9
+	VMOVUPS (SI)(CX*1), Z10
+	VMOVUPS (SI)(CX*1), Z11
+	VMOVUPS (SI)(CX*1), Z12
+	VMOVUPS (SI)(CX*1), Z13
+	JMP     start
+
+nobias:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+
+start:
+	MOVQ  taps+16(FP), R10
+	MOVQ  nt+24(FP), R11
+	TESTQ R11, R11
+	JEQ   done
+	MOVQ  in+0(FP), R12
+	MOVQ  ijump+72(FP), R13
+	ADDQ  off+8(FP), R12
+	ADDQ  CX, R12
+
+tap:
+	MOVQ        (R10), R14
+	LEAQ        (R12)(R14*1), SI
+	LEAQ        (SI)(DX*4), DI
+	ADDQ        DX, DI
+	LEAQ        (SI)(R13*1), R8
+	LEAQ        (R8)(DX*4), R9
+	ADDQ        DX, R9
+	MOVQ        8(R10), R14
+	VMOVUPS     (AX)(R14*1), Z14
+	VFMADD231PS (SI), Z14, Z0
+	VFMADD231PS (SI)(DX*1), Z14, Z1
+	VFMADD231PS (SI)(DX*2), Z14, Z2
+	VFMADD231PS (SI)(BX*1), Z14, Z3
+	VFMADD231PS (SI)(DX*4), Z14, Z4
+	VFMADD231PS (DI), Z14, Z5
+	VFMADD231PS (DI)(DX*1), Z14, Z6
+	VFMADD231PS (R8), Z14, Z7
+	VFMADD231PS (R8)(DX*1), Z14, Z8
+	VFMADD231PS (R8)(DX*2), Z14, Z9
+	VFMADD231PS (R8)(BX*1), Z14, Z10
+	VFMADD231PS (R8)(DX*4), Z14, Z11
+	VFMADD231PS (R9), Z14, Z12
+	VFMADD231PS (R9)(DX*1), Z14, Z13
+	ADDQ        $0x10, R10
+	DECQ        R11
+	JNE         tap
+
+done:
+	VBROADCASTSS low+104(FP), Z14
+	VBROADCASTSS high+108(FP), Z15
+	VMAXPS       Z0, Z14, Z0
+	VMINPS       Z0, Z15, Z0
+	VMAXPS       Z1, Z14, Z1
+	VMINPS       Z1, Z15, Z1
+	VMAXPS       Z2, Z14, Z2
+	VMINPS       Z2, Z15, Z2
+	VMAXPS       Z3, Z14, Z3
+	VMINPS       Z3, Z15, Z3
+	VMAXPS       Z4, Z14, Z4
+	VMINPS       Z4, Z15, Z4
+	VMAXPS       Z5, Z14, Z5
+	VMINPS       Z5, Z15, Z5
+	VMAXPS       Z6, Z14, Z6
+	VMINPS       Z6, Z15, Z6
+	VMAXPS       Z7, Z14, Z7
+	VMINPS       Z7, Z15, Z7
+	VMAXPS       Z8, Z14, Z8
+	VMINPS       Z8, Z15, Z8
+	VMAXPS       Z9, Z14, Z9
+	VMINPS       Z9, Z15, Z9
+	VMAXPS       Z10, Z14, Z10
+	VMINPS       Z10, Z15, Z10
+	VMAXPS       Z11, Z14, Z11
+	VMINPS       Z11, Z15, Z11
+	VMAXPS       Z12, Z14, Z12
+	VMINPS       Z12, Z15, Z12
+	VMAXPS       Z13, Z14, Z13
+	VMINPS       Z13, Z15, Z13
+	MOVQ         out+56(FP), SI
+	MOVQ         ops+80(FP), DI
+	MOVQ         ojump+88(FP), R8
+	ADDQ         SI, R8
+	VMOVUPS      Z0, (SI)(CX*1)
+	ADDQ         DI, SI
+	VMOVUPS      Z1, (SI)(CX*1)
+	ADDQ         DI, SI
+	VMOVUPS      Z2, (SI)(CX*1)
+	ADDQ         DI, SI
+	VMOVUPS      Z3, (SI)(CX*1)
+	ADDQ         DI, SI
+	VMOVUPS      Z4, (SI)(CX*1)
+	ADDQ         DI, SI
+	VMOVUPS      Z5, (SI)(CX*1)
+	ADDQ         DI, SI
+	VMOVUPS      Z6, (SI)(CX*1)
+	ADDQ         DI, SI
+	VMOVUPS      Z7, (R8)(CX*1)
+	ADDQ         DI, R8
+	VMOVUPS      Z8, (R8)(CX*1)
+	ADDQ         DI, R8
+	VMOVUPS      Z9, (R8)(CX*1)
+	ADDQ         DI, R8
+	VMOVUPS      Z10, (R8)(CX*1)
+	ADDQ         DI, R8
+	VMOVUPS      Z11, (R8)(CX*1)
+	ADDQ         DI, R8
+	VMOVUPS      Z12, (R8)(CX*1)
+	ADDQ         DI, R8
+	VMOVUPS      Z13, (R8)(CX*1)
+	ADDQ         DI, R8
+	ADDQ         wgs+40(FP), AX
+	ADDQ         $0x40, CX
+	CMPQ         CX, end+48(FP)
+	JLT          group
+	VZEROUPPER
+	RET
+
+// func depthwiseGrad1AVX512(x *float32, xrs int, xps int, xcs int, d *float32, drs int, dps int, dw *float32, rows int, px int)
+// Requires: AVX, AVX512F
+TEXT ·depthwiseGrad1AVX512(SB), NOSPLIT, $0-80
+	MOVQ    dw+56(FP), AX
+	VMOVUPS (AX), Z0
+	VPXORD  Z1, Z1, Z1
+	MOVQ    x+0(FP), CX
+	MOVQ    d+32(FP), DX
+	MOVQ    rows+64(FP), BX
+	MOVQ    xps+16(FP), SI
+	MOVQ    dps+48(FP), DI
+	MOVQ    xcs+24(FP), R8
+	LEAQ    (R8)(R8*2), R8
+
+row:
+	MOVQ CX, R8
+	MOVQ DX, R9
+	MOVQ px+72(FP), R10
+	SUBQ $0x02, R10
+	JL   rest
+
+several:
+	VMOVUPS     (R9), Z2
+	VFMADD231PS (R8), Z2, Z0
+	ADDQ        SI, R8
+	ADDQ        DI, R9
+	VMOVUPS     (R9), Z2
+	VFMADD231PS (R8), Z2, Z1
+	ADDQ        SI, R8
+	ADDQ        DI, R9
+	SUBQ        $0x02, R10
+	JGE         several
+
+rest:
+	ADDQ $0x02, R10
+	JEQ  rowend
+
+one:
+	VMOVUPS     (R9), Z2
+	VFMADD231PS (R8), Z2, Z0
+	ADDQ        SI, R8
+	ADDQ        DI, R9
+	DECQ        R10
+	JNE         one
+
+rowend:
+	ADDQ    xrs+8(FP), CX
+	ADDQ    drs+40(FP), DX
+	DECQ    BX
+	JNE     row
+	VADDPS  Z1, Z0, Z0
+	VMOVUPS Z0, (AX)
+	VZEROUPPER
+	RET
+
+// func depthwiseGrad2AVX512(x *float32, xrs int, xps int, xcs int, d *float32, drs int, dps int, dw *float32, rows int, px int)
+// Requires: AVX, AVX512F
+TEXT ·depthwiseGrad2AVX512(SB), NOSPLIT, $0-80
+	MOVQ    dw+56(FP), AX
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
+	VPXORD  Z2, Z2, Z2
+	VPXORD  Z3, Z3, Z3
+	MOVQ    x+0(FP), CX
+	MOVQ    d+32(FP), DX
+	MOVQ    rows+64(FP), BX
+	MOVQ    xps+16(FP), SI
+	MOVQ    dps+48(FP), DI
+	MOVQ    xcs+24(FP), R8
+	LEAQ    (R8)(R8*2), R9
+
+row:
+	MOVQ CX, R9
+	MOVQ DX, R10
+	MOVQ px+72(FP), R11
+	SUBQ $0x02, R11
+	JL   rest
+
+several:
+	VMOVUPS     (R10), Z4
+	VFMADD231PS (R9), Z4, Z0
+	VFMADD231PS (R9)(R8*1), Z4, Z1
+	ADDQ        SI, R9
+	ADDQ        DI, R10
+	VMOVUPS     (R10), Z4
+	VFMADD231PS (R9), Z4, Z2
+	VFMADD231PS (R9)(R8*1), Z4, Z3
+	ADDQ        SI, R9
+	ADDQ        DI, R10
+	SUBQ        $0x02, R11
+	JGE         several
+
+rest:
+	ADDQ $0x02, R11
+	JEQ  rowend
+
+one:
+	VMOVUPS     (R10), Z4
+	VFMADD231PS (R9), Z4, Z0
+	VFMADD231PS (R9)(R8*1), Z4, Z1
+	ADDQ        SI, R9
+	ADDQ        DI, R10
+	DECQ        R11
+	JNE         one
+
+rowend:
+	ADDQ    xrs+8(FP), CX
+	ADDQ    drs+40(FP), DX
+	DECQ    BX
+	JNE     row
+	VADDPS  Z2, Z0, Z0
+	VMOVUPS Z0, (AX)
+	VADDPS  Z3, Z1, Z1
+	VMOVUPS Z1, 64(AX)
+	VZEROUPPER
+	RET
+
+// func depthwiseGrad3AVX512(x *float32, xrs int, xps int, xcs int, d *float32, drs int, dps int, dw *float32, rows int, px int)
+// Requires: AVX, AVX512F
+TEXT ·depthwiseGrad3AVX512(SB), NOSPLIT, $0-80
+	MOVQ    dw+56(FP), AX
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
+	VMOVUPS 128(AX), Z2
+	VPXORD  Z3, Z3, Z3
+	VPXORD  Z4, Z4, Z4
+	VPXORD  Z5, Z5, Z5
+	MOVQ    x+0(FP), CX
+	MOVQ    d+32(FP), DX
+	MOVQ    rows+64(FP), BX
+	MOVQ    xps+16(FP), SI
+	MOVQ    dps+48(FP), DI
+	MOVQ    xcs+24(FP), R8
+	LEAQ    (R8)(R8*2), R9
+
+row:
+	MOVQ CX, R9
+	MOVQ DX, R10
+	MOVQ px+72(FP), R11
+	SUBQ $0x02, R11
+	JL   rest
+
+several:
+	VMOVUPS     (R10), Z6
+	VFMADD231PS (R9), Z6, Z0
+	VFMADD231PS (R9)(R8*1), Z6, Z1
+	VFMADD231PS (R9)(R8*2), Z6, Z2
+	ADDQ        SI, R9
+	ADDQ        DI, R10
+	VMOVUPS     (R10), Z6
+	VFMADD231PS (R9), Z6, Z3
+	VFMADD231PS (R9)(R8*1), Z6, Z4
+	VFMADD231PS (R9)(R8*2), Z6, Z5
+	ADDQ        SI, R9
+	ADDQ        DI, R10
+	SUBQ        $0x02, R11
+	JGE         several
+
+rest:
+	ADDQ $0x02, R11
+	JEQ  rowend
+
+one:
+	VMOVUPS     (R10), Z6
+	VFMADD231PS (R9), Z6, Z0
+	VFMADD231PS (R9)(R8*1), Z6, Z1
+	VFMADD231PS (R9)(R8*2), Z6, Z2
+	ADDQ        SI, R9
+	ADDQ        DI, R10
+	DECQ        R11
+	JNE         one
+
+rowend:
+	ADDQ    xrs+8(FP), CX
+	ADDQ    drs+40(FP), DX
+	DECQ    BX
+	JNE     row
+	VADDPS  Z3, Z0, Z0
+	VMOVUPS Z0, (AX)
+	VADDPS  Z4, Z1, Z1
+	VMOVUPS Z1, 64(AX)
+	VADDPS  Z5, Z2, Z2
+	VMOVUPS Z2, 128(AX)
+	VZEROUPPER
+	RET
+
+// func depthwiseGrad4AVX512(x *float32, xrs int, xps int, xcs int, d *float32, drs int, dps int, dw *float32, rows int, px int)
+// Requires: AVX, AVX512F
+TEXT ·depthwiseGrad4AVX512(SB), NOSPLIT, $0-80
+	MOVQ    dw+56(FP), AX
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
+	VMOVUPS 128(AX), Z2
+	VMOVUPS 192(AX), Z3
+	VPXORD  Z4, Z4, Z4
+	VPXORD  Z5, Z5, Z5
+	VPXORD  Z6, Z6, Z6
+	VPXORD  Z7, Z7, Z7
+	MOVQ    x+0(FP), CX
+	MOVQ    d+32(FP), DX
+	MOVQ    rows+64(FP), BX
+	MOVQ    xps+16(FP), SI
+	MOVQ    dps+48(FP), DI
+	MOVQ    xcs+24(FP), R8
+	LEAQ    (R8)(R8*2), R9
+
+row:
+	MOVQ CX, R10
+	MOVQ DX, R11
+	MOVQ px+72(FP), R12
+	SUBQ $0x02, R12
+	JL   rest
+
+several:
+	VMOVUPS     (R11), Z8
+	VFMADD231PS (R10), Z8, Z0
+	VFMADD231PS (R10)(R8*1), Z8, Z1
+	VFMADD231PS (R10)(R8*2), Z8, Z2
+	VFMADD231PS (R10)(R9*1), Z8, Z3
+	ADDQ        SI, R10
+	ADDQ        DI, R11
+	VMOVUPS     (R11), Z8
+	VFMADD231PS (R10), Z8, Z4
+	VFMADD231PS (R10)(R8*1), Z8, Z5
+	VFMADD231PS (R10)(R8*2), Z8, Z6
+	VFMADD231PS (R10)(R9*1), Z8, Z7
+	ADDQ        SI, R10
+	ADDQ        DI, R11
+	SUBQ        $0x02, R12
+	JGE         several
+
+rest:
+	ADDQ $0x02, R12
+	JEQ  rowend
+
+one:
+	VMOVUPS     (R11), Z8
+	VFMADD231PS (R10), Z8, Z0
+	VFMADD231PS (R10)(R8*1), Z8, Z1
+	VFMADD231PS (R10)(R8*2), Z8, Z2
+	VFMADD231PS (R10)(R9*1), Z8, Z3
+	ADDQ        SI, R10
+	ADDQ        DI, R11
+	DECQ        R12
+	JNE         one
+
+rowend:
+	ADDQ    xrs+8(FP), CX
+	ADDQ    drs+40(FP), DX
+	DECQ    BX
+	JNE     row
+	VADDPS  Z4, Z0, Z0
+	VMOVUPS Z0, (AX)
+	VADDPS  Z5, Z1, Z1
+	VMOVUPS Z1, 64(AX)
+	VADDPS  Z6, Z2, Z2
+	VMOVUPS Z2, 128(AX)
+	VADDPS  Z7, Z3, Z3
+	VMOVUPS Z3, 192(AX)
+	VZEROUPPER
+	RET
+
+// func depthwiseGrad5AVX512(x *float32, xrs int, xps int, xcs int, d *float32, drs int, dps int, dw *float32, rows int, px int)
+// Requires: AVX, AVX512F
+TEXT ·depthwiseGrad5AVX512(SB), NOSPLIT, $0-80
+	MOVQ    dw+56(FP), AX
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
+	VMOVUPS 128(AX), Z2
+	VMOVUPS 192(AX), Z3
+	VMOVUPS 256(AX), Z4
+	VPXORD  Z5, Z5, Z5
+	VPXORD  Z6, Z6, Z6
+	VPXORD  Z7, Z7, Z7
+	VPXORD  Z8, Z8, Z8
+	VPXORD  Z9, Z9, Z9
+	MOVQ    x+0(FP), CX
+	MOVQ    d+32(FP), DX
+	MOVQ    rows+64(FP), BX
+	MOVQ    xps+16(FP), SI
+	MOVQ    dps+48(FP), DI
+	MOVQ    xcs+24(FP), R8
+	LEAQ    (R8)(R8*2), R9
+
+row:
+	MOVQ CX, R10
+	MOVQ DX, R11
+	MOVQ px+72(FP), R12
+	SUBQ $0x02, R12
+	JL   rest
+
+several:
+	VMOVUPS     (R11), Z10
+	VFMADD231PS (R10), Z10, Z0
+	VFMADD231PS (R10)(R8*1), Z10, Z1
+	VFMADD231PS (R10)(R8*2), Z10, Z2
+	VFMADD231PS (R10)(R9*1), Z10, Z3
+	VFMADD231PS (R10)(R8*4), Z10, Z4
+	ADDQ        SI, R10
+	ADDQ        DI, R11
+	VMOVUPS     (R11), Z10
+	VFMADD231PS (R10), Z10, Z5
+	VFMADD231PS (R10)(R8*1), Z10, Z6
+	VFMADD231PS (R10)(R8*2), Z10, Z7
+	VFMADD231PS (R10)(R9*1), Z10, Z8
+	VFMADD231PS (R10)(R8*4), Z10, Z9
+	ADDQ        SI, R10
+	ADDQ        DI, R11
+	SUBQ        $0x02, R12
+	JGE         several
+
+rest:
+	ADDQ $0x02, R12
+	JEQ  rowend
+
+one:
+	VMOVUPS     (R11), Z10
+	VFMADD231PS (R10), Z10, Z0
+	VFMADD231PS (R10)(R8*1), Z10, Z1
+	VFMADD231PS (R10)(R8*2), Z10, Z2
+	VFMADD231PS (R10)(R9*1), Z10, Z3
+	VFMADD231PS (R10)(R8*4), Z10, Z4
+	ADDQ        SI, R10
+	ADDQ        DI, R11
+	DECQ        R12
+	JNE         one
+
+rowend:
+	ADDQ    xrs+8(FP), CX
+	ADDQ    drs+40(FP), DX
+	DECQ    BX
+	JNE     row
+	VADDPS  Z5, Z0, Z0
+	VMOVUPS Z0, (AX)
+	VADDPS  Z6, Z1, Z1
+	VMOVUPS Z1, 64(AX)
+	VADDPS  Z7, Z2, Z2
+	VMOVUPS Z2, 128(AX)
+	VADDPS  Z8, Z3, Z3
+	VMOVUPS Z3, 192(AX)
+	VADDPS  Z9, Z4, Z4
+	VMOVUPS Z4, 256(AX)
+	VZEROUPPER
+	RET
+
 // func statsAVX512(rows int, px int, y *float32, yps int, yskip int, ref *float32, s1 *float64, s2 *float64)
 // Requires: AVX, AVX512F
 TEXT ·statsAVX512(SB), NOSPLIT, $0-64
@@ -10115,6 +12666,174 @@ rowend:
 	VZEROUPPER
 	RET
 
+// func applyReLU6AVX512(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint16, mps int, mskip int, scale *float32, shift *float32)
+// Requires: AVX, AVX512F
+TEXT ·applyReLU6AVX512(SB), NOSPLIT, $0-128
+	MOVQ         y+16(FP), AX
+	MOVQ         yps+24(FP), CX
+	MOVQ         a+40(FP), DX
+	MOVQ         aps+48(FP), BX
+	MOVQ         scale+112(FP), SI
+	VMOVUPS      (SI), Z0
+	MOVQ         shift+120(FP), SI
+	VMOVUPS      (SI), Z1
+	VPXORD       Z2, Z2, Z2
+	VBROADCASTSS six<>+0(SB), Z3
+	MOVQ         rows+0(FP), SI
+
+row:
+	MOVQ px+8(FP), DI
+	SUBQ $0x04, DI
+	JL   rest
+
+four:
+	VMOVUPS     (AX), Z4
+	VFMADD213PS Z1, Z0, Z4
+	VMAXPS      Z4, Z2, Z4
+	VMINPS      Z4, Z3, Z4
+	VMOVUPS     Z4, (DX)
+	VMOVUPS     (AX)(CX*1), Z4
+	VFMADD213PS Z1, Z0, Z4
+	VMAXPS      Z4, Z2, Z4
+	VMINPS      Z4, Z3, Z4
+	VMOVUPS     Z4, (DX)(BX*1)
+	LEAQ        (AX)(CX*2), AX
+	LEAQ        (DX)(BX*2), DX
+	VMOVUPS     (AX), Z4
+	VFMADD213PS Z1, Z0, Z4
+	VMAXPS      Z4, Z2, Z4
+	VMINPS      Z4, Z3, Z4
+	VMOVUPS     Z4, (DX)
+	VMOVUPS     (AX)(CX*1), Z4
+	VFMADD213PS Z1, Z0, Z4
+	VMAXPS      Z4, Z2, Z4
+	VMINPS      Z4, Z3, Z4
+	VMOVUPS     Z4, (DX)(BX*1)
+	LEAQ        (AX)(CX*2), AX
+	LEAQ        (DX)(BX*2), DX
+	SUBQ        $0x04, DI
+	JGE         four
+
+rest:
+	ADDQ $0x04, DI
+	JEQ  rowend
+
+one:
+	VMOVUPS     (AX), Z4
+	VFMADD213PS Z1, Z0, Z4
+	VMAXPS      Z4, Z2, Z4
+	VMINPS      Z4, Z3, Z4
+	VMOVUPS     Z4, (DX)
+	ADDQ        CX, AX
+	ADDQ        BX, DX
+	DECQ        DI
+	JNE         one
+
+rowend:
+	ADDQ yskip+32(FP), AX
+	ADDQ askip+56(FP), DX
+	DECQ SI
+	JNE  row
+	VZEROUPPER
+	RET
+
+// func applyMask6AVX512(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint16, mps int, mskip int, scale *float32, shift *float32)
+// Requires: AVX, AVX512F
+TEXT ·applyMask6AVX512(SB), NOSPLIT, $0-128
+	MOVQ         y+16(FP), AX
+	MOVQ         yps+24(FP), CX
+	MOVQ         a+40(FP), DX
+	MOVQ         aps+48(FP), BX
+	MOVQ         m+88(FP), SI
+	MOVQ         mps+96(FP), DI
+	MOVQ         scale+112(FP), R8
+	VMOVUPS      (R8), Z0
+	MOVQ         shift+120(FP), R8
+	VMOVUPS      (R8), Z1
+	VPXORD       Z2, Z2, Z2
+	VBROADCASTSS six<>+0(SB), Z3
+	MOVQ         rows+0(FP), R8
+
+row:
+	MOVQ px+8(FP), R9
+	SUBQ $0x04, R9
+	JL   rest
+
+four:
+	VMOVUPS     (AX), Z4
+	VFMADD213PS Z1, Z0, Z4
+	VCMPPS      $0x16, Z2, Z4, K1
+	VCMPPS      $0x19, Z3, Z4, K2
+	KANDW       K2, K1, K1
+	VMAXPS      Z4, Z2, Z4
+	VMINPS      Z4, Z3, Z4
+	VMOVUPS     Z4, (DX)
+	VMOVUPS     (AX)(CX*1), Z4
+	VFMADD213PS Z1, Z0, Z4
+	VCMPPS      $0x16, Z2, Z4, K2
+	VCMPPS      $0x19, Z3, Z4, K3
+	KANDW       K3, K2, K2
+	VMAXPS      Z4, Z2, Z4
+	VMINPS      Z4, Z3, Z4
+	VMOVUPS     Z4, (DX)(BX*1)
+	LEAQ        (AX)(CX*2), AX
+	LEAQ        (DX)(BX*2), DX
+	VMOVUPS     (AX), Z4
+	VFMADD213PS Z1, Z0, Z4
+	VCMPPS      $0x16, Z2, Z4, K3
+	VCMPPS      $0x19, Z3, Z4, K4
+	KANDW       K4, K3, K3
+	VMAXPS      Z4, Z2, Z4
+	VMINPS      Z4, Z3, Z4
+	VMOVUPS     Z4, (DX)
+	VMOVUPS     (AX)(CX*1), Z4
+	VFMADD213PS Z1, Z0, Z4
+	VCMPPS      $0x16, Z2, Z4, K4
+	VCMPPS      $0x19, Z3, Z4, K5
+	KANDW       K5, K4, K4
+	VMAXPS      Z4, Z2, Z4
+	VMINPS      Z4, Z3, Z4
+	VMOVUPS     Z4, (DX)(BX*1)
+	LEAQ        (AX)(CX*2), AX
+	LEAQ        (DX)(BX*2), DX
+	KMOVW       K1, (SI)
+	KMOVW       K2, (SI)(DI*1)
+	LEAQ        (SI)(DI*2), SI
+	KMOVW       K3, (SI)
+	KMOVW       K4, (SI)(DI*1)
+	LEAQ        (SI)(DI*2), SI
+	SUBQ        $0x04, R9
+	JGE         four
+
+rest:
+	ADDQ $0x04, R9
+	JEQ  rowend
+
+one:
+	VMOVUPS     (AX), Z4
+	VFMADD213PS Z1, Z0, Z4
+	VCMPPS      $0x16, Z2, Z4, K1
+	VCMPPS      $0x19, Z3, Z4, K2
+	KANDW       K2, K1, K1
+	VMAXPS      Z4, Z2, Z4
+	VMINPS      Z4, Z3, Z4
+	VMOVUPS     Z4, (DX)
+	ADDQ        CX, AX
+	ADDQ        BX, DX
+	KMOVW       K1, (SI)
+	ADDQ        DI, SI
+	DECQ        R9
+	JNE         one
+
+rowend:
+	ADDQ yskip+32(FP), AX
+	ADDQ askip+56(FP), DX
+	ADDQ mskip+104(FP), SI
+	DECQ R8
+	JNE  row
+	VZEROUPPER
+	RET
+
 // func applyLinearResidualAVX512(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint16, mps int, mskip int, scale *float32, shift *float32)
 // Requires: AVX, AVX512F
 TEXT ·applyLinearResidualAVX512(SB), NOSPLIT, $0-128
@@ -10336,6 +13055,196 @@ one:
 	VCMPPS      $0x16, Z2, Z3, K1
 	VMAXPS      Z3, Z2, Z3
 	VMOVUPS     Z3, (DX)
+	ADDQ        CX, AX
+	ADDQ        BX, DX
+	ADDQ        DI, SI
+	KMOVW       K1, (R8)
+	ADDQ        R9, R8
+	DECQ        R11
+	JNE         one
+
+rowend:
+	ADDQ yskip+32(FP), AX
+	ADDQ askip+56(FP), DX
+	ADDQ rskip+80(FP), SI
+	ADDQ mskip+104(FP), R8
+	DECQ R10
+	JNE  row
+	VZEROUPPER
+	RET
+
+// func applyReLU6ResidualAVX512(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint16, mps int, mskip int, scale *float32, shift *float32)
+// Requires: AVX, AVX512F
+TEXT ·applyReLU6ResidualAVX512(SB), NOSPLIT, $0-128
+	MOVQ         y+16(FP), AX
+	MOVQ         yps+24(FP), CX
+	MOVQ         a+40(FP), DX
+	MOVQ         aps+48(FP), BX
+	MOVQ         r+64(FP), SI
+	MOVQ         rps+72(FP), DI
+	MOVQ         scale+112(FP), R8
+	VMOVUPS      (R8), Z0
+	MOVQ         shift+120(FP), R8
+	VMOVUPS      (R8), Z1
+	VPXORD       Z2, Z2, Z2
+	VBROADCASTSS six<>+0(SB), Z3
+	MOVQ         rows+0(FP), R8
+
+row:
+	MOVQ px+8(FP), R9
+	SUBQ $0x04, R9
+	JL   rest
+
+four:
+	VMOVUPS     (AX), Z4
+	VFMADD213PS Z1, Z0, Z4
+	VADDPS      (SI), Z4, Z4
+	VMAXPS      Z4, Z2, Z4
+	VMINPS      Z4, Z3, Z4
+	VMOVUPS     Z4, (DX)
+	VMOVUPS     (AX)(CX*1), Z4
+	VFMADD213PS Z1, Z0, Z4
+	VADDPS      (SI)(DI*1), Z4, Z4
+	VMAXPS      Z4, Z2, Z4
+	VMINPS      Z4, Z3, Z4
+	VMOVUPS     Z4, (DX)(BX*1)
+	LEAQ        (AX)(CX*2), AX
+	LEAQ        (DX)(BX*2), DX
+	LEAQ        (SI)(DI*2), SI
+	VMOVUPS     (AX), Z4
+	VFMADD213PS Z1, Z0, Z4
+	VADDPS      (SI), Z4, Z4
+	VMAXPS      Z4, Z2, Z4
+	VMINPS      Z4, Z3, Z4
+	VMOVUPS     Z4, (DX)
+	VMOVUPS     (AX)(CX*1), Z4
+	VFMADD213PS Z1, Z0, Z4
+	VADDPS      (SI)(DI*1), Z4, Z4
+	VMAXPS      Z4, Z2, Z4
+	VMINPS      Z4, Z3, Z4
+	VMOVUPS     Z4, (DX)(BX*1)
+	LEAQ        (AX)(CX*2), AX
+	LEAQ        (DX)(BX*2), DX
+	LEAQ        (SI)(DI*2), SI
+	SUBQ        $0x04, R9
+	JGE         four
+
+rest:
+	ADDQ $0x04, R9
+	JEQ  rowend
+
+one:
+	VMOVUPS     (AX), Z4
+	VFMADD213PS Z1, Z0, Z4
+	VADDPS      (SI), Z4, Z4
+	VMAXPS      Z4, Z2, Z4
+	VMINPS      Z4, Z3, Z4
+	VMOVUPS     Z4, (DX)
+	ADDQ        CX, AX
+	ADDQ        BX, DX
+	ADDQ        DI, SI
+	DECQ        R9
+	JNE         one
+
+rowend:
+	ADDQ yskip+32(FP), AX
+	ADDQ askip+56(FP), DX
+	ADDQ rskip+80(FP), SI
+	DECQ R8
+	JNE  row
+	VZEROUPPER
+	RET
+
+// func applyMask6ResidualAVX512(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint16, mps int, mskip int, scale *float32, shift *float32)
+// Requires: AVX, AVX512F
+TEXT ·applyMask6ResidualAVX512(SB), NOSPLIT, $0-128
+	MOVQ         y+16(FP), AX
+	MOVQ         yps+24(FP), CX
+	MOVQ         a+40(FP), DX
+	MOVQ         aps+48(FP), BX
+	MOVQ         r+64(FP), SI
+	MOVQ         rps+72(FP), DI
+	MOVQ         m+88(FP), R8
+	MOVQ         mps+96(FP), R9
+	MOVQ         scale+112(FP), R10
+	VMOVUPS      (R10), Z0
+	MOVQ         shift+120(FP), R10
+	VMOVUPS      (R10), Z1
+	VPXORD       Z2, Z2, Z2
+	VBROADCASTSS six<>+0(SB), Z3
+	MOVQ         rows+0(FP), R10
+
+row:
+	MOVQ px+8(FP), R11
+	SUBQ $0x04, R11
+	JL   rest
+
+four:
+	VMOVUPS     (AX), Z4
+	VFMADD213PS Z1, Z0, Z4
+	VADDPS      (SI), Z4, Z4
+	VCMPPS      $0x16, Z2, Z4, K1
+	VCMPPS      $0x19, Z3, Z4, K2
+	KANDW       K2, K1, K1
+	VMAXPS      Z4, Z2, Z4
+	VMINPS      Z4, Z3, Z4
+	VMOVUPS     Z4, (DX)
+	VMOVUPS     (AX)(CX*1), Z4
+	VFMADD213PS Z1, Z0, Z4
+	VADDPS      (SI)(DI*1), Z4, Z4
+	VCMPPS      $0x16, Z2, Z4, K2
+	VCMPPS      $0x19, Z3, Z4, K3
+	KANDW       K3, K2, K2
+	VMAXPS      Z4, Z2, Z4
+	VMINPS      Z4, Z3, Z4
+	VMOVUPS     Z4, (DX)(BX*1)
+	LEAQ        (AX)(CX*2), AX
+	LEAQ        (DX)(BX*2), DX
+	LEAQ        (SI)(DI*2), SI
+	VMOVUPS     (AX), Z4
+	VFMADD213PS Z1, Z0, Z4
+	VADDPS      (SI), Z4, Z4
+	VCMPPS      $0x16, Z2, Z4, K3
+	VCMPPS      $0x19, Z3, Z4, K4
+	KANDW       K4, K3, K3
+	VMAXPS      Z4, Z2, Z4
+	VMINPS      Z4, Z3, Z4
+	VMOVUPS     Z4, (DX)
+	VMOVUPS     (AX)(CX*1), Z4
+	VFMADD213PS Z1, Z0, Z4
+	VADDPS      (SI)(DI*1), Z4, Z4
+	VCMPPS      $0x16, Z2, Z4, K4
+	VCMPPS      $0x19, Z3, Z4, K5
+	KANDW       K5, K4, K4
+	VMAXPS      Z4, Z2, Z4
+	VMINPS      Z4, Z3, Z4
+	VMOVUPS     Z4, (DX)(BX*1)
+	LEAQ        (AX)(CX*2), AX
+	LEAQ        (DX)(BX*2), DX
+	LEAQ        (SI)(DI*2), SI
+	KMOVW       K1, (R8)
+	KMOVW       K2, (R8)(R9*1)
+	LEAQ        (R8)(R9*2), R8
+	KMOVW       K3, (R8)
+	KMOVW       K4, (R8)(R9*1)
+	LEAQ        (R8)(R9*2), R8
+	SUBQ        $0x04, R11
+	JGE         four
+
+rest:
+	ADDQ $0x04, R11
+	JEQ  rowend
+
+one:
+	VMOVUPS     (AX), Z4
+	VFMADD213PS Z1, Z0, Z4
+	VADDPS      (SI), Z4, Z4
+	VCMPPS      $0x16, Z2, Z4, K1
+	VCMPPS      $0x19, Z3, Z4, K2
+	KANDW       K2, K1, K1
+	VMAXPS      Z4, Z2, Z4
+	VMINPS      Z4, Z3, Z4
+	VMOVUPS     Z4, (DX)
 	ADDQ        CX, AX
 	ADDQ        BX, DX
 	ADDQ        DI, SI
@@ -10976,6 +13885,72 @@ rowend:
 	VZEROUPPER
 	RET
 
+// func dotAVX512(rows int, px int, x *float32, xps int, xskip int, d *float32, dps int, dskip int, sum *float64)
+// Requires: AVX, AVX512F
+TEXT ·dotAVX512(SB), NOSPLIT, $0-72
+	MOVQ   x+16(FP), AX
+	MOVQ   xps+24(FP), CX
+	MOVQ   d+40(FP), DX
+	MOVQ   dps+48(FP), BX
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	MOVQ   rows+0(FP), SI
+
+row:
+	MOVQ px+8(FP), DI
+	SUBQ $0x04, DI
+	JL   rest
+
+four:
+	VMOVUPS     (AX), Z4
+	VFMADD231PS (DX), Z4, Z0
+	VMOVUPS     (AX)(CX*1), Z4
+	VFMADD231PS (DX)(BX*1), Z4, Z1
+	LEAQ        (AX)(CX*2), AX
+	LEAQ        (DX)(BX*2), DX
+	VMOVUPS     (AX), Z4
+	VFMADD231PS (DX), Z4, Z2
+	VMOVUPS     (AX)(CX*1), Z4
+	VFMADD231PS (DX)(BX*1), Z4, Z3
+	LEAQ        (AX)(CX*2), AX
+	LEAQ        (DX)(BX*2), DX
+	SUBQ        $0x04, DI
+	JGE         four
+
+rest:
+	ADDQ $0x04, DI
+	JEQ  rowend
+
+one:
+	VMOVUPS     (AX), Z4
+	VFMADD231PS (DX), Z4, Z0
+	ADDQ        CX, AX
+	ADDQ        BX, DX
+	DECQ        DI
+	JNE         one
+
+rowend:
+	ADDQ          xskip+32(FP), AX
+	ADDQ          dskip+56(FP), DX
+	DECQ          SI
+	JNE           row
+	VADDPS        Z1, Z0, Z0
+	VADDPS        Z3, Z2, Z2
+	VADDPS        Z2, Z0, Z0
+	MOVQ          sum+64(FP), AX
+	VEXTRACTF64X4 $0x00, Z0, Y1
+	VCVTPS2PD     Y1, Z1
+	VADDPD        (AX), Z1, Z1
+	VMOVUPD       Z1, (AX)
+	VEXTRACTF64X4 $0x01, Z0, Y0
+	VCVTPS2PD     Y0, Z0
+	VADDPD        64(AX), Z0, Z0
+	VMOVUPD       Z0, 64(AX)
+	VZEROUPPER
+	RET
+
 // func sgdAVX512(n int, w *float32, v *float32, dw *float32, lr float32, momentum float32, decay float32)
 // Requires: AVX, AVX512F
 TEXT ·sgdAVX512(SB), NOSPLIT, $0-44
@@ -11000,6 +13975,154 @@ loop:
 	ADDQ         $0x40, BX
 	DECQ         AX
 	JNE          loop
+	VZEROUPPER
+	RET
+
+// func maxPoolAVX512(px int, end int, x *float32, xrs int, xcs int, xws int, y *float32, yps int, kh int, kw int, share float32)
+// Requires: AVX, AVX512F
+TEXT ·maxPoolAVX512(SB), NOSPLIT, $0-84
+	MOVQ x+16(FP), AX
+	MOVQ y+48(FP), BX
+	MOVQ px+0(FP), SI
+
+pixel:
+	XORQ DI, DI
+
+group:
+	VMOVUPS (AX)(DI*1), Z0
+	MOVQ    kh+64(FP), R8
+	LEAQ    (AX)(DI*1), CX
+
+xrow:
+	MOVQ CX, DX
+	MOVQ kw+72(FP), R9
+
+xcol:
+	VMOVUPS (DX), Z1
+	VMAXPS  Z0, Z1, Z2
+	VMAXPS  Z1, Z0, Z0
+	VPORD   Z2, Z0, Z0
+	ADDQ    xcs+32(FP), DX
+	DECQ    R9
+	JNE     xcol
+	ADDQ    xrs+24(FP), CX
+	DECQ    R8
+	JNE     xrow
+	VMOVUPS Z0, (BX)(DI*1)
+	ADDQ    $0x40, DI
+	CMPQ    DI, end+8(FP)
+	JLT     group
+	ADDQ    xws+40(FP), AX
+	ADDQ    yps+56(FP), BX
+	DECQ    SI
+	JNE     pixel
+	VZEROUPPER
+	RET
+
+// func avgPoolAVX512(px int, end int, x *float32, xrs int, xcs int, xws int, y *float32, yps int, kh int, kw int, share float32)
+// Requires: AVX, AVX512F
+TEXT ·avgPoolAVX512(SB), NOSPLIT, $0-84
+	MOVQ x+16(FP), AX
+	MOVQ y+48(FP), BX
+	MOVQ px+0(FP), SI
+
+pixel:
+	XORQ DI, DI
+
+group:
+	VPXORD Z0, Z0, Z0
+	MOVQ   kh+64(FP), R8
+	LEAQ   (AX)(DI*1), CX
+
+xrow:
+	MOVQ CX, DX
+	MOVQ kw+72(FP), R9
+
+xcol:
+	VADDPS       (DX), Z0, Z0
+	ADDQ         xcs+32(FP), DX
+	DECQ         R9
+	JNE          xcol
+	ADDQ         xrs+24(FP), CX
+	DECQ         R8
+	JNE          xrow
+	VBROADCASTSS share+80(FP), Z1
+	VMULPS       Z1, Z0, Z0
+	VMOVUPS      Z0, (BX)(DI*1)
+	ADDQ         $0x40, DI
+	CMPQ         DI, end+8(FP)
+	JLT          group
+	ADDQ         xws+40(FP), AX
+	ADDQ         yps+56(FP), BX
+	DECQ         SI
+	JNE          pixel
+	VZEROUPPER
+	RET
+
+// func maxPoolGradAVX512(px int, end int, x *float32, xrs int, xcs int, xws int, d *float32, dps int, z *float32, zrs int, zcs int, zws int, kh int, kw int)
+// Requires: AVX, AVX512F
+TEXT ·maxPoolGradAVX512(SB), NOSPLIT, $0-112
+	MOVQ         x+16(FP), AX
+	MOVQ         z+64(FP), BX
+	MOVQ         d+48(FP), SI
+	VPBROADCASTD bits<>+0(SB), Z0
+	MOVQ         px+0(FP), DI
+
+pixel:
+	XORQ R8, R8
+
+group:
+	VMOVUPS (AX)(R8*1), Z1
+	VPXORD  Z2, Z2, Z2
+	VPXORD  Z3, Z3, Z3
+	MOVQ    kh+96(FP), R9
+	LEAQ    (AX)(R8*1), CX
+
+xrow:
+	MOVQ CX, DX
+	MOVQ kw+104(FP), R10
+
+xcol:
+	VMOVUPS   (DX), Z4
+	VCMPPS    $0x1e, Z1, Z4, K1
+	VMOVDQA32 Z3, K1, Z2
+	VMAXPS    Z1, Z4, Z1
+	VPADDD    Z0, Z3, Z3
+	ADDQ      xcs+32(FP), DX
+	DECQ      R10
+	JNE       xcol
+	ADDQ      xrs+24(FP), CX
+	DECQ      R9
+	JNE       xrow
+	VMOVUPS   (SI)(R8*1), Z1
+	VPXORD    Z3, Z3, Z3
+	MOVQ      kh+96(FP), R9
+	LEAQ      (BX)(R8*1), CX
+
+zrow:
+	MOVQ CX, DX
+	MOVQ kw+104(FP), R10
+
+zcol:
+	VMOVUPS  (DX), Z4
+	VPCMPEQD Z2, Z3, K1
+	VADDPS   Z1, Z4, K1, Z4
+	VMOVUPS  Z4, (DX)
+	VPADDD   Z0, Z3, Z3
+	ADDQ     zcs+80(FP), DX
+	DECQ     R10
+	JNE      zcol
+	ADDQ     zrs+72(FP), CX
+	DECQ     R9
+	JNE      zrow
+	ADDQ     $0x40, R8
+	CMPQ     R8, end+8(FP)
+	JLT      group
+	ADDQ     xws+40(FP), AX
+	ADDQ     zws+88(FP), BX
+	ADDQ     dps+56(FP), SI
+	DECQ     DI
+	JNE      pixel
 	VZEROUPPER
 	RET
 
@@ -12489,6 +15612,2124 @@ pixel:
 	VZEROUPPER
 	RET
 
+// func winogradInAVX2(d0 *float32, d1 *float32, d2 *float32, d3 *float32, s0 int, s1 int, s2 int, s3 int, cols int, v *float32, vts int, vfs int)
+// Requires: AVX
+TEXT ·winogradInAVX2(SB), NOSPLIT, $0-96
+	MOVQ    d0+0(FP), AX
+	MOVQ    d1+8(FP), CX
+	MOVQ    d2+16(FP), DX
+	MOVQ    d3+24(FP), BX
+	MOVQ    vfs+88(FP), SI
+	MOVQ    v+72(FP), R8
+	LEAQ    (R8)(SI*4), R9
+	LEAQ    (R9)(SI*4), R10
+	LEAQ    (R10)(SI*4), R11
+	LEAQ    (SI)(SI*2), DI
+	MOVQ    vts+80(FP), R12
+	MOVQ    cols+64(FP), R13
+	VMOVUPS (AX), Y1
+	ADDQ    s0+32(FP), AX
+	VMOVUPS (CX), Y0
+	ADDQ    s1+40(FP), CX
+	VMOVUPS (DX), Y2
+	ADDQ    s2+48(FP), DX
+	VMOVUPS (BX), Y3
+	ADDQ    s3+56(FP), BX
+	VSUBPS  Y2, Y1, Y1
+	VADDPS  Y0, Y2, Y4
+	VSUBPS  Y3, Y0, Y3
+	VSUBPS  Y0, Y2, Y2
+	VMOVUPS (AX), Y5
+	ADDQ    s0+32(FP), AX
+	VMOVUPS (CX), Y0
+	ADDQ    s1+40(FP), CX
+	VMOVUPS (DX), Y6
+	ADDQ    s2+48(FP), DX
+	VMOVUPS (BX), Y7
+	ADDQ    s3+56(FP), BX
+	VSUBPS  Y6, Y5, Y5
+	VADDPS  Y0, Y6, Y8
+	VSUBPS  Y7, Y0, Y7
+	VSUBPS  Y0, Y6, Y6
+	SUBQ    $0x02, R13
+	JL      rest0
+
+tile0:
+	VMOVUPS (AX), Y9
+	ADDQ    s0+32(FP), AX
+	VMOVUPS (CX), Y0
+	ADDQ    s1+40(FP), CX
+	VMOVUPS (DX), Y10
+	ADDQ    s2+48(FP), DX
+	VMOVUPS (BX), Y11
+	ADDQ    s3+56(FP), BX
+	VSUBPS  Y10, Y9, Y9
+	VADDPS  Y0, Y10, Y12
+	VSUBPS  Y11, Y0, Y11
+	VSUBPS  Y0, Y10, Y10
+	VSUBPS  Y9, Y1, Y0
+	VMOVUPS Y0, (R8)
+	VADDPS  Y9, Y5, Y0
+	VMOVUPS Y0, (R8)(SI*1)
+	VSUBPS  Y5, Y9, Y0
+	VMOVUPS Y0, (R8)(SI*2)
+	VMOVAPS Y9, Y1
+	VSUBPS  Y12, Y4, Y0
+	VMOVUPS Y0, (R9)
+	VADDPS  Y12, Y8, Y0
+	VMOVUPS Y0, (R9)(SI*1)
+	VSUBPS  Y8, Y12, Y0
+	VMOVUPS Y0, (R9)(SI*2)
+	VMOVAPS Y12, Y4
+	VSUBPS  Y10, Y2, Y0
+	VMOVUPS Y0, (R10)
+	VADDPS  Y10, Y6, Y0
+	VMOVUPS Y0, (R10)(SI*1)
+	VSUBPS  Y6, Y10, Y0
+	VMOVUPS Y0, (R10)(SI*2)
+	VMOVAPS Y10, Y2
+	VSUBPS  Y11, Y3, Y0
+	VMOVUPS Y0, (R11)
+	VADDPS  Y11, Y7, Y0
+	VMOVUPS Y0, (R11)(SI*1)
+	VSUBPS  Y7, Y11, Y0
+	VMOVUPS Y0, (R11)(SI*2)
+	VMOVAPS Y11, Y3
+	VMOVUPS (AX), Y9
+	ADDQ    s0+32(FP), AX
+	VMOVUPS (CX), Y0
+	ADDQ    s1+40(FP), CX
+	VMOVUPS (DX), Y10
+	ADDQ    s2+48(FP), DX
+	VMOVUPS (BX), Y11
+	ADDQ    s3+56(FP), BX
+	VSUBPS  Y10, Y9, Y9
+	VADDPS  Y0, Y10, Y12
+	VSUBPS  Y11, Y0, Y11
+	VSUBPS  Y0, Y10, Y10
+	VSUBPS  Y9, Y5, Y0
+	VMOVUPS Y0, (R8)(DI*1)
+	VMOVAPS Y9, Y5
+	VSUBPS  Y12, Y8, Y0
+	VMOVUPS Y0, (R9)(DI*1)
+	VMOVAPS Y12, Y8
+	VSUBPS  Y10, Y6, Y0
+	VMOVUPS Y0, (R10)(DI*1)
+	VMOVAPS Y10, Y6
+	VSUBPS  Y11, Y7, Y0
+	VMOVUPS Y0, (R11)(DI*1)
+	VMOVAPS Y11, Y7
+	ADDQ    R12, R8
+	ADDQ    R12, R9
+	ADDQ    R12, R10
+	ADDQ    R12, R11
+	SUBQ    $0x02, R13
+	JGE     tile0
+
+rest0:
+	ADDQ    $0x02, R13
+	JEQ     end0
+	VMOVUPS (AX), Y9
+	ADDQ    s0+32(FP), AX
+	VMOVUPS (CX), Y0
+	ADDQ    s1+40(FP), CX
+	VMOVUPS (DX), Y10
+	ADDQ    s2+48(FP), DX
+	VMOVUPS (BX), Y11
+	ADDQ    s3+56(FP), BX
+	VSUBPS  Y10, Y9, Y9
+	VADDPS  Y0, Y10, Y12
+	VSUBPS  Y11, Y0, Y11
+	VSUBPS  Y0, Y10, Y10
+	VSUBPS  Y9, Y1, Y0
+	VMOVUPS Y0, (R8)
+	VADDPS  Y9, Y5, Y0
+	VMOVUPS Y0, (R8)(SI*1)
+	VSUBPS  Y5, Y9, Y0
+	VMOVUPS Y0, (R8)(SI*2)
+	VMOVAPS Y9, Y1
+	VSUBPS  Y12, Y4, Y0
+	VMOVUPS Y0, (R9)
+	VADDPS  Y12, Y8, Y0
+	VMOVUPS Y0, (R9)(SI*1)
+	VSUBPS  Y8, Y12, Y0
+	VMOVUPS Y0, (R9)(SI*2)
+	VMOVAPS Y12, Y4
+	VSUBPS  Y10, Y2, Y0
+	VMOVUPS Y0, (R10)
+	VADDPS  Y10, Y6, Y0
+	VMOVUPS Y0, (R10)(SI*1)
+	VSUBPS  Y6, Y10, Y0
+	VMOVUPS Y0, (R10)(SI*2)
+	VMOVAPS Y10, Y2
+	VSUBPS  Y11, Y3, Y0
+	VMOVUPS Y0, (R11)
+	VADDPS  Y11, Y7, Y0
+	VMOVUPS Y0, (R11)(SI*1)
+	VSUBPS  Y7, Y11, Y0
+	VMOVUPS Y0, (R11)(SI*2)
+	VMOVAPS Y11, Y3
+	VMOVUPS Y5, (R8)(DI*1)
+	VMOVUPS Y8, (R9)(DI*1)
+	VMOVUPS Y6, (R10)(DI*1)
+	VMOVUPS Y7, (R11)(DI*1)
+
+end0:
+	MOVQ    d0+0(FP), AX
+	MOVQ    d1+8(FP), CX
+	MOVQ    d2+16(FP), DX
+	MOVQ    d3+24(FP), BX
+	MOVQ    vfs+88(FP), SI
+	MOVQ    v+72(FP), R8
+	LEAQ    (R8)(SI*4), R9
+	LEAQ    (R9)(SI*4), R10
+	LEAQ    (R10)(SI*4), R11
+	LEAQ    (SI)(SI*2), DI
+	MOVQ    vts+80(FP), R12
+	MOVQ    cols+64(FP), R13
+	VMOVUPS 32(AX), Y1
+	ADDQ    s0+32(FP), AX
+	VMOVUPS 32(CX), Y0
+	ADDQ    s1+40(FP), CX
+	VMOVUPS 32(DX), Y2
+	ADDQ    s2+48(FP), DX
+	VMOVUPS 32(BX), Y3
+	ADDQ    s3+56(FP), BX
+	VSUBPS  Y2, Y1, Y1
+	VADDPS  Y0, Y2, Y4
+	VSUBPS  Y3, Y0, Y3
+	VSUBPS  Y0, Y2, Y2
+	VMOVUPS 32(AX), Y5
+	ADDQ    s0+32(FP), AX
+	VMOVUPS 32(CX), Y0
+	ADDQ    s1+40(FP), CX
+	VMOVUPS 32(DX), Y6
+	ADDQ    s2+48(FP), DX
+	VMOVUPS 32(BX), Y7
+	ADDQ    s3+56(FP), BX
+	VSUBPS  Y6, Y5, Y5
+	VADDPS  Y0, Y6, Y8
+	VSUBPS  Y7, Y0, Y7
+	VSUBPS  Y0, Y6, Y6
+	SUBQ    $0x02, R13
+	JL      rest1
+
+tile1:
+	VMOVUPS 32(AX), Y9
+	ADDQ    s0+32(FP), AX
+	VMOVUPS 32(CX), Y0
+	ADDQ    s1+40(FP), CX
+	VMOVUPS 32(DX), Y10
+	ADDQ    s2+48(FP), DX
+	VMOVUPS 32(BX), Y11
+	ADDQ    s3+56(FP), BX
+	VSUBPS  Y10, Y9, Y9
+	VADDPS  Y0, Y10, Y12
+	VSUBPS  Y11, Y0, Y11
+	VSUBPS  Y0, Y10, Y10
+	VSUBPS  Y9, Y1, Y0
+	VMOVUPS Y0, 32(R8)
+	VADDPS  Y9, Y5, Y0
+	VMOVUPS Y0, 32(R8)(SI*1)
+	VSUBPS  Y5, Y9, Y0
+	VMOVUPS Y0, 32(R8)(SI*2)
+	VMOVAPS Y9, Y1
+	VSUBPS  Y12, Y4, Y0
+	VMOVUPS Y0, 32(R9)
+	VADDPS  Y12, Y8, Y0
+	VMOVUPS Y0, 32(R9)(SI*1)
+	VSUBPS  Y8, Y12, Y0
+	VMOVUPS Y0, 32(R9)(SI*2)
+	VMOVAPS Y12, Y4
+	VSUBPS  Y10, Y2, Y0
+	VMOVUPS Y0, 32(R10)
+	VADDPS  Y10, Y6, Y0
+	VMOVUPS Y0, 32(R10)(SI*1)
+	VSUBPS  Y6, Y10, Y0
+	VMOVUPS Y0, 32(R10)(SI*2)
+	VMOVAPS Y10, Y2
+	VSUBPS  Y11, Y3, Y0
+	VMOVUPS Y0, 32(R11)
+	VADDPS  Y11, Y7, Y0
+	VMOVUPS Y0, 32(R11)(SI*1)
+	VSUBPS  Y7, Y11, Y0
+	VMOVUPS Y0, 32(R11)(SI*2)
+	VMOVAPS Y11, Y3
+	VMOVUPS 32(AX), Y9
+	ADDQ    s0+32(FP), AX
+	VMOVUPS 32(CX), Y0
+	ADDQ    s1+40(FP), CX
+	VMOVUPS 32(DX), Y10
+	ADDQ    s2+48(FP), DX
+	VMOVUPS 32(BX), Y11
+	ADDQ    s3+56(FP), BX
+	VSUBPS  Y10, Y9, Y9
+	VADDPS  Y0, Y10, Y12
+	VSUBPS  Y11, Y0, Y11
+	VSUBPS  Y0, Y10, Y10
+	VSUBPS  Y9, Y5, Y0
+	VMOVUPS Y0, 32(R8)(DI*1)
+	VMOVAPS Y9, Y5
+	VSUBPS  Y12, Y8, Y0
+	VMOVUPS Y0, 32(R9)(DI*1)
+	VMOVAPS Y12, Y8
+	VSUBPS  Y10, Y6, Y0
+	VMOVUPS Y0, 32(R10)(DI*1)
+	VMOVAPS Y10, Y6
+	VSUBPS  Y11, Y7, Y0
+	VMOVUPS Y0, 32(R11)(DI*1)
+	VMOVAPS Y11, Y7
+	ADDQ    R12, R8
+	ADDQ    R12, R9
+	ADDQ    R12, R10
+	ADDQ    R12, R11
+	SUBQ    $0x02, R13
+	JGE     tile1
+
+rest1:
+	ADDQ    $0x02, R13
+	JEQ     end1
+	VMOVUPS 32(AX), Y9
+	ADDQ    s0+32(FP), AX
+	VMOVUPS 32(CX), Y0
+	ADDQ    s1+40(FP), CX
+	VMOVUPS 32(DX), Y10
+	ADDQ    s2+48(FP), DX
+	VMOVUPS 32(BX), Y11
+	ADDQ    s3+56(FP), BX
+	VSUBPS  Y10, Y9, Y9
+	VADDPS  Y0, Y10, Y12
+	VSUBPS  Y11, Y0, Y11
+	VSUBPS  Y0, Y10, Y10
+	VSUBPS  Y9, Y1, Y0
+	VMOVUPS Y0, 32(R8)
+	VADDPS  Y9, Y5, Y0
+	VMOVUPS Y0, 32(R8)(SI*1)
+	VSUBPS  Y5, Y9, Y0
+	VMOVUPS Y0, 32(R8)(SI*2)
+	VMOVAPS Y9, Y1
+	VSUBPS  Y12, Y4, Y0
+	VMOVUPS Y0, 32(R9)
+	VADDPS  Y12, Y8, Y0
+	VMOVUPS Y0, 32(R9)(SI*1)
+	VSUBPS  Y8, Y12, Y0
+	VMOVUPS Y0, 32(R9)(SI*2)
+	VMOVAPS Y12, Y4
+	VSUBPS  Y10, Y2, Y0
+	VMOVUPS Y0, 32(R10)
+	VADDPS  Y10, Y6, Y0
+	VMOVUPS Y0, 32(R10)(SI*1)
+	VSUBPS  Y6, Y10, Y0
+	VMOVUPS Y0, 32(R10)(SI*2)
+	VMOVAPS Y10, Y2
+	VSUBPS  Y11, Y3, Y0
+	VMOVUPS Y0, 32(R11)
+	VADDPS  Y11, Y7, Y0
+	VMOVUPS Y0, 32(R11)(SI*1)
+	VSUBPS  Y7, Y11, Y0
+	VMOVUPS Y0, 32(R11)(SI*2)
+	VMOVAPS Y11, Y3
+	VMOVUPS Y5, 32(R8)(DI*1)
+	VMOVUPS Y8, 32(R9)(DI*1)
+	VMOVUPS Y6, 32(R10)(DI*1)
+	VMOVUPS Y7, 32(R11)(DI*1)
+
+end1:
+	VZEROUPPER
+	RET
+
+// func winogradMultiplyAVX2(v *float32, ips int, ijump int, vbs int, vfs int, blocks int, u *float32, ic int, groups int, m *float32, mskip int)
+// Requires: AVX, FMA3
+TEXT ·winogradMultiplyAVX2(SB), NOSPLIT, $0-88
+	MOVQ ips+8(FP), AX
+	LEAQ (AX)(AX*2), CX
+	MOVQ u+48(FP), BX
+	MOVQ m+72(FP), SI
+	MOVQ v+0(FP), R8
+	MOVQ $0x00000010, R12
+
+frequency:
+	MOVQ groups+64(FP), R10
+
+group:
+	MOVQ R8, R9
+	MOVQ blocks+40(FP), R11
+
+block:
+	MOVQ   R9, CX
+	MOVQ   ijump+16(FP), DX
+	ADDQ   CX, DX
+	ADDQ   vbs+24(FP), R9
+	MOVQ   BX, DI
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	MOVQ   ic+56(FP), R13
+	SUBQ   $0x04, R13
+	JL     rest
+
+four:
+	VMOVUPS      (DI), Y12
+	VMOVUPS      32(DI), Y13
+	VBROADCASTSS (CX), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y14, Y13, Y1
+	VBROADCASTSS (CX)(AX*1), Y14
+	VFMADD231PS  Y14, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y3
+	VBROADCASTSS (CX)(AX*2), Y14
+	VFMADD231PS  Y14, Y12, Y4
+	VFMADD231PS  Y14, Y13, Y5
+	VBROADCASTSS (DX), Y14
+	VFMADD231PS  Y14, Y12, Y6
+	VFMADD231PS  Y14, Y13, Y7
+	VBROADCASTSS (DX)(AX*1), Y14
+	VFMADD231PS  Y14, Y12, Y8
+	VFMADD231PS  Y14, Y13, Y9
+	VBROADCASTSS (DX)(AX*2), Y14
+	VFMADD231PS  Y14, Y12, Y10
+	VFMADD231PS  Y14, Y13, Y11
+	VMOVUPS      64(DI), Y12
+	VMOVUPS      96(DI), Y13
+	VBROADCASTSS 4(CX), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y14, Y13, Y1
+	VBROADCASTSS 4(CX)(AX*1), Y14
+	VFMADD231PS  Y14, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y3
+	VBROADCASTSS 4(CX)(AX*2), Y14
+	VFMADD231PS  Y14, Y12, Y4
+	VFMADD231PS  Y14, Y13, Y5
+	VBROADCASTSS 4(DX), Y14
+	VFMADD231PS  Y14, Y12, Y6
+	VFMADD231PS  Y14, Y13, Y7
+	VBROADCASTSS 4(DX)(AX*1), Y14
+	VFMADD231PS  Y14, Y12, Y8
+	VFMADD231PS  Y14, Y13, Y9
+	VBROADCASTSS 4(DX)(AX*2), Y14
+	VFMADD231PS  Y14, Y12, Y10
+	VFMADD231PS  Y14, Y13, Y11
+	VMOVUPS      128(DI), Y12
+	VMOVUPS      160(DI), Y13
+	VBROADCASTSS 8(CX), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y14, Y13, Y1
+	VBROADCASTSS 8(CX)(AX*1), Y14
+	VFMADD231PS  Y14, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y3
+	VBROADCASTSS 8(CX)(AX*2), Y14
+	VFMADD231PS  Y14, Y12, Y4
+	VFMADD231PS  Y14, Y13, Y5
+	VBROADCASTSS 8(DX), Y14
+	VFMADD231PS  Y14, Y12, Y6
+	VFMADD231PS  Y14, Y13, Y7
+	VBROADCASTSS 8(DX)(AX*1), Y14
+	VFMADD231PS  Y14, Y12, Y8
+	VFMADD231PS  Y14, Y13, Y9
+	VBROADCASTSS 8(DX)(AX*2), Y14
+	VFMADD231PS  Y14, Y12, Y10
+	VFMADD231PS  Y14, Y13, Y11
+	VMOVUPS      192(DI), Y12
+	VMOVUPS      224(DI), Y13
+	VBROADCASTSS 12(CX), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y14, Y13, Y1
+	VBROADCASTSS 12(CX)(AX*1), Y14
+	VFMADD231PS  Y14, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y3
+	VBROADCASTSS 12(CX)(AX*2), Y14
+	VFMADD231PS  Y14, Y12, Y4
+	VFMADD231PS  Y14, Y13, Y5
+	VBROADCASTSS 12(DX), Y14
+	VFMADD231PS  Y14, Y12, Y6
+	VFMADD231PS  Y14, Y13, Y7
+	VBROADCASTSS 12(DX)(AX*1), Y14
+	VFMADD231PS  Y14, Y12, Y8
+	VFMADD231PS  Y14, Y13, Y9
+	VBROADCASTSS 12(DX)(AX*2), Y14
+	VFMADD231PS  Y14, Y12, Y10
+	VFMADD231PS  Y14, Y13, Y11
+	ADDQ         $0x00000100, DI
+	ADDQ         $0x10, CX
+	ADDQ         $0x10, DX
+	SUBQ         $0x04, R13
+	JGE          four
+
+rest:
+	ADDQ $0x04, R13
+	JEQ  next
+
+one:
+	VMOVUPS      (DI), Y12
+	VMOVUPS      32(DI), Y13
+	VBROADCASTSS (CX), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y14, Y13, Y1
+	VBROADCASTSS (CX)(AX*1), Y14
+	VFMADD231PS  Y14, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y3
+	VBROADCASTSS (CX)(AX*2), Y14
+	VFMADD231PS  Y14, Y12, Y4
+	VFMADD231PS  Y14, Y13, Y5
+	VBROADCASTSS (DX), Y14
+	VFMADD231PS  Y14, Y12, Y6
+	VFMADD231PS  Y14, Y13, Y7
+	VBROADCASTSS (DX)(AX*1), Y14
+	VFMADD231PS  Y14, Y12, Y8
+	VFMADD231PS  Y14, Y13, Y9
+	VBROADCASTSS (DX)(AX*2), Y14
+	VFMADD231PS  Y14, Y12, Y10
+	VFMADD231PS  Y14, Y13, Y11
+	ADDQ         $0x00000040, DI
+	ADDQ         $0x04, CX
+	ADDQ         $0x04, DX
+	DECQ         R13
+	JNE          one
+
+next:
+	VMOVUPS Y0, (SI)
+	VMOVUPS Y1, 32(SI)
+	VMOVUPS Y2, 64(SI)
+	VMOVUPS Y3, 96(SI)
+	VMOVUPS Y4, 128(SI)
+	VMOVUPS Y5, 160(SI)
+	VMOVUPS Y6, 192(SI)
+	VMOVUPS Y7, 224(SI)
+	VMOVUPS Y8, 256(SI)
+	VMOVUPS Y9, 288(SI)
+	VMOVUPS Y10, 320(SI)
+	VMOVUPS Y11, 352(SI)
+	ADDQ    $0x00000180, SI
+	DECQ    R11
+	JNE     block
+	MOVQ    DI, BX
+	DECQ    R10
+	JNE     group
+	ADDQ    vfs+32(FP), R8
+	ADDQ    mskip+80(FP), SI
+	DECQ    R12
+	JNE     frequency
+	VZEROUPPER
+	RET
+
+// func winogradOut1AVX2(m *float32, mfs int, cols int, out *float32, ops int, ors int, bias *float32, res *float32, rps int, rrs int, floor float32)
+// Requires: AVX
+TEXT ·winogradOut1AVX2(SB), NOSPLIT, $0-84
+	MOVQ         mfs+8(FP), AX
+	MOVQ         m+0(FP), DX
+	LEAQ         (DX)(AX*4), BX
+	LEAQ         (BX)(AX*4), SI
+	LEAQ         (SI)(AX*4), DI
+	LEAQ         (AX)(AX*2), CX
+	MOVQ         cols+16(FP), R8
+	MOVQ         out+24(FP), R9
+	MOVQ         ops+32(FP), R10
+	MOVQ         res+56(FP), R11
+	MOVQ         rps+64(FP), R12
+	MOVQ         ors+40(FP), R13
+	MOVQ         rrs+72(FP), R14
+	ADDQ         R9, R13
+	ADDQ         R11, R14
+	VBROADCASTSS floor+80(FP), Y1
+	MOVQ         bias+48(FP), R13
+	VMOVUPS      (R13), Y0
+	SUBQ         $0x02, R8
+	JL           rest0
+
+tile0:
+	VMOVUPS (BX), Y2
+	VMOVUPS (SI), Y3
+	VADDPS  Y2, Y3, Y2
+	VADDPS  (DX), Y2, Y2
+	VMOVUPS (BX)(AX*1), Y3
+	VMOVUPS (SI)(AX*1), Y4
+	VADDPS  Y3, Y4, Y3
+	VADDPS  (DX)(AX*1), Y3, Y3
+	VADDPS  Y3, Y2, Y2
+	VMOVUPS (BX)(AX*2), Y4
+	VMOVUPS (SI)(AX*2), Y5
+	VADDPS  Y4, Y5, Y4
+	VADDPS  (DX)(AX*2), Y4, Y4
+	VADDPS  Y4, Y2, Y2
+	VSUBPS  Y4, Y3, Y3
+	VMOVUPS (BX)(CX*1), Y4
+	VMOVUPS (SI)(CX*1), Y5
+	VADDPS  Y4, Y5, Y4
+	VADDPS  (DX)(CX*1), Y4, Y4
+	VSUBPS  Y4, Y3, Y3
+	TESTQ   R11, R11
+	JEQ     sum0
+	VADDPS  (R11), Y2, Y2
+	VADDPS  (R11)(R12*1), Y3, Y3
+
+sum0:
+	VADDPS  Y0, Y2, Y2
+	VMAXPS  Y2, Y1, Y2
+	VMOVUPS Y2, (R9)
+	VADDPS  Y0, Y3, Y3
+	VMAXPS  Y3, Y1, Y3
+	VMOVUPS Y3, (R9)(R10*1)
+	ADDQ    $0x40, DX
+	ADDQ    $0x40, BX
+	ADDQ    $0x40, SI
+	ADDQ    $0x40, DI
+	LEAQ    (R9)(R10*2), R9
+	LEAQ    (R11)(R12*2), R11
+	SUBQ    $0x02, R8
+	JGE     tile0
+
+rest0:
+	ADDQ    $0x02, R8
+	JEQ     end0
+	VMOVUPS (BX), Y2
+	VMOVUPS (SI), Y3
+	VADDPS  Y2, Y3, Y2
+	VADDPS  (DX), Y2, Y2
+	VMOVUPS (BX)(AX*1), Y3
+	VMOVUPS (SI)(AX*1), Y4
+	VADDPS  Y3, Y4, Y3
+	VADDPS  (DX)(AX*1), Y3, Y3
+	VADDPS  Y3, Y2, Y2
+	VMOVUPS (BX)(AX*2), Y3
+	VMOVUPS (SI)(AX*2), Y4
+	VADDPS  Y3, Y4, Y3
+	VADDPS  (DX)(AX*2), Y3, Y3
+	VADDPS  Y3, Y2, Y2
+	TESTQ   R11, R11
+	JEQ     lastsum0
+	VADDPS  (R11), Y2, Y2
+
+lastsum0:
+	VADDPS  Y0, Y2, Y2
+	VMAXPS  Y2, Y1, Y2
+	VMOVUPS Y2, (R9)
+
+end0:
+	MOVQ         mfs+8(FP), AX
+	MOVQ         m+0(FP), DX
+	LEAQ         (DX)(AX*4), BX
+	LEAQ         (BX)(AX*4), SI
+	LEAQ         (SI)(AX*4), DI
+	LEAQ         (AX)(AX*2), CX
+	MOVQ         cols+16(FP), R8
+	MOVQ         out+24(FP), R9
+	MOVQ         ops+32(FP), R10
+	MOVQ         res+56(FP), R11
+	MOVQ         rps+64(FP), R12
+	MOVQ         ors+40(FP), R13
+	MOVQ         rrs+72(FP), R14
+	ADDQ         R9, R13
+	ADDQ         R11, R14
+	VBROADCASTSS floor+80(FP), Y1
+	MOVQ         bias+48(FP), R13
+	VMOVUPS      32(R13), Y0
+	SUBQ         $0x02, R8
+	JL           rest1
+
+tile1:
+	VMOVUPS 32(BX), Y2
+	VMOVUPS 32(SI), Y3
+	VADDPS  Y2, Y3, Y2
+	VADDPS  32(DX), Y2, Y2
+	VMOVUPS 32(BX)(AX*1), Y3
+	VMOVUPS 32(SI)(AX*1), Y4
+	VADDPS  Y3, Y4, Y3
+	VADDPS  32(DX)(AX*1), Y3, Y3
+	VADDPS  Y3, Y2, Y2
+	VMOVUPS 32(BX)(AX*2), Y4
+	VMOVUPS 32(SI)(AX*2), Y5
+	VADDPS  Y4, Y5, Y4
+	VADDPS  32(DX)(AX*2), Y4, Y4
+	VADDPS  Y4, Y2, Y2
+	VSUBPS  Y4, Y3, Y3
+	VMOVUPS 32(BX)(CX*1), Y4
+	VMOVUPS 32(SI)(CX*1), Y5
+	VADDPS  Y4, Y5, Y4
+	VADDPS  32(DX)(CX*1), Y4, Y4
+	VSUBPS  Y4, Y3, Y3
+	TESTQ   R11, R11
+	JEQ     sum1
+	VADDPS  32(R11), Y2, Y2
+	VADDPS  32(R11)(R12*1), Y3, Y3
+
+sum1:
+	VADDPS  Y0, Y2, Y2
+	VMAXPS  Y2, Y1, Y2
+	VMOVUPS Y2, 32(R9)
+	VADDPS  Y0, Y3, Y3
+	VMAXPS  Y3, Y1, Y3
+	VMOVUPS Y3, 32(R9)(R10*1)
+	ADDQ    $0x40, DX
+	ADDQ    $0x40, BX
+	ADDQ    $0x40, SI
+	ADDQ    $0x40, DI
+	LEAQ    (R9)(R10*2), R9
+	LEAQ    (R11)(R12*2), R11
+	SUBQ    $0x02, R8
+	JGE     tile1
+
+rest1:
+	ADDQ    $0x02, R8
+	JEQ     end1
+	VMOVUPS 32(BX), Y2
+	VMOVUPS 32(SI), Y3
+	VADDPS  Y2, Y3, Y2
+	VADDPS  32(DX), Y2, Y2
+	VMOVUPS 32(BX)(AX*1), Y3
+	VMOVUPS 32(SI)(AX*1), Y4
+	VADDPS  Y3, Y4, Y3
+	VADDPS  32(DX)(AX*1), Y3, Y3
+	VADDPS  Y3, Y2, Y2
+	VMOVUPS 32(BX)(AX*2), Y3
+	VMOVUPS 32(SI)(AX*2), Y4
+	VADDPS  Y3, Y4, Y3
+	VADDPS  32(DX)(AX*2), Y3, Y3
+	VADDPS  Y3, Y2, Y2
+	TESTQ   R11, R11
+	JEQ     lastsum1
+	VADDPS  32(R11), Y2, Y2
+
+lastsum1:
+	VADDPS  Y0, Y2, Y2
+	VMAXPS  Y2, Y1, Y2
+	VMOVUPS Y2, 32(R9)
+
+end1:
+	VZEROUPPER
+	RET
+
+// func winogradOut2AVX2(m *float32, mfs int, cols int, out *float32, ops int, ors int, bias *float32, res *float32, rps int, rrs int, floor float32)
+// Requires: AVX
+TEXT ·winogradOut2AVX2(SB), NOSPLIT, $0-84
+	MOVQ         mfs+8(FP), AX
+	MOVQ         m+0(FP), DX
+	LEAQ         (DX)(AX*4), BX
+	LEAQ         (BX)(AX*4), SI
+	LEAQ         (SI)(AX*4), DI
+	LEAQ         (AX)(AX*2), CX
+	MOVQ         cols+16(FP), R8
+	MOVQ         out+24(FP), R9
+	MOVQ         ops+32(FP), R10
+	MOVQ         res+56(FP), R11
+	MOVQ         rps+64(FP), R12
+	MOVQ         ors+40(FP), R13
+	MOVQ         rrs+72(FP), R14
+	ADDQ         R9, R13
+	ADDQ         R11, R14
+	VBROADCASTSS floor+80(FP), Y1
+	MOVQ         bias+48(FP), R15
+	VMOVUPS      (R15), Y0
+	SUBQ         $0x02, R8
+	JL           rest0
+
+tile0:
+	VMOVUPS (BX), Y2
+	VMOVUPS (SI), Y3
+	VADDPS  Y2, Y3, Y4
+	VADDPS  (DX), Y4, Y4
+	VSUBPS  Y3, Y2, Y2
+	VSUBPS  (DI), Y2, Y2
+	VMOVUPS (BX)(AX*1), Y3
+	VMOVUPS (SI)(AX*1), Y5
+	VADDPS  Y3, Y5, Y6
+	VADDPS  (DX)(AX*1), Y6, Y6
+	VSUBPS  Y5, Y3, Y3
+	VSUBPS  (DI)(AX*1), Y3, Y3
+	VADDPS  Y6, Y4, Y4
+	VADDPS  Y3, Y2, Y2
+	VMOVUPS (BX)(AX*2), Y5
+	VMOVUPS (SI)(AX*2), Y7
+	VADDPS  Y5, Y7, Y8
+	VADDPS  (DX)(AX*2), Y8, Y8
+	VSUBPS  Y7, Y5, Y5
+	VSUBPS  (DI)(AX*2), Y5, Y5
+	VADDPS  Y8, Y4, Y4
+	VSUBPS  Y8, Y6, Y6
+	VADDPS  Y5, Y2, Y2
+	VSUBPS  Y5, Y3, Y3
+	VMOVUPS (BX)(CX*1), Y5
+	VMOVUPS (SI)(CX*1), Y7
+	VADDPS  Y5, Y7, Y8
+	VADDPS  (DX)(CX*1), Y8, Y8
+	VSUBPS  Y7, Y5, Y5
+	VSUBPS  (DI)(CX*1), Y5, Y5
+	VSUBPS  Y8, Y6, Y6
+	VSUBPS  Y5, Y3, Y3
+	TESTQ   R11, R11
+	JEQ     sum0
+	VADDPS  (R11), Y4, Y4
+	VADDPS  (R11)(R12*1), Y6, Y6
+	VADDPS  (R14), Y2, Y2
+	VADDPS  (R14)(R12*1), Y3, Y3
+
+sum0:
+	VADDPS  Y0, Y4, Y4
+	VMAXPS  Y4, Y1, Y4
+	VMOVUPS Y4, (R9)
+	VADDPS  Y0, Y6, Y6
+	VMAXPS  Y6, Y1, Y6
+	VMOVUPS Y6, (R9)(R10*1)
+	VADDPS  Y0, Y2, Y2
+	VMAXPS  Y2, Y1, Y2
+	VMOVUPS Y2, (R13)
+	VADDPS  Y0, Y3, Y3
+	VMAXPS  Y3, Y1, Y3
+	VMOVUPS Y3, (R13)(R10*1)
+	ADDQ    $0x40, DX
+	ADDQ    $0x40, BX
+	ADDQ    $0x40, SI
+	ADDQ    $0x40, DI
+	LEAQ    (R9)(R10*2), R9
+	LEAQ    (R11)(R12*2), R11
+	LEAQ    (R13)(R10*2), R13
+	LEAQ    (R14)(R12*2), R14
+	SUBQ    $0x02, R8
+	JGE     tile0
+
+rest0:
+	ADDQ    $0x02, R8
+	JEQ     end0
+	VMOVUPS (BX), Y2
+	VMOVUPS (SI), Y3
+	VADDPS  Y2, Y3, Y4
+	VADDPS  (DX), Y4, Y4
+	VSUBPS  Y3, Y2, Y2
+	VSUBPS  (DI), Y2, Y2
+	VMOVUPS (BX)(AX*1), Y3
+	VMOVUPS (SI)(AX*1), Y5
+	VADDPS  Y3, Y5, Y6
+	VADDPS  (DX)(AX*1), Y6, Y6
+	VSUBPS  Y5, Y3, Y3
+	VSUBPS  (DI)(AX*1), Y3, Y3
+	VADDPS  Y6, Y4, Y4
+	VADDPS  Y3, Y2, Y2
+	VMOVUPS (BX)(AX*2), Y3
+	VMOVUPS (SI)(AX*2), Y5
+	VADDPS  Y3, Y5, Y6
+	VADDPS  (DX)(AX*2), Y6, Y6
+	VSUBPS  Y5, Y3, Y3
+	VSUBPS  (DI)(AX*2), Y3, Y3
+	VADDPS  Y6, Y4, Y4
+	VADDPS  Y3, Y2, Y2
+	TESTQ   R11, R11
+	JEQ     lastsum0
+	VADDPS  (R11), Y4, Y4
+	VADDPS  (R14), Y2, Y2
+
+lastsum0:
+	VADDPS  Y0, Y4, Y4
+	VMAXPS  Y4, Y1, Y4
+	VMOVUPS Y4, (R9)
+	VADDPS  Y0, Y2, Y2
+	VMAXPS  Y2, Y1, Y2
+	VMOVUPS Y2, (R13)
+
+end0:
+	MOVQ         mfs+8(FP), AX
+	MOVQ         m+0(FP), DX
+	LEAQ         (DX)(AX*4), BX
+	LEAQ         (BX)(AX*4), SI
+	LEAQ         (SI)(AX*4), DI
+	LEAQ         (AX)(AX*2), CX
+	MOVQ         cols+16(FP), R8
+	MOVQ         out+24(FP), R9
+	MOVQ         ops+32(FP), R10
+	MOVQ         res+56(FP), R11
+	MOVQ         rps+64(FP), R12
+	MOVQ         ors+40(FP), R13
+	MOVQ         rrs+72(FP), R14
+	ADDQ         R9, R13
+	ADDQ         R11, R14
+	VBROADCASTSS floor+80(FP), Y1
+	MOVQ         bias+48(FP), R15
+	VMOVUPS      32(R15), Y0
+	SUBQ         $0x02, R8
+	JL           rest1
+
+tile1:
+	VMOVUPS 32(BX), Y2
+	VMOVUPS 32(SI), Y3
+	VADDPS  Y2, Y3, Y4
+	VADDPS  32(DX), Y4, Y4
+	VSUBPS  Y3, Y2, Y2
+	VSUBPS  32(DI), Y2, Y2
+	VMOVUPS 32(BX)(AX*1), Y3
+	VMOVUPS 32(SI)(AX*1), Y5
+	VADDPS  Y3, Y5, Y6
+	VADDPS  32(DX)(AX*1), Y6, Y6
+	VSUBPS  Y5, Y3, Y3
+	VSUBPS  32(DI)(AX*1), Y3, Y3
+	VADDPS  Y6, Y4, Y4
+	VADDPS  Y3, Y2, Y2
+	VMOVUPS 32(BX)(AX*2), Y5
+	VMOVUPS 32(SI)(AX*2), Y7
+	VADDPS  Y5, Y7, Y8
+	VADDPS  32(DX)(AX*2), Y8, Y8
+	VSUBPS  Y7, Y5, Y5
+	VSUBPS  32(DI)(AX*2), Y5, Y5
+	VADDPS  Y8, Y4, Y4
+	VSUBPS  Y8, Y6, Y6
+	VADDPS  Y5, Y2, Y2
+	VSUBPS  Y5, Y3, Y3
+	VMOVUPS 32(BX)(CX*1), Y5
+	VMOVUPS 32(SI)(CX*1), Y7
+	VADDPS  Y5, Y7, Y8
+	VADDPS  32(DX)(CX*1), Y8, Y8
+	VSUBPS  Y7, Y5, Y5
+	VSUBPS  32(DI)(CX*1), Y5, Y5
+	VSUBPS  Y8, Y6, Y6
+	VSUBPS  Y5, Y3, Y3
+	TESTQ   R11, R11
+	JEQ     sum1
+	VADDPS  32(R11), Y4, Y4
+	VADDPS  32(R11)(R12*1), Y6, Y6
+	VADDPS  32(R14), Y2, Y2
+	VADDPS  32(R14)(R12*1), Y3, Y3
+
+sum1:
+	VADDPS  Y0, Y4, Y4
+	VMAXPS  Y4, Y1, Y4
+	VMOVUPS Y4, 32(R9)
+	VADDPS  Y0, Y6, Y6
+	VMAXPS  Y6, Y1, Y6
+	VMOVUPS Y6, 32(R9)(R10*1)
+	VADDPS  Y0, Y2, Y2
+	VMAXPS  Y2, Y1, Y2
+	VMOVUPS Y2, 32(R13)
+	VADDPS  Y0, Y3, Y3
+	VMAXPS  Y3, Y1, Y3
+	VMOVUPS Y3, 32(R13)(R10*1)
+	ADDQ    $0x40, DX
+	ADDQ    $0x40, BX
+	ADDQ    $0x40, SI
+	ADDQ    $0x40, DI
+	LEAQ    (R9)(R10*2), R9
+	LEAQ    (R11)(R12*2), R11
+	LEAQ    (R13)(R10*2), R13
+	LEAQ    (R14)(R12*2), R14
+	SUBQ    $0x02, R8
+	JGE     tile1
+
+rest1:
+	ADDQ    $0x02, R8
+	JEQ     end1
+	VMOVUPS 32(BX), Y2
+	VMOVUPS 32(SI), Y3
+	VADDPS  Y2, Y3, Y4
+	VADDPS  32(DX), Y4, Y4
+	VSUBPS  Y3, Y2, Y2
+	VSUBPS  32(DI), Y2, Y2
+	VMOVUPS 32(BX)(AX*1), Y3
+	VMOVUPS 32(SI)(AX*1), Y5
+	VADDPS  Y3, Y5, Y6
+	VADDPS  32(DX)(AX*1), Y6, Y6
+	VSUBPS  Y5, Y3, Y3
+	VSUBPS  32(DI)(AX*1), Y3, Y3
+	VADDPS  Y6, Y4, Y4
+	VADDPS  Y3, Y2, Y2
+	VMOVUPS 32(BX)(AX*2), Y3
+	VMOVUPS 32(SI)(AX*2), Y5
+	VADDPS  Y3, Y5, Y6
+	VADDPS  32(DX)(AX*2), Y6, Y6
+	VSUBPS  Y5, Y3, Y3
+	VSUBPS  32(DI)(AX*2), Y3, Y3
+	VADDPS  Y6, Y4, Y4
+	VADDPS  Y3, Y2, Y2
+	TESTQ   R11, R11
+	JEQ     lastsum1
+	VADDPS  32(R11), Y4, Y4
+	VADDPS  32(R14), Y2, Y2
+
+lastsum1:
+	VADDPS  Y0, Y4, Y4
+	VMAXPS  Y4, Y1, Y4
+	VMOVUPS Y4, 32(R9)
+	VADDPS  Y0, Y2, Y2
+	VMAXPS  Y2, Y1, Y2
+	VMOVUPS Y2, 32(R13)
+
+end1:
+	VZEROUPPER
+	RET
+
+// func winogradGrad1AVX2(d *float32, dps int, drs int, cols int, m *float32, mts int, mfs int)
+// Requires: AVX
+TEXT ·winogradGrad1AVX2(SB), NOSPLIT, $0-56
+	MOVQ   mfs+48(FP), AX
+	MOVQ   m+32(FP), DX
+	LEAQ   (DX)(AX*4), BX
+	LEAQ   (BX)(AX*4), SI
+	LEAQ   (SI)(AX*4), DI
+	LEAQ   (AX)(AX*2), CX
+	MOVQ   mts+40(FP), R8
+	MOVQ   d+0(FP), R9
+	MOVQ   dps+8(FP), R10
+	MOVQ   drs+16(FP), R11
+	MOVQ   cols+24(FP), R12
+	ADDQ   R9, R11
+	VXORPS Y0, Y0, Y0
+	SUBQ   $0x02, R12
+	JL     rest0
+
+tile0:
+	VMOVUPS (R9), Y1
+	VMOVUPS (R9)(R10*1), Y2
+	VADDPS  Y1, Y2, Y3
+	VSUBPS  Y2, Y1, Y4
+	VSUBPS  Y2, Y0, Y5
+	VMOVUPS Y1, (DX)
+	VMOVUPS Y3, (DX)(AX*1)
+	VMOVUPS Y4, (DX)(AX*2)
+	VMOVUPS Y5, (DX)(CX*1)
+	VADDPS  Y1, Y2, Y3
+	VSUBPS  Y2, Y1, Y4
+	VSUBPS  Y2, Y0, Y5
+	VMOVUPS Y1, (BX)
+	VMOVUPS Y3, (BX)(AX*1)
+	VMOVUPS Y4, (BX)(AX*2)
+	VMOVUPS Y5, (BX)(CX*1)
+	VADDPS  Y1, Y2, Y3
+	VSUBPS  Y2, Y1, Y4
+	VSUBPS  Y2, Y0, Y2
+	VMOVUPS Y1, (SI)
+	VMOVUPS Y3, (SI)(AX*1)
+	VMOVUPS Y4, (SI)(AX*2)
+	VMOVUPS Y2, (SI)(CX*1)
+	VADDPS  Y0, Y0, Y1
+	VSUBPS  Y0, Y0, Y2
+	VSUBPS  Y0, Y0, Y3
+	VMOVUPS Y0, (DI)
+	VMOVUPS Y1, (DI)(AX*1)
+	VMOVUPS Y2, (DI)(AX*2)
+	VMOVUPS Y3, (DI)(CX*1)
+	ADDQ    R8, DX
+	ADDQ    R8, BX
+	ADDQ    R8, SI
+	ADDQ    R8, DI
+	LEAQ    (R9)(R10*2), R9
+	SUBQ    $0x02, R12
+	JGE     tile0
+
+rest0:
+	ADDQ    $0x02, R12
+	JEQ     end0
+	VMOVUPS (R9), Y1
+	VMOVUPS Y1, (DX)
+	VMOVUPS Y1, (DX)(AX*1)
+	VMOVUPS Y1, (DX)(AX*2)
+	VMOVUPS Y0, (DX)(CX*1)
+	VMOVUPS Y1, (BX)
+	VMOVUPS Y1, (BX)(AX*1)
+	VMOVUPS Y1, (BX)(AX*2)
+	VMOVUPS Y0, (BX)(CX*1)
+	VMOVUPS Y1, (SI)
+	VMOVUPS Y1, (SI)(AX*1)
+	VMOVUPS Y1, (SI)(AX*2)
+	VMOVUPS Y0, (SI)(CX*1)
+	VMOVUPS Y0, (DI)
+	VMOVUPS Y0, (DI)(AX*1)
+	VMOVUPS Y0, (DI)(AX*2)
+	VMOVUPS Y0, (DI)(CX*1)
+
+end0:
+	MOVQ   mfs+48(FP), AX
+	MOVQ   m+32(FP), DX
+	LEAQ   (DX)(AX*4), BX
+	LEAQ   (BX)(AX*4), SI
+	LEAQ   (SI)(AX*4), DI
+	LEAQ   (AX)(AX*2), CX
+	MOVQ   mts+40(FP), R8
+	MOVQ   d+0(FP), R9
+	MOVQ   dps+8(FP), R10
+	MOVQ   drs+16(FP), R11
+	MOVQ   cols+24(FP), R12
+	ADDQ   R9, R11
+	VXORPS Y0, Y0, Y0
+	SUBQ   $0x02, R12
+	JL     rest1
+
+tile1:
+	VMOVUPS 32(R9), Y1
+	VMOVUPS 32(R9)(R10*1), Y2
+	VADDPS  Y1, Y2, Y3
+	VSUBPS  Y2, Y1, Y4
+	VSUBPS  Y2, Y0, Y5
+	VMOVUPS Y1, 32(DX)
+	VMOVUPS Y3, 32(DX)(AX*1)
+	VMOVUPS Y4, 32(DX)(AX*2)
+	VMOVUPS Y5, 32(DX)(CX*1)
+	VADDPS  Y1, Y2, Y3
+	VSUBPS  Y2, Y1, Y4
+	VSUBPS  Y2, Y0, Y5
+	VMOVUPS Y1, 32(BX)
+	VMOVUPS Y3, 32(BX)(AX*1)
+	VMOVUPS Y4, 32(BX)(AX*2)
+	VMOVUPS Y5, 32(BX)(CX*1)
+	VADDPS  Y1, Y2, Y3
+	VSUBPS  Y2, Y1, Y4
+	VSUBPS  Y2, Y0, Y2
+	VMOVUPS Y1, 32(SI)
+	VMOVUPS Y3, 32(SI)(AX*1)
+	VMOVUPS Y4, 32(SI)(AX*2)
+	VMOVUPS Y2, 32(SI)(CX*1)
+	VADDPS  Y0, Y0, Y1
+	VSUBPS  Y0, Y0, Y2
+	VSUBPS  Y0, Y0, Y3
+	VMOVUPS Y0, 32(DI)
+	VMOVUPS Y1, 32(DI)(AX*1)
+	VMOVUPS Y2, 32(DI)(AX*2)
+	VMOVUPS Y3, 32(DI)(CX*1)
+	ADDQ    R8, DX
+	ADDQ    R8, BX
+	ADDQ    R8, SI
+	ADDQ    R8, DI
+	LEAQ    (R9)(R10*2), R9
+	SUBQ    $0x02, R12
+	JGE     tile1
+
+rest1:
+	ADDQ    $0x02, R12
+	JEQ     end1
+	VMOVUPS 32(R9), Y1
+	VMOVUPS Y1, 32(DX)
+	VMOVUPS Y1, 32(DX)(AX*1)
+	VMOVUPS Y1, 32(DX)(AX*2)
+	VMOVUPS Y0, 32(DX)(CX*1)
+	VMOVUPS Y1, 32(BX)
+	VMOVUPS Y1, 32(BX)(AX*1)
+	VMOVUPS Y1, 32(BX)(AX*2)
+	VMOVUPS Y0, 32(BX)(CX*1)
+	VMOVUPS Y1, 32(SI)
+	VMOVUPS Y1, 32(SI)(AX*1)
+	VMOVUPS Y1, 32(SI)(AX*2)
+	VMOVUPS Y0, 32(SI)(CX*1)
+	VMOVUPS Y0, 32(DI)
+	VMOVUPS Y0, 32(DI)(AX*1)
+	VMOVUPS Y0, 32(DI)(AX*2)
+	VMOVUPS Y0, 32(DI)(CX*1)
+
+end1:
+	VZEROUPPER
+	RET
+
+// func winogradGrad2AVX2(d *float32, dps int, drs int, cols int, m *float32, mts int, mfs int)
+// Requires: AVX
+TEXT ·winogradGrad2AVX2(SB), NOSPLIT, $0-56
+	MOVQ   mfs+48(FP), AX
+	MOVQ   m+32(FP), DX
+	LEAQ   (DX)(AX*4), BX
+	LEAQ   (BX)(AX*4), SI
+	LEAQ   (SI)(AX*4), DI
+	LEAQ   (AX)(AX*2), CX
+	MOVQ   mts+40(FP), R8
+	MOVQ   d+0(FP), R9
+	MOVQ   dps+8(FP), R10
+	MOVQ   drs+16(FP), R11
+	MOVQ   cols+24(FP), R12
+	ADDQ   R9, R11
+	VXORPS Y0, Y0, Y0
+	SUBQ   $0x02, R12
+	JL     rest0
+
+tile0:
+	VMOVUPS (R9), Y1
+	VMOVUPS (R11), Y2
+	VADDPS  Y1, Y2, Y3
+	VSUBPS  Y2, Y1, Y4
+	VSUBPS  Y2, Y0, Y2
+	VMOVUPS (R9)(R10*1), Y5
+	VMOVUPS (R11)(R10*1), Y6
+	VADDPS  Y5, Y6, Y7
+	VSUBPS  Y6, Y5, Y8
+	VSUBPS  Y6, Y0, Y6
+	VADDPS  Y1, Y5, Y9
+	VSUBPS  Y5, Y1, Y10
+	VSUBPS  Y5, Y0, Y5
+	VMOVUPS Y1, (DX)
+	VMOVUPS Y9, (DX)(AX*1)
+	VMOVUPS Y10, (DX)(AX*2)
+	VMOVUPS Y5, (DX)(CX*1)
+	VADDPS  Y3, Y7, Y1
+	VSUBPS  Y7, Y3, Y5
+	VSUBPS  Y7, Y0, Y7
+	VMOVUPS Y3, (BX)
+	VMOVUPS Y1, (BX)(AX*1)
+	VMOVUPS Y5, (BX)(AX*2)
+	VMOVUPS Y7, (BX)(CX*1)
+	VADDPS  Y4, Y8, Y1
+	VSUBPS  Y8, Y4, Y3
+	VSUBPS  Y8, Y0, Y5
+	VMOVUPS Y4, (SI)
+	VMOVUPS Y1, (SI)(AX*1)
+	VMOVUPS Y3, (SI)(AX*2)
+	VMOVUPS Y5, (SI)(CX*1)
+	VADDPS  Y2, Y6, Y1
+	VSUBPS  Y6, Y2, Y3
+	VSUBPS  Y6, Y0, Y4
+	VMOVUPS Y2, (DI)
+	VMOVUPS Y1, (DI)(AX*1)
+	VMOVUPS Y3, (DI)(AX*2)
+	VMOVUPS Y4, (DI)(CX*1)
+	ADDQ    R8, DX
+	ADDQ    R8, BX
+	ADDQ    R8, SI
+	ADDQ    R8, DI
+	LEAQ    (R9)(R10*2), R9
+	LEAQ    (R11)(R10*2), R11
+	SUBQ    $0x02, R12
+	JGE     tile0
+
+rest0:
+	ADDQ    $0x02, R12
+	JEQ     end0
+	VMOVUPS (R9), Y1
+	VMOVUPS (R11), Y2
+	VADDPS  Y1, Y2, Y3
+	VSUBPS  Y2, Y1, Y4
+	VSUBPS  Y2, Y0, Y2
+	VMOVUPS Y1, (DX)
+	VMOVUPS Y1, (DX)(AX*1)
+	VMOVUPS Y1, (DX)(AX*2)
+	VMOVUPS Y0, (DX)(CX*1)
+	VMOVUPS Y3, (BX)
+	VMOVUPS Y3, (BX)(AX*1)
+	VMOVUPS Y3, (BX)(AX*2)
+	VMOVUPS Y0, (BX)(CX*1)
+	VMOVUPS Y4, (SI)
+	VMOVUPS Y4, (SI)(AX*1)
+	VMOVUPS Y4, (SI)(AX*2)
+	VMOVUPS Y0, (SI)(CX*1)
+	VMOVUPS Y2, (DI)
+	VMOVUPS Y2, (DI)(AX*1)
+	VMOVUPS Y2, (DI)(AX*2)
+	VMOVUPS Y0, (DI)(CX*1)
+
+end0:
+	MOVQ   mfs+48(FP), AX
+	MOVQ   m+32(FP), DX
+	LEAQ   (DX)(AX*4), BX
+	LEAQ   (BX)(AX*4), SI
+	LEAQ   (SI)(AX*4), DI
+	LEAQ   (AX)(AX*2), CX
+	MOVQ   mts+40(FP), R8
+	MOVQ   d+0(FP), R9
+	MOVQ   dps+8(FP), R10
+	MOVQ   drs+16(FP), R11
+	MOVQ   cols+24(FP), R12
+	ADDQ   R9, R11
+	VXORPS Y0, Y0, Y0
+	SUBQ   $0x02, R12
+	JL     rest1
+
+tile1:
+	VMOVUPS 32(R9), Y1
+	VMOVUPS 32(R11), Y2
+	VADDPS  Y1, Y2, Y3
+	VSUBPS  Y2, Y1, Y4
+	VSUBPS  Y2, Y0, Y2
+	VMOVUPS 32(R9)(R10*1), Y5
+	VMOVUPS 32(R11)(R10*1), Y6
+	VADDPS  Y5, Y6, Y7
+	VSUBPS  Y6, Y5, Y8
+	VSUBPS  Y6, Y0, Y6
+	VADDPS  Y1, Y5, Y9
+	VSUBPS  Y5, Y1, Y10
+	VSUBPS  Y5, Y0, Y5
+	VMOVUPS Y1, 32(DX)
+	VMOVUPS Y9, 32(DX)(AX*1)
+	VMOVUPS Y10, 32(DX)(AX*2)
+	VMOVUPS Y5, 32(DX)(CX*1)
+	VADDPS  Y3, Y7, Y1
+	VSUBPS  Y7, Y3, Y5
+	VSUBPS  Y7, Y0, Y7
+	VMOVUPS Y3, 32(BX)
+	VMOVUPS Y1, 32(BX)(AX*1)
+	VMOVUPS Y5, 32(BX)(AX*2)
+	VMOVUPS Y7, 32(BX)(CX*1)
+	VADDPS  Y4, Y8, Y1
+	VSUBPS  Y8, Y4, Y3
+	VSUBPS  Y8, Y0, Y5
+	VMOVUPS Y4, 32(SI)
+	VMOVUPS Y1, 32(SI)(AX*1)
+	VMOVUPS Y3, 32(SI)(AX*2)
+	VMOVUPS Y5, 32(SI)(CX*1)
+	VADDPS  Y2, Y6, Y1
+	VSUBPS  Y6, Y2, Y3
+	VSUBPS  Y6, Y0, Y4
+	VMOVUPS Y2, 32(DI)
+	VMOVUPS Y1, 32(DI)(AX*1)
+	VMOVUPS Y3, 32(DI)(AX*2)
+	VMOVUPS Y4, 32(DI)(CX*1)
+	ADDQ    R8, DX
+	ADDQ    R8, BX
+	ADDQ    R8, SI
+	ADDQ    R8, DI
+	LEAQ    (R9)(R10*2), R9
+	LEAQ    (R11)(R10*2), R11
+	SUBQ    $0x02, R12
+	JGE     tile1
+
+rest1:
+	ADDQ    $0x02, R12
+	JEQ     end1
+	VMOVUPS 32(R9), Y1
+	VMOVUPS 32(R11), Y2
+	VADDPS  Y1, Y2, Y3
+	VSUBPS  Y2, Y1, Y4
+	VSUBPS  Y2, Y0, Y2
+	VMOVUPS Y1, 32(DX)
+	VMOVUPS Y1, 32(DX)(AX*1)
+	VMOVUPS Y1, 32(DX)(AX*2)
+	VMOVUPS Y0, 32(DX)(CX*1)
+	VMOVUPS Y3, 32(BX)
+	VMOVUPS Y3, 32(BX)(AX*1)
+	VMOVUPS Y3, 32(BX)(AX*2)
+	VMOVUPS Y0, 32(BX)(CX*1)
+	VMOVUPS Y4, 32(SI)
+	VMOVUPS Y4, 32(SI)(AX*1)
+	VMOVUPS Y4, 32(SI)(AX*2)
+	VMOVUPS Y0, 32(SI)(CX*1)
+	VMOVUPS Y2, 32(DI)
+	VMOVUPS Y2, 32(DI)(AX*1)
+	VMOVUPS Y2, 32(DI)(AX*2)
+	VMOVUPS Y0, 32(DI)(CX*1)
+
+end1:
+	VZEROUPPER
+	RET
+
+// func depthwise1AVX2(in *float32, off int, taps *int, nt int, w *float32, wgs int, end int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, low float32, high float32)
+// Requires: AVX, FMA3
+TEXT ·depthwise1AVX2(SB), NOSPLIT, $0-112
+	MOVQ w+32(FP), AX
+	MOVQ ips+64(FP), CX
+	LEAQ (CX)(CX*2), CX
+	XORQ CX, CX
+
+group:
+	MOVQ    bias+96(FP), DX
+	TESTQ   DX, DX
+	JEQ     nobias
+	VMOVUPS (DX)(CX*1), Y0
+	VMOVUPS 32(DX)(CX*1), Y1
+	JMP     start
+
+nobias:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+
+start:
+	MOVQ  taps+16(FP), BX
+	MOVQ  nt+24(FP), SI
+	TESTQ SI, SI
+	JEQ   done
+	MOVQ  in+0(FP), DI
+	MOVQ  ijump+72(FP), DX
+	ADDQ  off+8(FP), DI
+	ADDQ  CX, DI
+
+tap:
+	MOVQ        (BX), R8
+	LEAQ        (DI)(R8*1), DX
+	MOVQ        8(BX), R8
+	VMOVUPS     (AX)(R8*1), Y2
+	VMOVUPS     32(AX)(R8*1), Y3
+	VFMADD231PS (DX), Y2, Y0
+	VFMADD231PS 32(DX), Y3, Y1
+	ADDQ        $0x10, BX
+	DECQ        SI
+	JNE         tap
+
+done:
+	VBROADCASTSS low+104(FP), Y2
+	VBROADCASTSS high+108(FP), Y3
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VMINPS       Y0, Y3, Y0
+	VMINPS       Y1, Y3, Y1
+	MOVQ         out+56(FP), DX
+	MOVQ         ops+80(FP), BX
+	MOVQ         ojump+88(FP), SI
+	ADDQ         DX, SI
+	VMOVUPS      Y0, (DX)(CX*1)
+	VMOVUPS      Y1, 32(DX)(CX*1)
+	ADDQ         BX, DX
+	ADDQ         wgs+40(FP), AX
+	ADDQ         $0x40, CX
+	CMPQ         CX, end+48(FP)
+	JLT          group
+	VZEROUPPER
+	RET
+
+// func depthwise2AVX2(in *float32, off int, taps *int, nt int, w *float32, wgs int, end int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, low float32, high float32)
+// Requires: AVX, FMA3
+TEXT ·depthwise2AVX2(SB), NOSPLIT, $0-112
+	MOVQ w+32(FP), AX
+	MOVQ ips+64(FP), CX
+	LEAQ (CX)(CX*2), CX
+	XORQ CX, CX
+
+group:
+	MOVQ    bias+96(FP), DX
+	TESTQ   DX, DX
+	JEQ     nobias
+	VMOVUPS (DX)(CX*1), Y0
+	VMOVUPS 32(DX)(CX*1), Y1
+	VMOVUPS (DX)(CX*1), Y2
+	VMOVUPS 32(DX)(CX*1), Y3
+	JMP     start
+
+nobias:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+
+start:
+	MOVQ  taps+16(FP), SI
+	MOVQ  nt+24(FP), DI
+	TESTQ DI, DI
+	JEQ   done
+	MOVQ  in+0(FP), R8
+	MOVQ  ijump+72(FP), R9
+	ADDQ  off+8(FP), R8
+	ADDQ  CX, R8
+
+tap:
+	MOVQ        (SI), R10
+	LEAQ        (R8)(R10*1), DX
+	LEAQ        (DX)(R9*1), BX
+	MOVQ        8(SI), R10
+	VMOVUPS     (AX)(R10*1), Y4
+	VMOVUPS     32(AX)(R10*1), Y5
+	VFMADD231PS (DX), Y4, Y0
+	VFMADD231PS 32(DX), Y5, Y1
+	VFMADD231PS (BX), Y4, Y2
+	VFMADD231PS 32(BX), Y5, Y3
+	ADDQ        $0x10, SI
+	DECQ        DI
+	JNE         tap
+
+done:
+	VBROADCASTSS low+104(FP), Y4
+	VBROADCASTSS high+108(FP), Y5
+	VMAXPS       Y0, Y4, Y0
+	VMAXPS       Y1, Y4, Y1
+	VMINPS       Y0, Y5, Y0
+	VMINPS       Y1, Y5, Y1
+	VMAXPS       Y2, Y4, Y2
+	VMAXPS       Y3, Y4, Y3
+	VMINPS       Y2, Y5, Y2
+	VMINPS       Y3, Y5, Y3
+	MOVQ         out+56(FP), DX
+	MOVQ         ops+80(FP), BX
+	MOVQ         ojump+88(FP), SI
+	ADDQ         DX, SI
+	VMOVUPS      Y0, (DX)(CX*1)
+	VMOVUPS      Y1, 32(DX)(CX*1)
+	ADDQ         BX, DX
+	VMOVUPS      Y2, (SI)(CX*1)
+	VMOVUPS      Y3, 32(SI)(CX*1)
+	ADDQ         BX, SI
+	ADDQ         wgs+40(FP), AX
+	ADDQ         $0x40, CX
+	CMPQ         CX, end+48(FP)
+	JLT          group
+	VZEROUPPER
+	RET
+
+// func depthwise3AVX2(in *float32, off int, taps *int, nt int, w *float32, wgs int, end int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, low float32, high float32)
+// Requires: AVX, FMA3
+TEXT ·depthwise3AVX2(SB), NOSPLIT, $0-112
+	MOVQ w+32(FP), AX
+	MOVQ ips+64(FP), DX
+	LEAQ (DX)(DX*2), CX
+	XORQ CX, CX
+
+group:
+	MOVQ    bias+96(FP), BX
+	TESTQ   BX, BX
+	JEQ     nobias
+	VMOVUPS (BX)(CX*1), Y0
+	VMOVUPS 32(BX)(CX*1), Y1
+	VMOVUPS (BX)(CX*1), Y2
+	VMOVUPS 32(BX)(CX*1), Y3
+	VMOVUPS (BX)(CX*1), Y4
+	VMOVUPS 32(BX)(CX*1), Y5
+	JMP     start
+
+nobias:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+
+start:
+	MOVQ  taps+16(FP), DI
+	MOVQ  nt+24(FP), R8
+	TESTQ R8, R8
+	JEQ   done
+	MOVQ  in+0(FP), R9
+	MOVQ  ijump+72(FP), R10
+	ADDQ  off+8(FP), R9
+	ADDQ  CX, R9
+
+tap:
+	MOVQ        (DI), R11
+	LEAQ        (R9)(R11*1), BX
+	LEAQ        (BX)(R10*1), SI
+	MOVQ        8(DI), R11
+	VMOVUPS     (AX)(R11*1), Y6
+	VMOVUPS     32(AX)(R11*1), Y7
+	VFMADD231PS (BX), Y6, Y0
+	VFMADD231PS 32(BX), Y7, Y1
+	VFMADD231PS (BX)(DX*1), Y6, Y2
+	VFMADD231PS 32(BX)(DX*1), Y7, Y3
+	VFMADD231PS (SI), Y6, Y4
+	VFMADD231PS 32(SI), Y7, Y5
+	ADDQ        $0x10, DI
+	DECQ        R8
+	JNE         tap
+
+done:
+	VBROADCASTSS low+104(FP), Y6
+	VBROADCASTSS high+108(FP), Y7
+	VMAXPS       Y0, Y6, Y0
+	VMAXPS       Y1, Y6, Y1
+	VMINPS       Y0, Y7, Y0
+	VMINPS       Y1, Y7, Y1
+	VMAXPS       Y2, Y6, Y2
+	VMAXPS       Y3, Y6, Y3
+	VMINPS       Y2, Y7, Y2
+	VMINPS       Y3, Y7, Y3
+	VMAXPS       Y4, Y6, Y4
+	VMAXPS       Y5, Y6, Y5
+	VMINPS       Y4, Y7, Y4
+	VMINPS       Y5, Y7, Y5
+	MOVQ         out+56(FP), BX
+	MOVQ         ops+80(FP), SI
+	MOVQ         ojump+88(FP), DI
+	ADDQ         BX, DI
+	VMOVUPS      Y0, (BX)(CX*1)
+	VMOVUPS      Y1, 32(BX)(CX*1)
+	ADDQ         SI, BX
+	VMOVUPS      Y2, (BX)(CX*1)
+	VMOVUPS      Y3, 32(BX)(CX*1)
+	ADDQ         SI, BX
+	VMOVUPS      Y4, (DI)(CX*1)
+	VMOVUPS      Y5, 32(DI)(CX*1)
+	ADDQ         SI, DI
+	ADDQ         wgs+40(FP), AX
+	ADDQ         $0x40, CX
+	CMPQ         CX, end+48(FP)
+	JLT          group
+	VZEROUPPER
+	RET
+
+// func depthwise4AVX2(in *float32, off int, taps *int, nt int, w *float32, wgs int, end int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, low float32, high float32)
+// Requires: AVX, FMA3
+TEXT ·depthwise4AVX2(SB), NOSPLIT, $0-112
+	MOVQ w+32(FP), AX
+	MOVQ ips+64(FP), DX
+	LEAQ (DX)(DX*2), CX
+	XORQ CX, CX
+
+group:
+	MOVQ    bias+96(FP), BX
+	TESTQ   BX, BX
+	JEQ     nobias
+	VMOVUPS (BX)(CX*1), Y0
+	VMOVUPS 32(BX)(CX*1), Y1
+	VMOVUPS (BX)(CX*1), Y2
+	VMOVUPS 32(BX)(CX*1), Y3
+	VMOVUPS (BX)(CX*1), Y4
+	VMOVUPS 32(BX)(CX*1), Y5
+	VMOVUPS (BX)(CX*1), Y6
+	VMOVUPS 32(BX)(CX*1), Y7
+	JMP     start
+
+nobias:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+
+start:
+	MOVQ  taps+16(FP), DI
+	MOVQ  nt+24(FP), R8
+	TESTQ R8, R8
+	JEQ   done
+	MOVQ  in+0(FP), R9
+	MOVQ  ijump+72(FP), R10
+	ADDQ  off+8(FP), R9
+	ADDQ  CX, R9
+
+tap:
+	MOVQ        (DI), R11
+	LEAQ        (R9)(R11*1), BX
+	LEAQ        (BX)(R10*1), SI
+	MOVQ        8(DI), R11
+	VMOVUPS     (AX)(R11*1), Y8
+	VMOVUPS     32(AX)(R11*1), Y9
+	VFMADD231PS (BX), Y8, Y0
+	VFMADD231PS 32(BX), Y9, Y1
+	VFMADD231PS (BX)(DX*1), Y8, Y2
+	VFMADD231PS 32(BX)(DX*1), Y9, Y3
+	VFMADD231PS (SI), Y8, Y4
+	VFMADD231PS 32(SI), Y9, Y5
+	VFMADD231PS (SI)(DX*1), Y8, Y6
+	VFMADD231PS 32(SI)(DX*1), Y9, Y7
+	ADDQ        $0x10, DI
+	DECQ        R8
+	JNE         tap
+
+done:
+	VBROADCASTSS low+104(FP), Y8
+	VBROADCASTSS high+108(FP), Y9
+	VMAXPS       Y0, Y8, Y0
+	VMAXPS       Y1, Y8, Y1
+	VMINPS       Y0, Y9, Y0
+	VMINPS       Y1, Y9, Y1
+	VMAXPS       Y2, Y8, Y2
+	VMAXPS       Y3, Y8, Y3
+	VMINPS       Y2, Y9, Y2
+	VMINPS       Y3, Y9, Y3
+	VMAXPS       Y4, Y8, Y4
+	VMAXPS       Y5, Y8, Y5
+	VMINPS       Y4, Y9, Y4
+	VMINPS       Y5, Y9, Y5
+	VMAXPS       Y6, Y8, Y6
+	VMAXPS       Y7, Y8, Y7
+	VMINPS       Y6, Y9, Y6
+	VMINPS       Y7, Y9, Y7
+	MOVQ         out+56(FP), BX
+	MOVQ         ops+80(FP), SI
+	MOVQ         ojump+88(FP), DI
+	ADDQ         BX, DI
+	VMOVUPS      Y0, (BX)(CX*1)
+	VMOVUPS      Y1, 32(BX)(CX*1)
+	ADDQ         SI, BX
+	VMOVUPS      Y2, (BX)(CX*1)
+	VMOVUPS      Y3, 32(BX)(CX*1)
+	ADDQ         SI, BX
+	VMOVUPS      Y4, (DI)(CX*1)
+	VMOVUPS      Y5, 32(DI)(CX*1)
+	ADDQ         SI, DI
+	VMOVUPS      Y6, (DI)(CX*1)
+	VMOVUPS      Y7, 32(DI)(CX*1)
+	ADDQ         SI, DI
+	ADDQ         wgs+40(FP), AX
+	ADDQ         $0x40, CX
+	CMPQ         CX, end+48(FP)
+	JLT          group
+	VZEROUPPER
+	RET
+
+// func depthwise5AVX2(in *float32, off int, taps *int, nt int, w *float32, wgs int, end int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, low float32, high float32)
+// Requires: AVX, FMA3
+TEXT ·depthwise5AVX2(SB), NOSPLIT, $0-112
+	MOVQ w+32(FP), AX
+	MOVQ ips+64(FP), DX
+	LEAQ (DX)(DX*2), CX
+	XORQ CX, CX
+
+group:
+	MOVQ    bias+96(FP), BX
+	TESTQ   BX, BX
+	JEQ     nobias
+	VMOVUPS (BX)(CX*1), Y0
+	VMOVUPS 32(BX)(CX*1), Y1
+	VMOVUPS (BX)(CX*1), Y2
+	VMOVUPS 32(BX)(CX*1), Y3
+	VMOVUPS (BX)(CX*1), Y4
+	VMOVUPS 32(BX)(CX*1), Y5
+	VMOVUPS (BX)(CX*1), Y6
+	VMOVUPS 32(BX)(CX*1), Y7
+	VMOVUPS (BX)(CX*1), Y8
+	VMOVUPS 32(BX)(CX*1), Y9
+	JMP     start
+
+nobias:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+
+start:
+	MOVQ  taps+16(FP), DI
+	MOVQ  nt+24(FP), R8
+	TESTQ R8, R8
+	JEQ   done
+	MOVQ  in+0(FP), R9
+	MOVQ  ijump+72(FP), R10
+	ADDQ  off+8(FP), R9
+	ADDQ  CX, R9
+
+tap:
+	MOVQ        (DI), R11
+	LEAQ        (R9)(R11*1), BX
+	LEAQ        (BX)(R10*1), SI
+	MOVQ        8(DI), R11
+	VMOVUPS     (AX)(R11*1), Y10
+	VMOVUPS     32(AX)(R11*1), Y11
+	VFMADD231PS (BX), Y10, Y0
+	VFMADD231PS 32(BX), Y11, Y1
+	VFMADD231PS (BX)(DX*1), Y10, Y2
+	VFMADD231PS 32(BX)(DX*1), Y11, Y3
+	VFMADD231PS (BX)(DX*2), Y10, Y4
+	VFMADD231PS 32(BX)(DX*2), Y11, Y5
+	VFMADD231PS (SI), Y10, Y6
+	VFMADD231PS 32(SI), Y11, Y7
+	VFMADD231PS (SI)(DX*1), Y10, Y8
+	VFMADD231PS 32(SI)(DX*1), Y11, Y9
+	ADDQ        $0x10, DI
+	DECQ        R8
+	JNE         tap
+
+done:
+	VBROADCASTSS low+104(FP), Y10
+	VBROADCASTSS high+108(FP), Y11
+	VMAXPS       Y0, Y10, Y0
+	VMAXPS       Y1, Y10, Y1
+	VMINPS       Y0, Y11, Y0
+	VMINPS       Y1, Y11, Y1
+	VMAXPS       Y2, Y10, Y2
+	VMAXPS       Y3, Y10, Y3
+	VMINPS       Y2, Y11, Y2
+	VMINPS       Y3, Y11, Y3
+	VMAXPS       Y4, Y10, Y4
+	VMAXPS       Y5, Y10, Y5
+	VMINPS       Y4, Y11, Y4
+	VMINPS       Y5, Y11, Y5
+	VMAXPS       Y6, Y10, Y6
+	VMAXPS       Y7, Y10, Y7
+	VMINPS       Y6, Y11, Y6
+	VMINPS       Y7, Y11, Y7
+	VMAXPS       Y8, Y10, Y8
+	VMAXPS       Y9, Y10, Y9
+	VMINPS       Y8, Y11, Y8
+	VMINPS       Y9, Y11, Y9
+	MOVQ         out+56(FP), BX
+	MOVQ         ops+80(FP), SI
+	MOVQ         ojump+88(FP), DI
+	ADDQ         BX, DI
+	VMOVUPS      Y0, (BX)(CX*1)
+	VMOVUPS      Y1, 32(BX)(CX*1)
+	ADDQ         SI, BX
+	VMOVUPS      Y2, (BX)(CX*1)
+	VMOVUPS      Y3, 32(BX)(CX*1)
+	ADDQ         SI, BX
+	VMOVUPS      Y4, (BX)(CX*1)
+	VMOVUPS      Y5, 32(BX)(CX*1)
+	ADDQ         SI, BX
+	VMOVUPS      Y6, (DI)(CX*1)
+	VMOVUPS      Y7, 32(DI)(CX*1)
+	ADDQ         SI, DI
+	VMOVUPS      Y8, (DI)(CX*1)
+	VMOVUPS      Y9, 32(DI)(CX*1)
+	ADDQ         SI, DI
+	ADDQ         wgs+40(FP), AX
+	ADDQ         $0x40, CX
+	CMPQ         CX, end+48(FP)
+	JLT          group
+	VZEROUPPER
+	RET
+
+// func depthwise6AVX2(in *float32, off int, taps *int, nt int, w *float32, wgs int, end int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, low float32, high float32)
+// Requires: AVX, FMA3
+TEXT ·depthwise6AVX2(SB), NOSPLIT, $0-112
+	MOVQ w+32(FP), AX
+	MOVQ ips+64(FP), DX
+	LEAQ (DX)(DX*2), CX
+	XORQ CX, CX
+
+group:
+	MOVQ    bias+96(FP), BX
+	TESTQ   BX, BX
+	JEQ     nobias
+	VMOVUPS (BX)(CX*1), Y0
+	VMOVUPS 32(BX)(CX*1), Y1
+	VMOVUPS (BX)(CX*1), Y2
+	VMOVUPS 32(BX)(CX*1), Y3
+	VMOVUPS (BX)(CX*1), Y4
+	VMOVUPS 32(BX)(CX*1), Y5
+	VMOVUPS (BX)(CX*1), Y6
+	VMOVUPS 32(BX)(CX*1), Y7
+	VMOVUPS (BX)(CX*1), Y8
+	VMOVUPS 32(BX)(CX*1), Y9
+	VMOVUPS (BX)(CX*1), Y10
+	VMOVUPS 32(BX)(CX*1), Y11
+	JMP     start
+
+nobias:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+
+start:
+	MOVQ  taps+16(FP), DI
+	MOVQ  nt+24(FP), R8
+	TESTQ R8, R8
+	JEQ   done
+	MOVQ  in+0(FP), R9
+	MOVQ  ijump+72(FP), R10
+	ADDQ  off+8(FP), R9
+	ADDQ  CX, R9
+
+tap:
+	MOVQ        (DI), R11
+	LEAQ        (R9)(R11*1), BX
+	LEAQ        (BX)(R10*1), SI
+	MOVQ        8(DI), R11
+	VMOVUPS     (AX)(R11*1), Y12
+	VMOVUPS     32(AX)(R11*1), Y13
+	VFMADD231PS (BX), Y12, Y0
+	VFMADD231PS 32(BX), Y13, Y1
+	VFMADD231PS (BX)(DX*1), Y12, Y2
+	VFMADD231PS 32(BX)(DX*1), Y13, Y3
+	VFMADD231PS (BX)(DX*2), Y12, Y4
+	VFMADD231PS 32(BX)(DX*2), Y13, Y5
+	VFMADD231PS (SI), Y12, Y6
+	VFMADD231PS 32(SI), Y13, Y7
+	VFMADD231PS (SI)(DX*1), Y12, Y8
+	VFMADD231PS 32(SI)(DX*1), Y13, Y9
+	VFMADD231PS (SI)(DX*2), Y12, Y10
+	VFMADD231PS 32(SI)(DX*2), Y13, Y11
+	ADDQ        $0x10, DI
+	DECQ        R8
+	JNE         tap
+
+done:
+	VBROADCASTSS low+104(FP), Y12
+	VBROADCASTSS high+108(FP), Y13
+	VMAXPS       Y0, Y12, Y0
+	VMAXPS       Y1, Y12, Y1
+	VMINPS       Y0, Y13, Y0
+	VMINPS       Y1, Y13, Y1
+	VMAXPS       Y2, Y12, Y2
+	VMAXPS       Y3, Y12, Y3
+	VMINPS       Y2, Y13, Y2
+	VMINPS       Y3, Y13, Y3
+	VMAXPS       Y4, Y12, Y4
+	VMAXPS       Y5, Y12, Y5
+	VMINPS       Y4, Y13, Y4
+	VMINPS       Y5, Y13, Y5
+	VMAXPS       Y6, Y12, Y6
+	VMAXPS       Y7, Y12, Y7
+	VMINPS       Y6, Y13, Y6
+	VMINPS       Y7, Y13, Y7
+	VMAXPS       Y8, Y12, Y8
+	VMAXPS       Y9, Y12, Y9
+	VMINPS       Y8, Y13, Y8
+	VMINPS       Y9, Y13, Y9
+	VMAXPS       Y10, Y12, Y10
+	VMAXPS       Y11, Y12, Y11
+	VMINPS       Y10, Y13, Y10
+	VMINPS       Y11, Y13, Y11
+	MOVQ         out+56(FP), BX
+	MOVQ         ops+80(FP), SI
+	MOVQ         ojump+88(FP), DI
+	ADDQ         BX, DI
+	VMOVUPS      Y0, (BX)(CX*1)
+	VMOVUPS      Y1, 32(BX)(CX*1)
+	ADDQ         SI, BX
+	VMOVUPS      Y2, (BX)(CX*1)
+	VMOVUPS      Y3, 32(BX)(CX*1)
+	ADDQ         SI, BX
+	VMOVUPS      Y4, (BX)(CX*1)
+	VMOVUPS      Y5, 32(BX)(CX*1)
+	ADDQ         SI, BX
+	VMOVUPS      Y6, (DI)(CX*1)
+	VMOVUPS      Y7, 32(DI)(CX*1)
+	ADDQ         SI, DI
+	VMOVUPS      Y8, (DI)(CX*1)
+	VMOVUPS      Y9, 32(DI)(CX*1)
+	ADDQ         SI, DI
+	VMOVUPS      Y10, (DI)(CX*1)
+	VMOVUPS      Y11, 32(DI)(CX*1)
+	ADDQ         SI, DI
+	ADDQ         wgs+40(FP), AX
+	ADDQ         $0x40, CX
+	CMPQ         CX, end+48(FP)
+	JLT          group
+	VZEROUPPER
+	RET
+
+// func depthwiseGrad1AVX2(x *float32, xrs int, xps int, xcs int, d *float32, drs int, dps int, dw *float32, rows int, px int)
+// Requires: AVX, FMA3
+TEXT ·depthwiseGrad1AVX2(SB), NOSPLIT, $0-80
+	MOVQ    dw+56(FP), AX
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	MOVQ    x+0(FP), CX
+	MOVQ    d+32(FP), DX
+	MOVQ    rows+64(FP), BX
+	MOVQ    xps+16(FP), SI
+	MOVQ    dps+48(FP), DI
+	MOVQ    xcs+24(FP), R8
+	LEAQ    (R8)(R8*2), R8
+
+row:
+	MOVQ CX, R8
+	MOVQ DX, R9
+	MOVQ px+72(FP), R10
+
+one:
+	VMOVUPS     (R9), Y2
+	VMOVUPS     32(R9), Y3
+	VFMADD231PS (R8), Y2, Y0
+	VFMADD231PS 32(R8), Y3, Y1
+	ADDQ        SI, R8
+	ADDQ        DI, R9
+	DECQ        R10
+	JNE         one
+	ADDQ        xrs+8(FP), CX
+	ADDQ        drs+40(FP), DX
+	DECQ        BX
+	JNE         row
+	VMOVUPS     Y0, (AX)
+	VMOVUPS     Y1, 32(AX)
+	VZEROUPPER
+	RET
+
+// func depthwiseGrad2AVX2(x *float32, xrs int, xps int, xcs int, d *float32, drs int, dps int, dw *float32, rows int, px int)
+// Requires: AVX, FMA3
+TEXT ·depthwiseGrad2AVX2(SB), NOSPLIT, $0-80
+	MOVQ    dw+56(FP), AX
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS 64(AX), Y2
+	VMOVUPS 96(AX), Y3
+	MOVQ    x+0(FP), CX
+	MOVQ    d+32(FP), DX
+	MOVQ    rows+64(FP), BX
+	MOVQ    xps+16(FP), SI
+	MOVQ    dps+48(FP), DI
+	MOVQ    xcs+24(FP), R8
+	LEAQ    (R8)(R8*2), R9
+
+row:
+	MOVQ CX, R9
+	MOVQ DX, R10
+	MOVQ px+72(FP), R11
+
+one:
+	VMOVUPS     (R10), Y4
+	VMOVUPS     32(R10), Y5
+	VFMADD231PS (R9), Y4, Y0
+	VFMADD231PS 32(R9), Y5, Y1
+	VFMADD231PS (R9)(R8*1), Y4, Y2
+	VFMADD231PS 32(R9)(R8*1), Y5, Y3
+	ADDQ        SI, R9
+	ADDQ        DI, R10
+	DECQ        R11
+	JNE         one
+	ADDQ        xrs+8(FP), CX
+	ADDQ        drs+40(FP), DX
+	DECQ        BX
+	JNE         row
+	VMOVUPS     Y0, (AX)
+	VMOVUPS     Y1, 32(AX)
+	VMOVUPS     Y2, 64(AX)
+	VMOVUPS     Y3, 96(AX)
+	VZEROUPPER
+	RET
+
+// func depthwiseGrad3AVX2(x *float32, xrs int, xps int, xcs int, d *float32, drs int, dps int, dw *float32, rows int, px int)
+// Requires: AVX, FMA3
+TEXT ·depthwiseGrad3AVX2(SB), NOSPLIT, $0-80
+	MOVQ    dw+56(FP), AX
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS 64(AX), Y2
+	VMOVUPS 96(AX), Y3
+	VMOVUPS 128(AX), Y4
+	VMOVUPS 160(AX), Y5
+	MOVQ    x+0(FP), CX
+	MOVQ    d+32(FP), DX
+	MOVQ    rows+64(FP), BX
+	MOVQ    xps+16(FP), SI
+	MOVQ    dps+48(FP), DI
+	MOVQ    xcs+24(FP), R8
+	LEAQ    (R8)(R8*2), R9
+
+row:
+	MOVQ CX, R9
+	MOVQ DX, R10
+	MOVQ px+72(FP), R11
+
+one:
+	VMOVUPS     (R10), Y6
+	VMOVUPS     32(R10), Y7
+	VFMADD231PS (R9), Y6, Y0
+	VFMADD231PS 32(R9), Y7, Y1
+	VFMADD231PS (R9)(R8*1), Y6, Y2
+	VFMADD231PS 32(R9)(R8*1), Y7, Y3
+	VFMADD231PS (R9)(R8*2), Y6, Y4
+	VFMADD231PS 32(R9)(R8*2), Y7, Y5
+	ADDQ        SI, R9
+	ADDQ        DI, R10
+	DECQ        R11
+	JNE         one
+	ADDQ        xrs+8(FP), CX
+	ADDQ        drs+40(FP), DX
+	DECQ        BX
+	JNE         row
+	VMOVUPS     Y0, (AX)
+	VMOVUPS     Y1, 32(AX)
+	VMOVUPS     Y2, 64(AX)
+	VMOVUPS     Y3, 96(AX)
+	VMOVUPS     Y4, 128(AX)
+	VMOVUPS     Y5, 160(AX)
+	VZEROUPPER
+	RET
+
+// func depthwiseGrad4AVX2(x *float32, xrs int, xps int, xcs int, d *float32, drs int, dps int, dw *float32, rows int, px int)
+// Requires: AVX, FMA3
+TEXT ·depthwiseGrad4AVX2(SB), NOSPLIT, $0-80
+	MOVQ    dw+56(FP), AX
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS 64(AX), Y2
+	VMOVUPS 96(AX), Y3
+	VMOVUPS 128(AX), Y4
+	VMOVUPS 160(AX), Y5
+	VMOVUPS 192(AX), Y6
+	VMOVUPS 224(AX), Y7
+	MOVQ    x+0(FP), CX
+	MOVQ    d+32(FP), DX
+	MOVQ    rows+64(FP), BX
+	MOVQ    xps+16(FP), SI
+	MOVQ    dps+48(FP), DI
+	MOVQ    xcs+24(FP), R8
+	LEAQ    (R8)(R8*2), R9
+
+row:
+	MOVQ CX, R10
+	MOVQ DX, R11
+	MOVQ px+72(FP), R12
+
+one:
+	VMOVUPS     (R11), Y8
+	VMOVUPS     32(R11), Y9
+	VFMADD231PS (R10), Y8, Y0
+	VFMADD231PS 32(R10), Y9, Y1
+	VFMADD231PS (R10)(R8*1), Y8, Y2
+	VFMADD231PS 32(R10)(R8*1), Y9, Y3
+	VFMADD231PS (R10)(R8*2), Y8, Y4
+	VFMADD231PS 32(R10)(R8*2), Y9, Y5
+	VFMADD231PS (R10)(R9*1), Y8, Y6
+	VFMADD231PS 32(R10)(R9*1), Y9, Y7
+	ADDQ        SI, R10
+	ADDQ        DI, R11
+	DECQ        R12
+	JNE         one
+	ADDQ        xrs+8(FP), CX
+	ADDQ        drs+40(FP), DX
+	DECQ        BX
+	JNE         row
+	VMOVUPS     Y0, (AX)
+	VMOVUPS     Y1, 32(AX)
+	VMOVUPS     Y2, 64(AX)
+	VMOVUPS     Y3, 96(AX)
+	VMOVUPS     Y4, 128(AX)
+	VMOVUPS     Y5, 160(AX)
+	VMOVUPS     Y6, 192(AX)
+	VMOVUPS     Y7, 224(AX)
+	VZEROUPPER
+	RET
+
+// func depthwiseGrad5AVX2(x *float32, xrs int, xps int, xcs int, d *float32, drs int, dps int, dw *float32, rows int, px int)
+// Requires: AVX, FMA3
+TEXT ·depthwiseGrad5AVX2(SB), NOSPLIT, $0-80
+	MOVQ    dw+56(FP), AX
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS 64(AX), Y2
+	VMOVUPS 96(AX), Y3
+	VMOVUPS 128(AX), Y4
+	VMOVUPS 160(AX), Y5
+	VMOVUPS 192(AX), Y6
+	VMOVUPS 224(AX), Y7
+	VMOVUPS 256(AX), Y8
+	VMOVUPS 288(AX), Y9
+	MOVQ    x+0(FP), CX
+	MOVQ    d+32(FP), DX
+	MOVQ    rows+64(FP), BX
+	MOVQ    xps+16(FP), SI
+	MOVQ    dps+48(FP), DI
+	MOVQ    xcs+24(FP), R8
+	LEAQ    (R8)(R8*2), R9
+
+row:
+	MOVQ CX, R10
+	MOVQ DX, R11
+	MOVQ px+72(FP), R12
+
+one:
+	VMOVUPS     (R11), Y10
+	VMOVUPS     32(R11), Y11
+	VFMADD231PS (R10), Y10, Y0
+	VFMADD231PS 32(R10), Y11, Y1
+	VFMADD231PS (R10)(R8*1), Y10, Y2
+	VFMADD231PS 32(R10)(R8*1), Y11, Y3
+	VFMADD231PS (R10)(R8*2), Y10, Y4
+	VFMADD231PS 32(R10)(R8*2), Y11, Y5
+	VFMADD231PS (R10)(R9*1), Y10, Y6
+	VFMADD231PS 32(R10)(R9*1), Y11, Y7
+	VFMADD231PS (R10)(R8*4), Y10, Y8
+	VFMADD231PS 32(R10)(R8*4), Y11, Y9
+	ADDQ        SI, R10
+	ADDQ        DI, R11
+	DECQ        R12
+	JNE         one
+	ADDQ        xrs+8(FP), CX
+	ADDQ        drs+40(FP), DX
+	DECQ        BX
+	JNE         row
+	VMOVUPS     Y0, (AX)
+	VMOVUPS     Y1, 32(AX)
+	VMOVUPS     Y2, 64(AX)
+	VMOVUPS     Y3, 96(AX)
+	VMOVUPS     Y4, 128(AX)
+	VMOVUPS     Y5, 160(AX)
+	VMOVUPS     Y6, 192(AX)
+	VMOVUPS     Y7, 224(AX)
+	VMOVUPS     Y8, 256(AX)
+	VMOVUPS     Y9, 288(AX)
+	VZEROUPPER
+	RET
+
 // func statsAVX2(rows int, px int, y *float32, yps int, yskip int, ref *float32, s1 *float64, s2 *float64)
 // Requires: AVX, FMA3
 TEXT ·statsAVX2(SB), NOSPLIT, $0-64
@@ -12904,6 +18145,263 @@ rowend:
 	VZEROUPPER
 	RET
 
+// func applyReLU6AVX2(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint16, mps int, mskip int, scale *float32, shift *float32)
+// Requires: AVX, FMA3
+TEXT ·applyReLU6AVX2(SB), NOSPLIT, $0-128
+	MOVQ         y+16(FP), AX
+	MOVQ         yps+24(FP), CX
+	MOVQ         a+40(FP), DX
+	MOVQ         aps+48(FP), BX
+	MOVQ         scale+112(FP), SI
+	VMOVUPS      (SI), Y0
+	VMOVUPS      32(SI), Y1
+	MOVQ         shift+120(FP), SI
+	VMOVUPS      (SI), Y2
+	VMOVUPS      32(SI), Y3
+	VXORPS       Y4, Y4, Y4
+	VBROADCASTSS six<>+0(SB), Y5
+	MOVQ         rows+0(FP), SI
+
+row:
+	MOVQ px+8(FP), DI
+	SUBQ $0x04, DI
+	JL   rest
+
+four:
+	VMOVUPS     (AX), Y6
+	VMOVUPS     32(AX), Y7
+	VFMADD213PS Y2, Y0, Y6
+	VFMADD213PS Y3, Y1, Y7
+	VMAXPS      Y6, Y4, Y6
+	VMAXPS      Y7, Y4, Y7
+	VMINPS      Y6, Y5, Y6
+	VMINPS      Y7, Y5, Y7
+	VMOVUPS     Y6, (DX)
+	VMOVUPS     Y7, 32(DX)
+	VMOVUPS     (AX)(CX*1), Y6
+	VMOVUPS     32(AX)(CX*1), Y7
+	VFMADD213PS Y2, Y0, Y6
+	VFMADD213PS Y3, Y1, Y7
+	VMAXPS      Y6, Y4, Y6
+	VMAXPS      Y7, Y4, Y7
+	VMINPS      Y6, Y5, Y6
+	VMINPS      Y7, Y5, Y7
+	VMOVUPS     Y6, (DX)(BX*1)
+	VMOVUPS     Y7, 32(DX)(BX*1)
+	LEAQ        (AX)(CX*2), AX
+	LEAQ        (DX)(BX*2), DX
+	VMOVUPS     (AX), Y6
+	VMOVUPS     32(AX), Y7
+	VFMADD213PS Y2, Y0, Y6
+	VFMADD213PS Y3, Y1, Y7
+	VMAXPS      Y6, Y4, Y6
+	VMAXPS      Y7, Y4, Y7
+	VMINPS      Y6, Y5, Y6
+	VMINPS      Y7, Y5, Y7
+	VMOVUPS     Y6, (DX)
+	VMOVUPS     Y7, 32(DX)
+	VMOVUPS     (AX)(CX*1), Y6
+	VMOVUPS     32(AX)(CX*1), Y7
+	VFMADD213PS Y2, Y0, Y6
+	VFMADD213PS Y3, Y1, Y7
+	VMAXPS      Y6, Y4, Y6
+	VMAXPS      Y7, Y4, Y7
+	VMINPS      Y6, Y5, Y6
+	VMINPS      Y7, Y5, Y7
+	VMOVUPS     Y6, (DX)(BX*1)
+	VMOVUPS     Y7, 32(DX)(BX*1)
+	LEAQ        (AX)(CX*2), AX
+	LEAQ        (DX)(BX*2), DX
+	SUBQ        $0x04, DI
+	JGE         four
+
+rest:
+	ADDQ $0x04, DI
+	JEQ  rowend
+
+one:
+	VMOVUPS     (AX), Y6
+	VMOVUPS     32(AX), Y7
+	VFMADD213PS Y2, Y0, Y6
+	VFMADD213PS Y3, Y1, Y7
+	VMAXPS      Y6, Y4, Y6
+	VMAXPS      Y7, Y4, Y7
+	VMINPS      Y6, Y5, Y6
+	VMINPS      Y7, Y5, Y7
+	VMOVUPS     Y6, (DX)
+	VMOVUPS     Y7, 32(DX)
+	ADDQ        CX, AX
+	ADDQ        BX, DX
+	DECQ        DI
+	JNE         one
+
+rowend:
+	ADDQ yskip+32(FP), AX
+	ADDQ askip+56(FP), DX
+	DECQ SI
+	JNE  row
+	VZEROUPPER
+	RET
+
+// func applyMask6AVX2(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint16, mps int, mskip int, scale *float32, shift *float32)
+// Requires: AVX, FMA3
+TEXT ·applyMask6AVX2(SB), NOSPLIT, $0-128
+	MOVQ         y+16(FP), AX
+	MOVQ         yps+24(FP), CX
+	MOVQ         a+40(FP), DX
+	MOVQ         aps+48(FP), BX
+	MOVQ         m+88(FP), SI
+	MOVQ         mps+96(FP), DI
+	MOVQ         scale+112(FP), R8
+	VMOVUPS      (R8), Y0
+	VMOVUPS      32(R8), Y1
+	MOVQ         shift+120(FP), R8
+	VMOVUPS      (R8), Y2
+	VMOVUPS      32(R8), Y3
+	VXORPS       Y4, Y4, Y4
+	VBROADCASTSS six<>+0(SB), Y5
+	MOVQ         rows+0(FP), R8
+
+row:
+	MOVQ px+8(FP), R9
+	SUBQ $0x04, R9
+	JL   rest
+
+four:
+	VMOVUPS     (AX), Y6
+	VMOVUPS     32(AX), Y7
+	VFMADD213PS Y2, Y0, Y6
+	VFMADD213PS Y3, Y1, Y7
+	VCMPPS      $0x16, Y4, Y6, Y8
+	VCMPPS      $0x19, Y5, Y6, Y9
+	VANDPS      Y9, Y8, Y8
+	VMOVMSKPS   Y8, R10
+	VCMPPS      $0x16, Y4, Y7, Y8
+	VCMPPS      $0x19, Y5, Y7, Y9
+	VANDPS      Y9, Y8, Y8
+	VMOVMSKPS   Y8, R11
+	SHLL        $0x08, R11
+	ORL         R11, R10
+	VMAXPS      Y6, Y4, Y6
+	VMAXPS      Y7, Y4, Y7
+	VMINPS      Y6, Y5, Y6
+	VMINPS      Y7, Y5, Y7
+	VMOVUPS     Y6, (DX)
+	VMOVUPS     Y7, 32(DX)
+	VMOVUPS     (AX)(CX*1), Y6
+	VMOVUPS     32(AX)(CX*1), Y7
+	VFMADD213PS Y2, Y0, Y6
+	VFMADD213PS Y3, Y1, Y7
+	VCMPPS      $0x16, Y4, Y6, Y8
+	VCMPPS      $0x19, Y5, Y6, Y9
+	VANDPS      Y9, Y8, Y8
+	VMOVMSKPS   Y8, R11
+	VCMPPS      $0x16, Y4, Y7, Y8
+	VCMPPS      $0x19, Y5, Y7, Y9
+	VANDPS      Y9, Y8, Y8
+	VMOVMSKPS   Y8, R12
+	SHLL        $0x08, R12
+	ORL         R12, R11
+	VMAXPS      Y6, Y4, Y6
+	VMAXPS      Y7, Y4, Y7
+	VMINPS      Y6, Y5, Y6
+	VMINPS      Y7, Y5, Y7
+	VMOVUPS     Y6, (DX)(BX*1)
+	VMOVUPS     Y7, 32(DX)(BX*1)
+	LEAQ        (AX)(CX*2), AX
+	LEAQ        (DX)(BX*2), DX
+	VMOVUPS     (AX), Y6
+	VMOVUPS     32(AX), Y7
+	VFMADD213PS Y2, Y0, Y6
+	VFMADD213PS Y3, Y1, Y7
+	VCMPPS      $0x16, Y4, Y6, Y8
+	VCMPPS      $0x19, Y5, Y6, Y9
+	VANDPS      Y9, Y8, Y8
+	VMOVMSKPS   Y8, R12
+	VCMPPS      $0x16, Y4, Y7, Y8
+	VCMPPS      $0x19, Y5, Y7, Y9
+	VANDPS      Y9, Y8, Y8
+	VMOVMSKPS   Y8, R13
+	SHLL        $0x08, R13
+	ORL         R13, R12
+	VMAXPS      Y6, Y4, Y6
+	VMAXPS      Y7, Y4, Y7
+	VMINPS      Y6, Y5, Y6
+	VMINPS      Y7, Y5, Y7
+	VMOVUPS     Y6, (DX)
+	VMOVUPS     Y7, 32(DX)
+	VMOVUPS     (AX)(CX*1), Y6
+	VMOVUPS     32(AX)(CX*1), Y7
+	VFMADD213PS Y2, Y0, Y6
+	VFMADD213PS Y3, Y1, Y7
+	VCMPPS      $0x16, Y4, Y6, Y8
+	VCMPPS      $0x19, Y5, Y6, Y9
+	VANDPS      Y9, Y8, Y8
+	VMOVMSKPS   Y8, R13
+	VCMPPS      $0x16, Y4, Y7, Y8
+	VCMPPS      $0x19, Y5, Y7, Y9
+	VANDPS      Y9, Y8, Y8
+	VMOVMSKPS   Y8, R14
+	SHLL        $0x08, R14
+	ORL         R14, R13
+	VMAXPS      Y6, Y4, Y6
+	VMAXPS      Y7, Y4, Y7
+	VMINPS      Y6, Y5, Y6
+	VMINPS      Y7, Y5, Y7
+	VMOVUPS     Y6, (DX)(BX*1)
+	VMOVUPS     Y7, 32(DX)(BX*1)
+	LEAQ        (AX)(CX*2), AX
+	LEAQ        (DX)(BX*2), DX
+	MOVW        R10, (SI)
+	MOVW        R11, (SI)(DI*1)
+	LEAQ        (SI)(DI*2), SI
+	MOVW        R12, (SI)
+	MOVW        R13, (SI)(DI*1)
+	LEAQ        (SI)(DI*2), SI
+	SUBQ        $0x04, R9
+	JGE         four
+
+rest:
+	ADDQ $0x04, R9
+	JEQ  rowend
+
+one:
+	VMOVUPS     (AX), Y6
+	VMOVUPS     32(AX), Y7
+	VFMADD213PS Y2, Y0, Y6
+	VFMADD213PS Y3, Y1, Y7
+	VCMPPS      $0x16, Y4, Y6, Y8
+	VCMPPS      $0x19, Y5, Y6, Y9
+	VANDPS      Y9, Y8, Y8
+	VMOVMSKPS   Y8, R10
+	VCMPPS      $0x16, Y4, Y7, Y8
+	VCMPPS      $0x19, Y5, Y7, Y9
+	VANDPS      Y9, Y8, Y8
+	VMOVMSKPS   Y8, R11
+	SHLL        $0x08, R11
+	ORL         R11, R10
+	VMAXPS      Y6, Y4, Y6
+	VMAXPS      Y7, Y4, Y7
+	VMINPS      Y6, Y5, Y6
+	VMINPS      Y7, Y5, Y7
+	VMOVUPS     Y6, (DX)
+	VMOVUPS     Y7, 32(DX)
+	ADDQ        CX, AX
+	ADDQ        BX, DX
+	MOVW        R10, (SI)
+	ADDQ        DI, SI
+	DECQ        R9
+	JNE         one
+
+rowend:
+	ADDQ yskip+32(FP), AX
+	ADDQ askip+56(FP), DX
+	ADDQ mskip+104(FP), SI
+	DECQ R8
+	JNE  row
+	VZEROUPPER
+	RET
+
 // func applyLinearResidualAVX2(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint16, mps int, mskip int, scale *float32, shift *float32)
 // Requires: AVX, FMA3
 TEXT ·applyLinearResidualAVX2(SB), NOSPLIT, $0-128
@@ -13226,6 +18724,295 @@ one:
 	VMAXPS      Y6, Y4, Y6
 	VMOVUPS     Y5, (DX)
 	VMOVUPS     Y6, 32(DX)
+	ADDQ        CX, AX
+	ADDQ        BX, DX
+	ADDQ        DI, SI
+	MOVW        R12, (R8)
+	ADDQ        R9, R8
+	DECQ        R11
+	JNE         one
+
+rowend:
+	ADDQ yskip+32(FP), AX
+	ADDQ askip+56(FP), DX
+	ADDQ rskip+80(FP), SI
+	ADDQ mskip+104(FP), R8
+	DECQ R10
+	JNE  row
+	VZEROUPPER
+	RET
+
+// func applyReLU6ResidualAVX2(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint16, mps int, mskip int, scale *float32, shift *float32)
+// Requires: AVX, FMA3
+TEXT ·applyReLU6ResidualAVX2(SB), NOSPLIT, $0-128
+	MOVQ         y+16(FP), AX
+	MOVQ         yps+24(FP), CX
+	MOVQ         a+40(FP), DX
+	MOVQ         aps+48(FP), BX
+	MOVQ         r+64(FP), SI
+	MOVQ         rps+72(FP), DI
+	MOVQ         scale+112(FP), R8
+	VMOVUPS      (R8), Y0
+	VMOVUPS      32(R8), Y1
+	MOVQ         shift+120(FP), R8
+	VMOVUPS      (R8), Y2
+	VMOVUPS      32(R8), Y3
+	VXORPS       Y4, Y4, Y4
+	VBROADCASTSS six<>+0(SB), Y5
+	MOVQ         rows+0(FP), R8
+
+row:
+	MOVQ px+8(FP), R9
+	SUBQ $0x04, R9
+	JL   rest
+
+four:
+	VMOVUPS     (AX), Y6
+	VMOVUPS     32(AX), Y7
+	VFMADD213PS Y2, Y0, Y6
+	VFMADD213PS Y3, Y1, Y7
+	VADDPS      (SI), Y6, Y6
+	VADDPS      32(SI), Y7, Y7
+	VMAXPS      Y6, Y4, Y6
+	VMAXPS      Y7, Y4, Y7
+	VMINPS      Y6, Y5, Y6
+	VMINPS      Y7, Y5, Y7
+	VMOVUPS     Y6, (DX)
+	VMOVUPS     Y7, 32(DX)
+	VMOVUPS     (AX)(CX*1), Y6
+	VMOVUPS     32(AX)(CX*1), Y7
+	VFMADD213PS Y2, Y0, Y6
+	VFMADD213PS Y3, Y1, Y7
+	VADDPS      (SI)(DI*1), Y6, Y6
+	VADDPS      32(SI)(DI*1), Y7, Y7
+	VMAXPS      Y6, Y4, Y6
+	VMAXPS      Y7, Y4, Y7
+	VMINPS      Y6, Y5, Y6
+	VMINPS      Y7, Y5, Y7
+	VMOVUPS     Y6, (DX)(BX*1)
+	VMOVUPS     Y7, 32(DX)(BX*1)
+	LEAQ        (AX)(CX*2), AX
+	LEAQ        (DX)(BX*2), DX
+	LEAQ        (SI)(DI*2), SI
+	VMOVUPS     (AX), Y6
+	VMOVUPS     32(AX), Y7
+	VFMADD213PS Y2, Y0, Y6
+	VFMADD213PS Y3, Y1, Y7
+	VADDPS      (SI), Y6, Y6
+	VADDPS      32(SI), Y7, Y7
+	VMAXPS      Y6, Y4, Y6
+	VMAXPS      Y7, Y4, Y7
+	VMINPS      Y6, Y5, Y6
+	VMINPS      Y7, Y5, Y7
+	VMOVUPS     Y6, (DX)
+	VMOVUPS     Y7, 32(DX)
+	VMOVUPS     (AX)(CX*1), Y6
+	VMOVUPS     32(AX)(CX*1), Y7
+	VFMADD213PS Y2, Y0, Y6
+	VFMADD213PS Y3, Y1, Y7
+	VADDPS      (SI)(DI*1), Y6, Y6
+	VADDPS      32(SI)(DI*1), Y7, Y7
+	VMAXPS      Y6, Y4, Y6
+	VMAXPS      Y7, Y4, Y7
+	VMINPS      Y6, Y5, Y6
+	VMINPS      Y7, Y5, Y7
+	VMOVUPS     Y6, (DX)(BX*1)
+	VMOVUPS     Y7, 32(DX)(BX*1)
+	LEAQ        (AX)(CX*2), AX
+	LEAQ        (DX)(BX*2), DX
+	LEAQ        (SI)(DI*2), SI
+	SUBQ        $0x04, R9
+	JGE         four
+
+rest:
+	ADDQ $0x04, R9
+	JEQ  rowend
+
+one:
+	VMOVUPS     (AX), Y6
+	VMOVUPS     32(AX), Y7
+	VFMADD213PS Y2, Y0, Y6
+	VFMADD213PS Y3, Y1, Y7
+	VADDPS      (SI), Y6, Y6
+	VADDPS      32(SI), Y7, Y7
+	VMAXPS      Y6, Y4, Y6
+	VMAXPS      Y7, Y4, Y7
+	VMINPS      Y6, Y5, Y6
+	VMINPS      Y7, Y5, Y7
+	VMOVUPS     Y6, (DX)
+	VMOVUPS     Y7, 32(DX)
+	ADDQ        CX, AX
+	ADDQ        BX, DX
+	ADDQ        DI, SI
+	DECQ        R9
+	JNE         one
+
+rowend:
+	ADDQ yskip+32(FP), AX
+	ADDQ askip+56(FP), DX
+	ADDQ rskip+80(FP), SI
+	DECQ R8
+	JNE  row
+	VZEROUPPER
+	RET
+
+// func applyMask6ResidualAVX2(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint16, mps int, mskip int, scale *float32, shift *float32)
+// Requires: AVX, FMA3
+TEXT ·applyMask6ResidualAVX2(SB), NOSPLIT, $8-128
+	MOVQ         y+16(FP), AX
+	MOVQ         yps+24(FP), CX
+	MOVQ         a+40(FP), DX
+	MOVQ         aps+48(FP), BX
+	MOVQ         r+64(FP), SI
+	MOVQ         rps+72(FP), DI
+	MOVQ         m+88(FP), R8
+	MOVQ         mps+96(FP), R9
+	MOVQ         scale+112(FP), R10
+	VMOVUPS      (R10), Y0
+	VMOVUPS      32(R10), Y1
+	MOVQ         shift+120(FP), R10
+	VMOVUPS      (R10), Y2
+	VMOVUPS      32(R10), Y3
+	VXORPS       Y4, Y4, Y4
+	VBROADCASTSS six<>+0(SB), Y5
+	MOVQ         rows+0(FP), R10
+
+row:
+	MOVQ px+8(FP), R11
+	SUBQ $0x04, R11
+	JL   rest
+
+four:
+	VMOVUPS     (AX), Y6
+	VMOVUPS     32(AX), Y7
+	VFMADD213PS Y2, Y0, Y6
+	VFMADD213PS Y3, Y1, Y7
+	VADDPS      (SI), Y6, Y6
+	VADDPS      32(SI), Y7, Y7
+	VCMPPS      $0x16, Y4, Y6, Y8
+	VCMPPS      $0x19, Y5, Y6, Y9
+	VANDPS      Y9, Y8, Y8
+	VMOVMSKPS   Y8, R12
+	VCMPPS      $0x16, Y4, Y7, Y8
+	VCMPPS      $0x19, Y5, Y7, Y9
+	VANDPS      Y9, Y8, Y8
+	VMOVMSKPS   Y8, R13
+	SHLL        $0x08, R13
+	ORL         R13, R12
+	VMAXPS      Y6, Y4, Y6
+	VMAXPS      Y7, Y4, Y7
+	VMINPS      Y6, Y5, Y6
+	VMINPS      Y7, Y5, Y7
+	VMOVUPS     Y6, (DX)
+	VMOVUPS     Y7, 32(DX)
+	VMOVUPS     (AX)(CX*1), Y6
+	VMOVUPS     32(AX)(CX*1), Y7
+	VFMADD213PS Y2, Y0, Y6
+	VFMADD213PS Y3, Y1, Y7
+	VADDPS      (SI)(DI*1), Y6, Y6
+	VADDPS      32(SI)(DI*1), Y7, Y7
+	VCMPPS      $0x16, Y4, Y6, Y8
+	VCMPPS      $0x19, Y5, Y6, Y9
+	VANDPS      Y9, Y8, Y8
+	VMOVMSKPS   Y8, R13
+	VCMPPS      $0x16, Y4, Y7, Y8
+	VCMPPS      $0x19, Y5, Y7, Y9
+	VANDPS      Y9, Y8, Y8
+	VMOVMSKPS   Y8, R14
+	SHLL        $0x08, R14
+	ORL         R14, R13
+	VMAXPS      Y6, Y4, Y6
+	VMAXPS      Y7, Y4, Y7
+	VMINPS      Y6, Y5, Y6
+	VMINPS      Y7, Y5, Y7
+	VMOVUPS     Y6, (DX)(BX*1)
+	VMOVUPS     Y7, 32(DX)(BX*1)
+	LEAQ        (AX)(CX*2), AX
+	LEAQ        (DX)(BX*2), DX
+	LEAQ        (SI)(DI*2), SI
+	VMOVUPS     (AX), Y6
+	VMOVUPS     32(AX), Y7
+	VFMADD213PS Y2, Y0, Y6
+	VFMADD213PS Y3, Y1, Y7
+	VADDPS      (SI), Y6, Y6
+	VADDPS      32(SI), Y7, Y7
+	VCMPPS      $0x16, Y4, Y6, Y8
+	VCMPPS      $0x19, Y5, Y6, Y9
+	VANDPS      Y9, Y8, Y8
+	VMOVMSKPS   Y8, R14
+	VCMPPS      $0x16, Y4, Y7, Y8
+	VCMPPS      $0x19, Y5, Y7, Y9
+	VANDPS      Y9, Y8, Y8
+	VMOVMSKPS   Y8, R15
+	SHLL        $0x08, R15
+	ORL         R15, R14
+	VMAXPS      Y6, Y4, Y6
+	VMAXPS      Y7, Y4, Y7
+	VMINPS      Y6, Y5, Y6
+	VMINPS      Y7, Y5, Y7
+	VMOVUPS     Y6, (DX)
+	VMOVUPS     Y7, 32(DX)
+	VMOVUPS     (AX)(CX*1), Y6
+	VMOVUPS     32(AX)(CX*1), Y7
+	VFMADD213PS Y2, Y0, Y6
+	VFMADD213PS Y3, Y1, Y7
+	VADDPS      (SI)(DI*1), Y6, Y6
+	VADDPS      32(SI)(DI*1), Y7, Y7
+	VCMPPS      $0x16, Y4, Y6, Y8
+	VCMPPS      $0x19, Y5, Y6, Y9
+	VANDPS      Y9, Y8, Y8
+	VMOVMSKPS   Y8, R15
+	VCMPPS      $0x16, Y4, Y7, Y8
+	VCMPPS      $0x19, Y5, Y7, Y9
+	VANDPS      Y9, Y8, Y8
+	VMOVMSKPS   Y8, BP
+	SHLL        $0x08, BP
+	ORL         BP, R15
+	VMAXPS      Y6, Y4, Y6
+	VMAXPS      Y7, Y4, Y7
+	VMINPS      Y6, Y5, Y6
+	VMINPS      Y7, Y5, Y7
+	VMOVUPS     Y6, (DX)(BX*1)
+	VMOVUPS     Y7, 32(DX)(BX*1)
+	LEAQ        (AX)(CX*2), AX
+	LEAQ        (DX)(BX*2), DX
+	LEAQ        (SI)(DI*2), SI
+	MOVW        R12, (R8)
+	MOVW        R13, (R8)(R9*1)
+	LEAQ        (R8)(R9*2), R8
+	MOVW        R14, (R8)
+	MOVW        R15, (R8)(R9*1)
+	LEAQ        (R8)(R9*2), R8
+	SUBQ        $0x04, R11
+	JGE         four
+
+rest:
+	ADDQ $0x04, R11
+	JEQ  rowend
+
+one:
+	VMOVUPS     (AX), Y6
+	VMOVUPS     32(AX), Y7
+	VFMADD213PS Y2, Y0, Y6
+	VFMADD213PS Y3, Y1, Y7
+	VADDPS      (SI), Y6, Y6
+	VADDPS      32(SI), Y7, Y7
+	VCMPPS      $0x16, Y4, Y6, Y8
+	VCMPPS      $0x19, Y5, Y6, Y9
+	VANDPS      Y9, Y8, Y8
+	VMOVMSKPS   Y8, R12
+	VCMPPS      $0x16, Y4, Y7, Y8
+	VCMPPS      $0x19, Y5, Y7, Y9
+	VANDPS      Y9, Y8, Y8
+	VMOVMSKPS   Y8, R13
+	SHLL        $0x08, R13
+	ORL         R13, R12
+	VMAXPS      Y6, Y4, Y6
+	VMAXPS      Y7, Y4, Y7
+	VMINPS      Y6, Y5, Y6
+	VMINPS      Y7, Y5, Y7
+	VMOVUPS     Y6, (DX)
+	VMOVUPS     Y7, 32(DX)
 	ADDQ        CX, AX
 	ADDQ        BX, DX
 	ADDQ        DI, SI
@@ -14148,6 +19935,97 @@ rowend:
 	VZEROUPPER
 	RET
 
+// func dotAVX2(rows int, px int, x *float32, xps int, xskip int, d *float32, dps int, dskip int, sum *float64)
+// Requires: AVX, FMA3
+TEXT ·dotAVX2(SB), NOSPLIT, $0-72
+	MOVQ   x+16(FP), AX
+	MOVQ   xps+24(FP), CX
+	MOVQ   d+40(FP), DX
+	MOVQ   dps+48(FP), BX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	MOVQ   rows+0(FP), SI
+
+row:
+	MOVQ px+8(FP), DI
+	SUBQ $0x04, DI
+	JL   rest
+
+four:
+	VMOVUPS     (AX), Y8
+	VMOVUPS     32(AX), Y9
+	VFMADD231PS (DX), Y8, Y0
+	VFMADD231PS 32(DX), Y9, Y1
+	VMOVUPS     (AX)(CX*1), Y8
+	VMOVUPS     32(AX)(CX*1), Y9
+	VFMADD231PS (DX)(BX*1), Y8, Y2
+	VFMADD231PS 32(DX)(BX*1), Y9, Y3
+	LEAQ        (AX)(CX*2), AX
+	LEAQ        (DX)(BX*2), DX
+	VMOVUPS     (AX), Y8
+	VMOVUPS     32(AX), Y9
+	VFMADD231PS (DX), Y8, Y4
+	VFMADD231PS 32(DX), Y9, Y5
+	VMOVUPS     (AX)(CX*1), Y8
+	VMOVUPS     32(AX)(CX*1), Y9
+	VFMADD231PS (DX)(BX*1), Y8, Y6
+	VFMADD231PS 32(DX)(BX*1), Y9, Y7
+	LEAQ        (AX)(CX*2), AX
+	LEAQ        (DX)(BX*2), DX
+	SUBQ        $0x04, DI
+	JGE         four
+
+rest:
+	ADDQ $0x04, DI
+	JEQ  rowend
+
+one:
+	VMOVUPS     (AX), Y8
+	VMOVUPS     32(AX), Y9
+	VFMADD231PS (DX), Y8, Y0
+	VFMADD231PS 32(DX), Y9, Y1
+	ADDQ        CX, AX
+	ADDQ        BX, DX
+	DECQ        DI
+	JNE         one
+
+rowend:
+	ADDQ         xskip+32(FP), AX
+	ADDQ         dskip+56(FP), DX
+	DECQ         SI
+	JNE          row
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y6, Y4, Y4
+	VADDPS       Y4, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VADDPS       Y7, Y5, Y5
+	VADDPS       Y5, Y1, Y1
+	MOVQ         sum+64(FP), AX
+	VEXTRACTF128 $0x00, Y0, X2
+	VCVTPS2PD    X2, Y2
+	VADDPD       (AX), Y2, Y2
+	VMOVUPD      Y2, (AX)
+	VEXTRACTF128 $0x01, Y0, X0
+	VCVTPS2PD    X0, Y0
+	VADDPD       32(AX), Y0, Y0
+	VMOVUPD      Y0, 32(AX)
+	VEXTRACTF128 $0x00, Y1, X0
+	VCVTPS2PD    X0, Y0
+	VADDPD       64(AX), Y0, Y0
+	VMOVUPD      Y0, 64(AX)
+	VEXTRACTF128 $0x01, Y1, X0
+	VCVTPS2PD    X0, Y0
+	VADDPD       96(AX), Y0, Y0
+	VMOVUPD      Y0, 96(AX)
+	VZEROUPPER
+	RET
+
 // func sgdAVX2(n int, w *float32, v *float32, dw *float32, lr float32, momentum float32, decay float32)
 // Requires: AVX, FMA3
 TEXT ·sgdAVX2(SB), NOSPLIT, $0-44
@@ -14179,6 +20057,177 @@ loop:
 	ADDQ         $0x40, BX
 	DECQ         AX
 	JNE          loop
+	VZEROUPPER
+	RET
+
+// func maxPoolAVX2(px int, end int, x *float32, xrs int, xcs int, xws int, y *float32, yps int, kh int, kw int, share float32)
+// Requires: AVX
+TEXT ·maxPoolAVX2(SB), NOSPLIT, $0-84
+	MOVQ x+16(FP), AX
+	MOVQ y+48(FP), BX
+	MOVQ px+0(FP), SI
+
+pixel:
+	XORQ DI, DI
+
+group:
+	VMOVUPS (AX)(DI*1), Y0
+	VMOVUPS 32(AX)(DI*1), Y1
+	MOVQ    kh+64(FP), R8
+	LEAQ    (AX)(DI*1), CX
+
+xrow:
+	MOVQ CX, DX
+	MOVQ kw+72(FP), R9
+
+xcol:
+	VMOVUPS (DX), Y2
+	VMOVUPS 32(DX), Y3
+	VMAXPS  Y0, Y2, Y4
+	VMAXPS  Y2, Y0, Y0
+	VORPS   Y4, Y0, Y0
+	VMAXPS  Y1, Y3, Y2
+	VMAXPS  Y3, Y1, Y1
+	VORPS   Y2, Y1, Y1
+	ADDQ    xcs+32(FP), DX
+	DECQ    R9
+	JNE     xcol
+	ADDQ    xrs+24(FP), CX
+	DECQ    R8
+	JNE     xrow
+	VMOVUPS Y0, (BX)(DI*1)
+	VMOVUPS Y1, 32(BX)(DI*1)
+	ADDQ    $0x40, DI
+	CMPQ    DI, end+8(FP)
+	JLT     group
+	ADDQ    xws+40(FP), AX
+	ADDQ    yps+56(FP), BX
+	DECQ    SI
+	JNE     pixel
+	VZEROUPPER
+	RET
+
+// func avgPoolAVX2(px int, end int, x *float32, xrs int, xcs int, xws int, y *float32, yps int, kh int, kw int, share float32)
+// Requires: AVX
+TEXT ·avgPoolAVX2(SB), NOSPLIT, $0-84
+	MOVQ x+16(FP), AX
+	MOVQ y+48(FP), BX
+	MOVQ px+0(FP), SI
+
+pixel:
+	XORQ DI, DI
+
+group:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	MOVQ   kh+64(FP), R8
+	LEAQ   (AX)(DI*1), CX
+
+xrow:
+	MOVQ CX, DX
+	MOVQ kw+72(FP), R9
+
+xcol:
+	VADDPS       (DX), Y0, Y0
+	VADDPS       32(DX), Y1, Y1
+	ADDQ         xcs+32(FP), DX
+	DECQ         R9
+	JNE          xcol
+	ADDQ         xrs+24(FP), CX
+	DECQ         R8
+	JNE          xrow
+	VBROADCASTSS share+80(FP), Y2
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y2, Y1, Y1
+	VMOVUPS      Y0, (BX)(DI*1)
+	VMOVUPS      Y1, 32(BX)(DI*1)
+	ADDQ         $0x40, DI
+	CMPQ         DI, end+8(FP)
+	JLT          group
+	ADDQ         xws+40(FP), AX
+	ADDQ         yps+56(FP), BX
+	DECQ         SI
+	JNE          pixel
+	VZEROUPPER
+	RET
+
+// func maxPoolGradAVX2(px int, end int, x *float32, xrs int, xcs int, xws int, d *float32, dps int, z *float32, zrs int, zcs int, zws int, kh int, kw int)
+// Requires: AVX, AVX2
+TEXT ·maxPoolGradAVX2(SB), NOSPLIT, $0-112
+	MOVQ         x+16(FP), AX
+	MOVQ         z+64(FP), BX
+	MOVQ         d+48(FP), SI
+	VPBROADCASTD bits<>+0(SB), Y0
+	MOVQ         px+0(FP), DI
+
+pixel:
+	XORQ R8, R8
+
+group:
+	VMOVUPS (AX)(R8*1), Y1
+	VMOVUPS 32(AX)(R8*1), Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	MOVQ    kh+96(FP), R9
+	LEAQ    (AX)(R8*1), CX
+
+xrow:
+	MOVQ CX, DX
+	MOVQ kw+104(FP), R10
+
+xcol:
+	VMOVUPS   (DX), Y6
+	VMOVUPS   32(DX), Y7
+	VCMPPS    $0x1e, Y1, Y6, Y8
+	VBLENDVPS Y8, Y5, Y3, Y3
+	VMAXPS    Y1, Y6, Y1
+	VCMPPS    $0x1e, Y2, Y7, Y6
+	VBLENDVPS Y6, Y5, Y4, Y4
+	VMAXPS    Y2, Y7, Y2
+	VPADDD    Y0, Y5, Y5
+	ADDQ      xcs+32(FP), DX
+	DECQ      R10
+	JNE       xcol
+	ADDQ      xrs+24(FP), CX
+	DECQ      R9
+	JNE       xrow
+	VMOVUPS   (SI)(R8*1), Y1
+	VMOVUPS   32(SI)(R8*1), Y2
+	VXORPS    Y5, Y5, Y5
+	MOVQ      kh+96(FP), R9
+	LEAQ      (BX)(R8*1), CX
+
+zrow:
+	MOVQ CX, DX
+	MOVQ kw+104(FP), R10
+
+zcol:
+	VMOVUPS  (DX), Y6
+	VMOVUPS  32(DX), Y7
+	VPCMPEQD Y3, Y5, Y8
+	VPAND    Y1, Y8, Y8
+	VADDPS   Y8, Y6, Y6
+	VPCMPEQD Y4, Y5, Y8
+	VPAND    Y2, Y8, Y8
+	VADDPS   Y8, Y7, Y7
+	VMOVUPS  Y6, (DX)
+	VMOVUPS  Y7, 32(DX)
+	VPADDD   Y0, Y5, Y5
+	ADDQ     zcs+80(FP), DX
+	DECQ     R10
+	JNE      zcol
+	ADDQ     zrs+72(FP), CX
+	DECQ     R9
+	JNE      zrow
+	ADDQ     $0x40, R8
+	CMPQ     R8, end+8(FP)
+	JLT      group
+	ADDQ     xws+40(FP), AX
+	ADDQ     zws+88(FP), BX
+	ADDQ     dps+56(FP), SI
+	DECQ     DI
+	JNE      pixel
 	VZEROUPPER
 	RET
 

@@ -18,10 +18,19 @@ var avx512 = &Set{
 	Name:  "avx512",
 	conv:  convAVX512,
 	wgrad: wgradAVX512,
+
+	winogradIn:       winogradInAVX512,
+	winogradMultiply: winogradMultiplyAVX512,
+	winogradOut:      [2]winogradOutKernel{winogradOut1AVX512, winogradOut2AVX512},
+	winogradGrad:     [2]winogradGradKernel{winogradGrad1AVX512, winogradGrad2AVX512},
+
+	winogradGradLeast: 32,
+
 	stats: statsAVX512,
-	apply: [2][3]applyKernel{
-		{applyLinearAVX512, applyReLUAVX512, applyMaskAVX512},
-		{applyLinearResidualAVX512, applyReLUResidualAVX512, applyMaskResidualAVX512},
+	apply: [2][5]applyKernel{
+		{applyLinearAVX512, applyReLUAVX512, applyMaskAVX512, applyReLU6AVX512, applyMask6AVX512},
+		{applyLinearResidualAVX512, applyReLUResidualAVX512, applyMaskResidualAVX512, applyReLU6ResidualAVX512,
+			applyMask6ResidualAVX512},
 	},
 	backStats: [2][2]backStatsKernel{
 		{backStatsAVX512, backStatsMaskAVX512},
@@ -29,7 +38,15 @@ var avx512 = &Set{
 	},
 	backApply: backApplyAVX512,
 	addScaled: addScaledAVX512,
+	dot:       dotAVX512,
 	sgd:       sgdAVX512,
+
+	depthwise:     depthwiseAVX512,
+	depthwiseGrad: depthwiseGradAVX512,
+	maxPool:       maxPoolAVX512,
+	avgPool:       avgPoolAVX512,
+	maxPoolGrad:   maxPoolGradAVX512,
+
 	peak:      peakAVX512,
 	peakFLOPs: 16 * 16 * 2,
 }
@@ -38,10 +55,19 @@ var avx2 = &Set{
 	Name:  "avx2",
 	conv:  convAVX2,
 	wgrad: wgradAVX2,
+
+	winogradIn:       winogradInAVX2,
+	winogradMultiply: winogradMultiplyAVX2,
+	winogradOut:      [2]winogradOutKernel{winogradOut1AVX2, winogradOut2AVX2},
+	winogradGrad:     [2]winogradGradKernel{winogradGrad1AVX2, winogradGrad2AVX2},
+
+	winogradGradLeast: 12,
+
 	stats: statsAVX2,
-	apply: [2][3]applyKernel{
-		{applyLinearAVX2, applyReLUAVX2, applyMaskAVX2},
-		{applyLinearResidualAVX2, applyReLUResidualAVX2, applyMaskResidualAVX2},
+	apply: [2][5]applyKernel{
+		{applyLinearAVX2, applyReLUAVX2, applyMaskAVX2, applyReLU6AVX2, applyMask6AVX2},
+		{applyLinearResidualAVX2, applyReLUResidualAVX2, applyMaskResidualAVX2, applyReLU6ResidualAVX2,
+			applyMask6ResidualAVX2},
 	},
 	backStats: [2][2]backStatsKernel{
 		{backStatsAVX2, backStatsMaskAVX2},
@@ -49,7 +75,15 @@ var avx2 = &Set{
 	},
 	backApply: backApplyAVX2,
 	addScaled: addScaledAVX2,
+	dot:       dotAVX2,
 	sgd:       sgdAVX2,
+
+	depthwise:     depthwiseAVX2,
+	depthwiseGrad: depthwiseGradAVX2,
+	maxPool:       maxPoolAVX2,
+	avgPool:       avgPoolAVX2,
+	maxPoolGrad:   maxPoolGradAVX2,
+
 	peak:      peakAVX2,
 	peakFLOPs: 12 * 8 * 2,
 }

@@ -8,11 +8,18 @@ var portable = &Set{
 	conv:      [][]convKernel{{convGo(1), convGo(2), convGo(3), convGo(4)}},
 	wgrad:     [][]wgradKernel{{wgradGo(1), wgradGo(2), wgradGo(3), wgradGo(4)}},
 	stats:     statsGo,
-	apply:     [2][3]applyKernel{{applyGo(0), applyGo(1), applyGo(2)}, {applyGo(0), applyGo(1), applyGo(2)}},
+	apply:     [2][5]applyKernel{applyFormsGo, applyFormsGo},
 	backStats: [2][2]backStatsKernel{{backStatsGo, backStatsGo}, {backStatsGo, backStatsGo}},
 	backApply: backApplyGo,
 	addScaled: addScaledGo,
+	dot:       dotGo,
 	sgd:       sgdGo,
+
+	depthwise:     []depthwiseKernel{depthwiseGo},
+	depthwiseGrad: []depthwiseGradKernel{depthwiseGradGo},
+	maxPool:       maxPoolGo,
+	avgPool:       avgPoolGo,
+	maxPoolGrad:   maxPoolGradGo,
 
 	peak:      peakGo,
 	peakFLOPs: 8 * 2,
@@ -183,7 +190,11 @@ func addSums(s1, s2 *float64, a, b *vector) {
 	}
 }
 
-func applyGo(mode int) applyKernel {
+var applyFormsGo = [5]applyKernel{
+	applyGo(Linear, false), applyGo(ReLU, false), applyGo(ReLU, true), applyGo(ReLU6, false), applyGo(ReLU6, true),
+}
+
+func applyGo(rect Rectifier, masked bool) applyKernel {
 	return func(rows, px int, y *float32, yps, yskip int, a *float32, aps, askip int, r *float32, rps, rskip int,
 		m *uint16, mps, mskip int, scale, shift *float32) {
 		k, b := vectorAt(scale, 0), vectorAt(shift, 0)
@@ -199,16 +210,19 @@ func applyGo(mode int) applyKernel {
 						v[c] += u
 					}
 				}
-				if mode > 0 {
+				if rect != Linear {
 					var bits uint16
 					for c := range v {
-						if v[c] <= 0 {
+						switch {
+						case v[c] <= 0:
 							v[c] = 0
-						} else {
+						case rect == ReLU6 && v[c] >= 6:
+							v[c] = 6
+						default:
 							bits |= 1 << c
 						}
 					}
-					if mode == 2 {
+					if masked {
 						*(*uint16)(unsafe.Add(unsafe.Pointer(m), mat)) = bits
 					}
 				}

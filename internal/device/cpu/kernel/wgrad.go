@@ -3,6 +3,11 @@ package kernel
 // WeightGrad is the gradient of a convolution with respect to its weights, prepared for tensors of fixed layout.
 // It is never written to once prepared.
 type WeightGrad struct {
+	size   int // floats of the packed gradient
+	unpack func(w, packed []float32)
+
+	winograd *winograd // how Winograd's convolution does it, which needs nothing of the following
+
 	g     Geometry
 	x, dy Layout
 	runs  int // stretches of input channels for each row of the window
@@ -18,13 +23,21 @@ const (
 	wgradPixels = 64
 )
 
-// BackwardWeights prepares the gradient of a convolution with respect to its weights. The zeros that Forward needs in x
-// are needed here too; dy needs none. It panics if the geometry is inconsistent or does not fit the layouts.
-func BackwardWeights(g Geometry, x, dy Layout) *WeightGrad {
+// BackwardWeights prepares the gradient of a convolution with respect to its weights, by Winograd's convolution or
+// directly. The zeros that Forward needs in x are needed here too; dy needs none. It panics if the geometry is
+// inconsistent or does not fit the layouts.
+func (s *Set) BackwardWeights(g Geometry, x, dy Layout) *WeightGrad {
+	if s.winogradGradLeast > 0 && g.winogradGradPays(s.winogradGradLeast) && x.Pixel >= Groups(g.IC)*Lanes {
+		return winogradBackwardWeights(g, x, dy)
+	}
+	return directBackwardWeights(g, x, dy)
+}
+
+func directBackwardWeights(g Geometry, x, dy Layout) *WeightGrad {
 	g.check()
 	x.check("x", g.IC, g.W, g.Pad)
 	dy.check("dy", Groups(g.OC)*Lanes, g.OW, 0)
-	p := &WeightGrad{g: g, x: x, dy: dy, runs: g.KW, run: g.IC}
+	p := &WeightGrad{size: g.ForwardSize(), unpack: g.UnpackForward, g: g, x: x, dy: dy, runs: g.KW, run: g.IC}
 	if g.IC == x.Pixel {
 		p.runs, p.run = 1, g.KW*g.IC
 	}
@@ -34,9 +47,28 @@ func BackwardWeights(g Geometry, x, dy Layout) *WeightGrad {
 	return p
 }
 
-// WeightGradient adds the gradient over n images to dw, which has the form of Geometry.PackForward; dy must be zero in
-// the channels that pad it.
-func (s *Set) WeightGradient(p *WeightGrad, n int, x, dy, dw *float32) {
+// Size is the number of floats of the gradient in packed form.
+func (p *WeightGrad) Size() int { return p.size }
+
+// Unpack writes a packed gradient as [OC, IC, KH, KW].
+func (p *WeightGrad) Unpack(w, packed []float32) { p.unpack(w, packed) }
+
+// GradScratch is the number of floats that WeightGradient needs for itself, for any number of images.
+func (s *Set) GradScratch(p *WeightGrad) int {
+	if p.winograd == nil {
+		return 0
+	}
+	v, m := p.winograd.scratch(p.winograd.gradTiles())
+	return v + m
+}
+
+// WeightGradient adds the gradient over n images to dw, in packed form, with at least GradScratch floats of scratch; dy
+// must be zero in the channels that pad it.
+func (s *Set) WeightGradient(p *WeightGrad, n int, x, dy, dw *float32, scratch []float32) {
+	if p.winograd != nil {
+		p.winograd.gradient(s, n, x, dy, dw, scratch)
+		return
+	}
 	g := &p.g
 	for i := 0; i < n; i += p.images {
 		images := min(p.images, n-i)

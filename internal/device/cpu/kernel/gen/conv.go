@@ -112,6 +112,16 @@ func (g *generator) tapLoop(acc []vec, p, o int) {
 			g.multiplyAdd(in.at(i, u*4), weights, acc[i*o:(i+1)*o], x)
 		}
 	}
+	g.channelLoop(c, w, in, channel)
+	g.ADDQ(operand.Imm(16), taps)
+	g.DECQ(nt)
+	g.JNE(operand.LabelRef("tap"))
+	g.Label("done")
+}
+
+// channelLoop emits channel for all c channels, four at a time and then one by one. It moves the pixels of the tile and
+// the weights at w on.
+func (g *generator) channelLoop(c, w reg.GPVirtual, in *pixels, channel func(u int)) {
 	step := func(n int) {
 		g.ADDQ(operand.U32(uint32(n*64)), w)
 		for _, b := range in.bases {
@@ -136,10 +146,6 @@ func (g *generator) tapLoop(acc []vec, p, o int) {
 	g.DECQ(c)
 	g.JNE(operand.LabelRef("one"))
 	g.Label("next")
-	g.ADDQ(operand.Imm(16), taps)
-	g.DECQ(nt)
-	g.JNE(operand.LabelRef("tap"))
-	g.Label("done")
 }
 
 // multiplyAdd adds the product of the scalar at m with every vector of v to acc. One AVX-512 vector takes the scalar

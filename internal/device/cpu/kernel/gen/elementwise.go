@@ -1,22 +1,30 @@
 package main
 
 import (
+	"math"
+
 	"github.com/mmcloughlin/avo/attr"
 	"github.com/mmcloughlin/avo/build"
 	"github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// Comparison predicate "not less than or equal", true for a NaN.
-const notLessEqual = operand.U8(0x16)
+// Comparison predicates that are true for a NaN.
+const (
+	notLessEqual    = operand.U8(0x16)
+	notGreaterEqual = operand.U8(0x19)
+)
 
-// bits emits the constant that holds bit c in lane c.
-func bits(ctx *build.Context) {
+// constants emits bits, which holds bit c in lane c, and six, one float32.
+func constants(ctx *build.Context) {
 	ctx.StaticGlobal("bits")
 	ctx.DataAttributes(attr.RODATA | attr.NOPTR)
 	for c := range 16 {
 		ctx.AppendDatum(operand.U32(1 << c))
 	}
+	ctx.StaticGlobal("six")
+	ctx.DataAttributes(attr.RODATA | attr.NOPTR)
+	ctx.AppendDatum(operand.U32(math.Float32bits(6)))
 }
 
 // stream is an operand of a walk over rows of pixels: at points at the vector of the current pixel, step is the
@@ -110,7 +118,7 @@ func planeArgs(name string) string {
 func (g *generator) elementwise() {
 	g.stats()
 	for _, residual := range []bool{false, true} {
-		for mode := range 3 {
+		for mode := range applyModes {
 			g.apply(residual, mode)
 		}
 	}
@@ -121,6 +129,7 @@ func (g *generator) elementwise() {
 	}
 	g.backApply()
 	g.addScaled()
+	g.dot()
 	g.sgd()
 }
 
@@ -196,9 +205,22 @@ func (g *generator) stats() {
 	g.end()
 }
 
-// apply emits one form of apply: mode 0 is linear, 1 rectified, 2 rectified with mask.
+// applyModes are the forms of apply: linear, rectified without and with mask, and both with the upper bound 6.
+var applyModes = []struct {
+	name                     string
+	rectified, masked, bound bool
+}{
+	{"Linear", false, false, false},
+	{"ReLU", true, false, false},
+	{"Mask", true, true, false},
+	{"ReLU6", true, false, true},
+	{"Mask6", true, true, true},
+}
+
+// apply emits one form of apply.
 func (g *generator) apply(residual bool, mode int) {
-	name := "apply" + []string{"Linear", "ReLU", "Mask"}[mode]
+	form := applyModes[mode]
+	name := "apply" + form.name
 	if residual {
 		name += "Residual"
 	}
@@ -211,7 +233,7 @@ func (g *generator) apply(residual bool, mode int) {
 		r = g.stream("r")
 		streams = append(streams, r)
 	}
-	if mode == 2 {
+	if form.masked {
 		m = g.stream("m")
 		m.late = true
 		streams = append(streams, m)
@@ -221,6 +243,11 @@ func (g *generator) apply(residual bool, mode int) {
 	g.load(operand.Mem{Base: g.param("shift")}, shift)
 	zero := g.vector()[:1]
 	g.zero(zero)
+	var six reg.VecVirtual
+	if form.bound {
+		six = g.reg()
+		g.VBROADCASTSS(operand.NewDataAddr(operand.NewStaticSymbol("six"), 0), six)
+	}
 	var masks [4]reg.Register
 	body := func(u int, odd bool) {
 		v := g.vector()
@@ -231,16 +258,19 @@ func (g *generator) apply(residual bool, mode int) {
 		if residual {
 			g.addMem(r.here(odd), v)
 		}
-		if mode == 2 {
-			masks[u] = g.positive(v, zero[0])
+		if form.masked {
+			masks[u] = g.between(zero[0], six, v)
 		}
-		if mode > 0 {
+		if form.rectified {
 			g.relu(zero[0], v)
+		}
+		if form.bound {
+			g.bound(six, v)
 		}
 		g.store(v, a.here(odd))
 	}
 	var after func(n int)
-	if mode == 2 {
+	if form.masked {
 		// Masks are stored by fours: a store between two to a halves the rate at which those go to the second level cache.
 		after = func(n int) {
 			for u := range n {
@@ -255,18 +285,28 @@ func (g *generator) apply(residual bool, mode int) {
 	g.end()
 }
 
-// positive returns a register with a bit for every channel that is above zero or a NaN.
-func (g *generator) positive(v vec, zero reg.VecVirtual) reg.Register {
+// between returns a register with a bit for every channel that is above low, and below high if that is there, or a NaN.
+func (g *generator) between(low, high reg.VecVirtual, v vec) reg.Register {
 	if g.parts == 1 {
 		k := g.K()
-		g.VCMPPS(notLessEqual, zero, v[0], k)
+		g.VCMPPS(notLessEqual, low, v[0], k)
+		if high != nil {
+			below := g.K()
+			g.VCMPPS(notGreaterEqual, high, v[0], below)
+			g.KANDW(below, k, k)
+		}
 		return k
 	}
 	var half [2]reg.GPVirtual
 	for i, r := range v {
 		t := g.reg()
 		half[i] = g.GP32()
-		g.VCMPPS(notLessEqual, zero, r, t)
+		g.VCMPPS(notLessEqual, low, r, t)
+		if high != nil {
+			below := g.reg()
+			g.VCMPPS(notGreaterEqual, high, r, below)
+			g.VANDPS(below, t, t)
+		}
 		g.VMOVMSKPS(t, half[i])
 	}
 	g.SHLL(operand.Imm(8), half[1])
@@ -369,6 +409,30 @@ func (g *generator) backApply() {
 		}
 		g.store(v, d.here(odd))
 	}, nil)
+	g.end()
+}
+
+func (g *generator) dot() {
+	g.function("dot", "func("+sizeArgs+planeArgs("x")+planeArgs("d")+", sum *float64)", "is a dotKernel.")
+	x, d := g.stream("x"), g.stream("d")
+	var acc [4]vec
+	for i := range acc {
+		acc[i] = g.vector()
+		g.zero(acc[i])
+	}
+	g.walk([]stream{x, d}, func(u int, odd bool) {
+		v := g.vector()
+		g.load(x.here(odd), v)
+		for i := range v {
+			g.VFMADD231PS(g.part(d.here(odd), i), v[i], acc[u][i])
+		}
+	}, nil)
+	for i := range acc[0] {
+		g.VADDPS(acc[1][i], acc[0][i], acc[0][i])
+		g.VADDPS(acc[3][i], acc[2][i], acc[2][i])
+		g.VADDPS(acc[2][i], acc[0][i], acc[0][i])
+	}
+	g.addFloat64(acc[0], g.param("sum"))
 	g.end()
 }
 

@@ -29,6 +29,7 @@ type isa struct {
 
 	conv  []int // conv[o-1]: most pixels of a convolution tile with o vectors of output channels
 	wgrad []int // wgrad[o-1]: most input channels of a weight gradient tile with o vectors
+	depth int   // most pixels of a depthwise convolution tile
 	peak  int   // independent accumulators of the throughput loop
 }
 
@@ -48,10 +49,10 @@ func main() {
 	}
 	ctx := build.NewContext()
 	ctx.ConstraintExpr("amd64")
-	bits(ctx)
+	constants(ctx)
 	sets := []isa{
-		{"AVX512", 1, ctx.ZMM, []int{16, 14}, []int{24, 12}, 16},
-		{"AVX2", 2, ctx.YMM, []int{6}, []int{6}, 12},
+		{"AVX512", 1, ctx.ZMM, []int{16, 14}, []int{24, 12}, 14, 16},
+		{"AVX2", 2, ctx.YMM, []int{6}, []int{6}, 6, 12},
 	}
 	for _, set := range sets {
 		g := &generator{ctx, set}
@@ -65,7 +66,15 @@ func main() {
 				g.weightGradient(i+1, o+1)
 			}
 		}
+		g.winograd()
+		for p := range g.depth {
+			g.depthwise(p + 1)
+		}
+		for n := range depthwiseTaps {
+			g.depthwiseGrad(n + 1)
+		}
 		g.elementwise()
+		g.pooling()
 		g.throughput()
 	}
 	if err := write(ctx, sets, os.Args[1]); err != nil {
@@ -118,9 +127,18 @@ func tables(sets []isa) []byte {
 		}
 		b.WriteString("}\n")
 	}
+	row := func(name, suffix string, most int) {
+		fmt.Fprintf(&b, "\nvar %s%s = []%sKernel{\n", name, suffix, name)
+		for i := range most {
+			fmt.Fprintf(&b, "%s%d%s,\n", name, i+1, suffix)
+		}
+		b.WriteString("}\n")
+	}
 	for _, s := range sets {
 		list("conv", s.name, s.conv)
 		list("wgrad", s.name, s.wgrad)
+		row("depthwise", s.name, s.depth)
+		row("depthwiseGrad", s.name, depthwiseTaps)
 	}
 	return b.Bytes()
 }
@@ -204,6 +222,13 @@ func (g *generator) addMem(m operand.Mem, v vec) {
 func (g *generator) relu(zero reg.VecVirtual, v vec) {
 	for _, r := range v {
 		g.VMAXPS(r, zero, r)
+	}
+}
+
+// bound lowers to high what is above it in v; a NaN stays, as in relu.
+func (g *generator) bound(high reg.VecVirtual, v vec) {
+	for _, r := range v {
+		g.VMINPS(r, high, r)
 	}
 }
 

@@ -1,0 +1,39 @@
+package results
+
+import (
+	"fmt"
+
+	"gonum.org/v1/plot"
+)
+
+// costFigure shows the top-1 accuracy on the test set over what it took: the FLOPs of the search and of the final
+// training, one series a method.
+func costFigure(name string, c comparison) figure {
+	f, beside := accuracyOver(name, c, "total_flops", totalFLOPs)
+	p := f.panels[0]
+	p.X.Label.Text = "FLOPs of search and final training"
+	p.X.Scale = plot.LogScale{}
+	widenLog(&p.X, 1.15, 6) // at least two ticks
+	p.X.Tick.Marker = logTicks{max: 6}
+	f.caption = fmt.Sprintf("Test top-1 accuracy against the FLOPs of search and final training together, %s. Marks "+
+		"are means over n seeds (%s), bars one sample standard deviation. The further up and to the left, the more "+
+		"accuracy for the FLOPs.", c, seedCounts(c))
+	if beside > 0 {
+		f.caption += fmt.Sprintf(" Marks are drawn up to %.3g pt beside their place so that they do not hide each "+
+			"other.", beside.Points())
+	}
+	return f
+}
+
+// totalFLOPs returns the mean FLOPs of search and final training.
+func totalFLOPs(pt point) float64 { return pt.of("search_flops").mean + pt.of("final_flops").mean }
+
+// costsDiffer tells whether any method of c spent FLOPs on a search; otherwise the cost is that of the final training.
+func costsDiffer(c comparison) bool {
+	for _, pt := range c.points {
+		if pt.of("search_flops").mean > 0 {
+			return true
+		}
+	}
+	return false
+}
