@@ -589,7 +589,9 @@ func TestShippedFiles(t *testing.T) {
 		}
 		cells[e.Name] = len(e.Cells)
 	}
-	for name, want := range map[string]int{"smoke": 6, "quick": 18, "quick-mnist": 18, "fur-truth": 8} {
+	for name, want := range map[string]int{
+		"smoke": 6, "quick": 18, "quick-mnist": 18, "two-hours": 16, "day": 40, "fur-truth": 8, "ablations": 54,
+	} {
 		if cells[name] != want {
 			t.Errorf("%s has %d cells, want %d", name, cells[name], want)
 		}
