@@ -577,6 +577,7 @@ func TestShippedFiles(t *testing.T) {
 	for _, name := range []string{"adjust_random_fur", "adjust_no_flops_norm", "adjust_one_shot", "fur_truth"} {
 		all.Methods = append(slices.Clip(all.Methods), Method{Name: name, Searches: true})
 	}
+	all.Datasets = append(slices.Clip(all.Datasets), Dataset{Name: "cifar100", Train: 50000, Test: 10000})
 	cells := map[string]int{}
 	for _, path := range paths {
 		e, err := Load(path, all)
