@@ -72,7 +72,9 @@ func (e *executable) packWeights(values []int, pack func()) {
 func (e *executable) convolve(s instruction, k convolve) step {
 	x, y := s.in[0], s.out[0]
 	g := geometry(k.conv, e.shape(x), e.shape(s.in[1]), e.shape(y))
-	packed, bias := e.foldNorm(s.in[1:5], k.epsilon, g, e.forward(g, x, y))
+	conv := e.forward(g, x, y)
+	packed := e.packed(conv)
+	bias := e.foldNorm(s.in[1:5], k.epsilon, packed, conv.Pack)
 	residual := -1
 	if k.residual {
 		residual = s.in[len(s.in)-1]
@@ -106,25 +108,24 @@ func (e *executable) forward(g kernel.Geometry, x, y int) *kernel.Conv {
 	return e.dev.kernels.Forward(g, e.layouts[x].strides(), e.layouts[y].strides())
 }
 
-// foldNorm returns packed weights and the bias of a convolution that its batch norm is part of. The values are the
-// weights, and the statistics, gamma and beta of the batch norm.
-func (e *executable) foldNorm(values []int, epsilon float64, g kernel.Geometry, conv *kernel.Conv) (
-	packed, bias []float32) {
-	packed, bias = e.packed(conv), aligned(align(g.OC))
-	scaled := make([]float32, g.OC*g.IC*g.KH*g.KW)
+// foldNorm packs weights with the scale of the batch norm behind them, and returns its shift, the bias. The values are
+// the weights, and the statistics, gamma and beta of the batch norm.
+func (e *executable) foldNorm(values []int, epsilon float64, packed []float32, pack func(dst, w []float32)) []float32 {
+	channels := e.shape(values[0])[0]
+	bias, scaled := aligned(align(channels)), make([]float32, e.program.Values[values[0]].Size())
 	e.packWeights(values, func() {
 		weights, stats, gamma, beta := e.data(values[0]), e.data(values[1]), e.data(values[2]), e.data(values[3])
-		n := len(scaled) / g.OC
-		for c := range g.OC {
-			scale := gamma[c] * invStd(stats[g.OC+c], epsilon)
+		n := len(scaled) / channels
+		for c := range channels {
+			scale := gamma[c] * invStd(stats[channels+c], epsilon)
 			bias[c] = beta[c] - scale*stats[c]
 			for i, w := range weights[c*n : (c+1)*n] {
 				scaled[c*n+i] = scale * w
 			}
 		}
-		conv.Pack(packed, scaled)
+		pack(packed, scaled)
 	})
-	return packed, bias
+	return bias
 }
 
 // convolveTo convolves and adds a residual; none if that is negative.
@@ -146,6 +147,22 @@ func (e *executable) convolveTo(g kernel.Geometry, x, y, residual int, weights [
 	}}
 }
 
+// slotSums returns packed buffers for a gradient by weights, one for each slot, that are added in slot order and
+// unpacked to dw when all images have been through.
+func (e *executable) slotSums(c *compiled, size, dw int, unpack func(w, packed []float32)) [][]float32 {
+	sums := make([][]float32, e.slots)
+	for i := range sums {
+		sums[i] = aligned(size)
+	}
+	c.finish.add(func() {
+		for _, other := range sums[1:] {
+			e.dev.kernels.Add(sums[0], other)
+		}
+		unpack(e.data(dw), sums[0])
+	})
+	return sums
+}
+
 // weightGradient sums up in a buffer for each slot, with the weights packed.
 func (e *executable) weightGradient(c *compiled, s instruction, k ops.Conv2DGradWeights) (step, error) {
 	x, dy, dw := s.in[0], s.in[1], s.out[0]
@@ -153,16 +170,7 @@ func (e *executable) weightGradient(c *compiled, s instruction, k ops.Conv2DGrad
 	lx, ly := &e.layouts[x], &e.layouts[dy]
 	gradient := e.dev.kernels.BackwardWeights(g, lx.strides(), ly.strides())
 	e.scratch = max(e.scratch, e.dev.kernels.GradScratch(gradient))
-	sums := make([][]float32, e.slots)
-	for i := range sums {
-		sums[i] = aligned(gradient.Size())
-	}
-	c.finish.add(func() {
-		for _, other := range sums[1:] {
-			e.dev.kernels.Add(sums[0], other)
-		}
-		gradient.Unpack(e.data(dw), sums[0])
-	})
+	sums := e.slotSums(c, gradient.Size(), dw, gradient.Unpack)
 	return step{
 		begin: func(slot int) { clear(sums[slot]) },
 		run: func(w *worker, slot, from, to int) {

@@ -27,21 +27,11 @@ func (e *executable) depthwiseConvolution(s instruction) step {
 
 // depthwise has the batch norm's scale in the weights, and its shift as the convolution's bias.
 func (e *executable) depthwise(s instruction, k depthwise) step {
-	x, weights, stats, gamma, beta, y := s.in[0], s.in[1], s.in[2], s.in[3], s.in[4], s.out[0]
-	g := geometry(ops.Conv2D(k.conv), e.shape(x), e.shape(weights), e.shape(y))
+	x, y := s.in[0], s.out[0]
+	g := geometry(ops.Conv2D(k.conv), e.shape(x), e.shape(s.in[1]), e.shape(y))
 	conv := kernel.DepthwiseForward(g, e.layouts[x].strides(), e.layouts[y].strides())
-	window := g.KH * g.KW
-	packed, scaled, bias := aligned(conv.Size()), make([]float32, g.OC*window), aligned(align(g.OC))
-	e.packWeights(s.in[1:5], func() {
-		for c := range g.OC {
-			scale := e.data(gamma)[c] * invStd(e.data(stats)[g.OC+c], k.epsilon)
-			bias[c] = e.data(beta)[c] - scale*e.data(stats)[c]
-			for i, w := range e.data(weights)[c*window : (c+1)*window] {
-				scaled[c*window+i] = scale * w
-			}
-		}
-		conv.Pack(packed, scaled)
-	})
+	packed := aligned(conv.Size())
+	bias := e.foldNorm(s.in[1:5], k.epsilon, packed, conv.Pack)
 	return e.runDepthwise(conv, x, y, packed, &bias[0], k.rectifier)
 }
 
@@ -60,16 +50,7 @@ func (e *executable) depthwiseGradient(c *compiled, s instruction, k ops.Depthwi
 	lx, ly := &e.layouts[x], &e.layouts[dy]
 	g := geometry(ops.Conv2D(k.Conv), e.shape(x), e.shape(dw), e.shape(dy))
 	gradient := kernel.DepthwiseBackwardWeights(g, lx.strides(), ly.strides())
-	sums := make([][]float32, e.slots)
-	for i := range sums {
-		sums[i] = aligned(gradient.Size())
-	}
-	c.finish.add(func() {
-		for _, other := range sums[1:] {
-			e.dev.kernels.Add(sums[0], other)
-		}
-		gradient.Unpack(e.data(dw), sums[0])
-	})
+	sums := e.slotSums(c, gradient.Size(), dw, gradient.Unpack)
 	return step{
 		begin: func(slot int) { clear(sums[slot]) },
 		run: func(w *worker, slot, from, to int) {
