@@ -140,7 +140,8 @@ func (e *executable) step(c *compiled, s instruction) (step, error) {
 			k.Factors(rate, e.words[s.in[1]][n], key, out(w, n)[:k.Channels])
 		}), nil
 	case ops.Images:
-		return eachImage(func(w *worker, n int) { e.loadImage(k, s, n, out(w, n)) }), nil
+		e.pixels = max(e.pixels, lout.c*lout.h*lout.w)
+		return eachImage(func(w *worker, n int) { e.loadImage(w, k, s, n, out(w, n)) }), nil
 	case ops.Linear, ops.MatMul, ops.SumRows, ops.CrossEntropy, ops.CrossEntropyGrad:
 		return e.classifier(c, s)
 	}
@@ -236,12 +237,17 @@ func (l *layout) sum(x []float32, sums []float64) {
 	})
 }
 
-func (e *executable) loadImage(k ops.Images, s instruction, n int, out []float32) {
+func (e *executable) loadImage(w *worker, k ops.Images, s instruction, n int, out []float32) {
 	l := &e.layouts[s.out[0]]
 	moves, scale := e.words[s.in[1]][3*n:3*n+3], e.data(s.in[2])
 	down, right, mirror := int(moves[0])-k.Pad, int(moves[1])-k.Pad, moves[2] == 1
 	size := l.h * l.w
-	pixels := e.bytes[s.in[0]][n*l.c*size:][:l.c*size]
+	var pixels []uint8
+	if load := e.loaders[s.in[0]]; load != nil {
+		pixels = load.Load(n, w.pixels[:l.c*size])
+	} else {
+		pixels = e.bytes[s.in[0]][n*l.c*size:][:l.c*size]
+	}
 	if l.pitch > l.c {
 		clear(out[:l.size])
 	}
