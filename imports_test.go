@@ -42,9 +42,10 @@ var allowed = map[string]string{
 	"internal/ops":         "internal/rng",
 	"internal/ops/opstest": "",
 
-	"experiments":   "internal/suggest",
-	"results":       "internal/atomicfile",
-	"internal/data": "internal/atomicfile internal/suggest",
+	"experiments":            "internal/suggest",
+	"results":                "internal/atomicfile",
+	"internal/data":          "internal/atomicfile internal/suggest",
+	"internal/data/datatest": "",
 
 	"internal/atomicfile": "",
 	"internal/progress":   "",
