@@ -27,14 +27,14 @@ const (
 	weightHalf = 1 << (weightBits - 1)
 )
 
-// axis says how pixels along an axis are made of others: pixel i is the sum of count[i] of them from first[i] on, with
+// axis says how pixels along an axis are made of others: pixel i is the sum of taps of them from first[i] on, with
 // weights from i*taps on.
 type axis struct {
-	from, to     int
-	taps         int
-	first, count []int
-	weights      []uint32
-	shares       []float64 // weights of one pixel, before they are rounded
+	from, to int
+	taps     int
+	first    []int
+	weights  []uint32
+	shares   []float64 // weights of one pixel, before they are rounded
 }
 
 // prepare makes the weights for to pixels out of from. Products are rounded on their own: another processor must not
@@ -43,26 +43,31 @@ func (a *axis) prepare(from, to int) {
 	if a.from == from && a.to == to {
 		return
 	}
+	a.from, a.to, a.taps = from, to, 0
 	scale := float64(from) / float64(to)
 	support := max(scale, 1)
-	*a = axis{
-		from: from, to: to, taps: 2*int(math.Ceil(support)) + 1,
-		first: resized(a.first, to), count: resized(a.count, to), weights: a.weights, shares: a.shares,
+	// reach returns what pixel i is made of, pixels [first, past), and where its center is.
+	reach := func(i int) (first, past int, center float64) {
+		center = float64((float64(i) + 0.5) * scale)
+		return max(int(center-support+0.5), 0), min(int(center+support+0.5), from), center
 	}
-	a.weights, a.shares = resized(a.weights, to*a.taps), resized(a.shares, a.taps)
 	for i := range to {
-		center := float64((float64(i) + 0.5) * scale)
-		first := max(int(center-support+0.5), 0)
-		past := min(int(center+support+0.5), from)
-		total := 0.0
-		for x := first; x < past; x++ {
-			share := max(1-float64(math.Abs(float64(x)-center+0.5)*(1/support)), 0)
-			a.shares[x-first] = share
-			total += share
+		first, past, _ := reach(i)
+		a.taps = max(a.taps, past-first)
+	}
+	a.first, a.weights, a.shares = resized(a.first, to), resized(a.weights, to*a.taps), resized(a.shares, a.taps)
+	clear(a.weights)
+	for i := range to {
+		first, past, center := reach(i)
+		shares, total := a.shares[:past-first], 0.0
+		for j := range shares {
+			shares[j] = max(1-float64(math.Abs(float64(first+j)-center+0.5)*(1/support)), 0)
+			total += shares[j]
 		}
-		a.first[i], a.count[i] = first, past-first
-		for j, share := range a.shares[:past-first] {
-			a.weights[i*a.taps+j] = uint32(0.5 + float64(share/total*(1<<weightBits)))
+		a.first[i] = min(first, from-a.taps) // the weights of the pixels before are 0
+		weights := a.weights[i*a.taps+first-a.first[i]:]
+		for j, share := range shares {
+			weights[j] = uint32(0.5 + float64(share/total*(1<<weightBits)))
 		}
 	}
 }
@@ -106,16 +111,28 @@ func (r *resizer) plane(src []uint8, width int, box Box, dst []uint8, high, wide
 	}
 }
 
-// row resamples one row of pixels.
+// row resamples one row of pixels. Crops that hardly shrink have two or three taps.
 func (a *axis) row(src, dst []uint8) {
-	for i := range dst {
-		weights := a.weights[i*a.taps:][:a.count[i]]
-		pixels := src[a.first[i]:][:len(weights)]
-		sum := uint32(weightHalf)
-		for j, w := range weights {
-			sum += w * uint32(pixels[j])
+	switch a.taps {
+	case 2:
+		for i := range dst {
+			w, p := a.weights[2*i:][:2], src[a.first[i]:][:2]
+			dst[i] = uint8((weightHalf + w[0]*uint32(p[0]) + w[1]*uint32(p[1])) >> weightBits)
 		}
-		dst[i] = uint8(sum >> weightBits)
+	case 3:
+		for i := range dst {
+			w, p := a.weights[3*i:][:3], src[a.first[i]:][:3]
+			dst[i] = uint8((weightHalf + w[0]*uint32(p[0]) + w[1]*uint32(p[1]) + w[2]*uint32(p[2])) >> weightBits)
+		}
+	default:
+		for i := range dst {
+			weights, pixels := a.weights[i*a.taps:][:a.taps], src[a.first[i]:][:a.taps]
+			sum := uint32(weightHalf)
+			for j, w := range weights {
+				sum += w * uint32(pixels[j])
+			}
+			dst[i] = uint8(sum >> weightBits)
+		}
 	}
 }
 
@@ -124,18 +141,38 @@ func (r *resizer) stack(src, dst []uint8, wide int) {
 	a := &r.rows
 	r.sums = resized(r.sums, wide)
 	for i := range a.to {
-		for x := range r.sums {
-			r.sums[x] = weightHalf
-		}
-		for j, w := range a.weights[i*a.taps:][:a.count[i]] {
-			row := src[(a.first[i]+j)*wide:][:wide]
-			for x, sum := range r.sums[:len(row)] {
-				r.sums[x] = sum + w*uint32(row[x])
-			}
-		}
+		w := a.weights[i*a.taps:][:a.taps]
+		rows := src[a.first[i]*wide:][:a.taps*wide]
 		out := dst[i*wide:][:wide]
-		for x, sum := range r.sums[:len(out)] {
-			out[x] = uint8(sum >> weightBits)
+		switch a.taps {
+		case 2:
+			p, q := rows[:len(out)], rows[wide:][:len(out)]
+			for x := range out {
+				out[x] = uint8((weightHalf + w[0]*uint32(p[x]) + w[1]*uint32(q[x])) >> weightBits)
+			}
+		case 3:
+			o, p, q := rows[:len(out)], rows[wide:][:len(out)], rows[2*wide:][:len(out)]
+			for x := range out {
+				out[x] = uint8((weightHalf + w[0]*uint32(o[x]) + w[1]*uint32(p[x]) + w[2]*uint32(q[x])) >> weightBits)
+			}
+		default:
+			r.mix(rows, w, out)
 		}
+	}
+}
+
+// mix makes a row out of any number of weighted rows.
+func (r *resizer) mix(rows []uint8, weights []uint32, out []uint8) {
+	sums := r.sums[:len(out)]
+	for x := range sums {
+		sums[x] = weightHalf
+	}
+	for j, w := range weights {
+		for x, pixel := range rows[j*len(out):][:len(out)] {
+			sums[x] += w * uint32(pixel)
+		}
+	}
+	for x, sum := range sums {
+		out[x] = uint8(sum >> weightBits)
 	}
 }

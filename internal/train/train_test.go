@@ -72,7 +72,7 @@ func network(t *testing.T, name string, width float64) *networks.Network {
 	return n
 }
 
-func processor(t *testing.T, threads int) *cpu.Device {
+func processor(t testing.TB, threads int) *cpu.Device {
 	t.Helper()
 	dev, err := cpu.New(threads)
 	if err != nil {
