@@ -36,25 +36,42 @@ func (d *Diverged) Error() string {
 // gets as it comes. It ends early with the context's error if that is done, and with *Diverged if the loss is not finite.
 func Train(ctx context.Context, dev device.Device, n *networks.Network, c []int, images *data.Images, norm Normalization,
 	r Recipe, stream Stream, progress func(epoch int, e Epoch)) (*Model, []Epoch, error) {
-	if images.Len() < r.Batch {
-		return nil, nil, fmt.Errorf("train %s: %d images are less than a batch of %d", n.Name, images.Len(), r.Batch)
-	}
 	model := newModel(n, c, norm, stream)
+	epochs, err := Continue(ctx, dev, model, images, r, stream, progress)
+	return model, epochs, err
+}
+
+// Continue trains a network from where it is, with velocities of zero, and otherwise as Train does.
+func Continue(ctx context.Context, dev device.Device, model *Model, images *data.Images, r Recipe, stream Stream,
+	progress func(epoch int, e Epoch)) ([]Epoch, error) {
+	if images.Len() < r.Batch {
+		return nil, fmt.Errorf("train %s: %d images are less than a batch of %d", model.Network.Name, images.Len(), r.Batch)
+	}
 	t, err := newTrainer(dev, model, images, r)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	defer t.close()
 	var epochs []Epoch
 	for e := range r.Epochs {
+		if r.Hook != nil {
+			if err := r.Hook.Epoch(e, t.state); err != nil {
+				return nil, err
+			}
+		}
 		report, err := t.epoch(ctx, stream, e)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		epochs = append(epochs, report)
 		progress(e, report)
 	}
-	return model, epochs, model.read(t.state)
+	if r.Hook != nil {
+		if err := r.Hook.Epoch(r.Epochs, t.state); err != nil {
+			return nil, err
+		}
+	}
+	return epochs, model.read(t.state)
 }
 
 // trainer holds what the steps of one training share.
@@ -159,6 +176,11 @@ func (t *trainer) epoch(ctx context.Context, stream Stream, e int) (Epoch, error
 		}
 		if v := float64(l[0]); math.IsNaN(v) || math.IsInf(v, 0) {
 			return report, &Diverged{Epoch: e, Step: i, LearningRate: report.LearningRate, Loss: v}
+		}
+		if t.recipe.Hook != nil {
+			if err := t.recipe.Hook.Step(t.state, report.LearningRate); err != nil {
+				return report, err
+			}
 		}
 		loss += float64(l[0]) * float64(s.batch.size)
 		correct += countCorrect(s.logits, s.batch.labels)
