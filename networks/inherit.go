@@ -43,7 +43,10 @@ func (n *Network) Coupled(c []int) [][]Channel {
 		case d.makesChannels():
 			ids = slices.Repeat([]int{fixed}, width)
 		default:
-			ids = n.passed(d, channels)
+			ids = channels[d.inputs[0]]
+			if d.kind == Concat {
+				ids = slices.Concat(ids, channels[d.inputs[1]])
+			}
 			for len(ids) < width { // zeros
 				ids = append(slices.Clip(ids), add(Channel{-1, 1}))
 			}
@@ -78,9 +81,6 @@ func (d *node) makesChannels() bool {
 	return d.kind == Input || d.kind == Conv || d.kind == Linear
 }
 
-// passed returns what is known of the channels of a layer that passes on those of its inputs.
-func (n *Network) passed(d *node, channels [][]int) []int { return channels[d.inputs[0]] }
-
 // Inherit returns where the tensors of a network come from that keeps some channels of one with widths c: for every
 // tensor by name, the index of each of its elements in the tensor of the same name of the wider network. keep has the
 // channels that each adjustable layer keeps, ascending. Everything that reads or normalizes a channel that goes loses
@@ -108,10 +108,15 @@ func (n *Network) Inherit(c []int, keep [][]int) (map[string][]int, error) {
 		case d.makesChannels():
 			kept[i] = firsts(count)
 		default:
-			kept[i] = n.passed(d, kept)
-			kept[i] = kept[i][:min(count, len(kept[i]))]
+			kept[i] = kept[d.inputs[0]][:min(count, len(kept[d.inputs[0]]))]
 		}
-		if d.kind == Add {
+		switch d.kind {
+		case Concat:
+			first := n.nodes[d.inputs[0]].channels.at(c)
+			for _, j := range kept[d.inputs[1]] {
+				kept[i] = append(slices.Clip(kept[i]), first+j)
+			}
+		case Add:
 			a, b := kept[i], kept[d.inputs[1]]
 			if len(a) < len(b) {
 				a, b = b, a
@@ -136,7 +141,7 @@ func (n *Network) Inherit(c []int, keep [][]int) (map[string][]int, error) {
 		switch {
 		case t.Role == Running:
 			in, out = out, firsts(2)
-		case t.Role == Weights && t.Shape[1] == n.nodes[d.inputs[0]].channels.at(c): // a depthwise one has one input
+		case t.Role == Weights && d.kind != Depthwise:
 			in = kept[d.inputs[0]]
 		}
 		index[t.Name] = elements(t.Shape, out, in)
