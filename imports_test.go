@@ -29,7 +29,7 @@ var allowed = map[string]string{
 	"baselines":       "networks internal/search",
 	"internal/search": "networks",
 
-	"internal/train": "networks internal/atomicfile internal/data internal/device internal/rng internal/vm",
+	"internal/train": "networks internal/data internal/device internal/rng internal/safetensors internal/vm",
 	"networks":       "internal/ops",
 	"internal/vm":    "internal/device internal/ops",
 	"internal/bench": "networks internal/device internal/vm",
@@ -45,6 +45,8 @@ var allowed = map[string]string{
 	"experiments":   "internal/suggest",
 	"results":       "internal/atomicfile",
 	"internal/data": "internal/atomicfile internal/suggest",
+
+	"internal/safetensors": "internal/atomicfile",
 
 	"internal/atomicfile": "",
 	"internal/progress":   "",
