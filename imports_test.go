@@ -29,7 +29,7 @@ var allowed = map[string]string{
 	"baselines":       "networks internal/search",
 	"internal/search": "networks",
 
-	"internal/train": "networks internal/data internal/device internal/rng internal/safetensors internal/vm",
+	"internal/train": "networks internal/atomicfile internal/data internal/device internal/rng internal/safetensors internal/vm",
 	"networks":       "internal/ops",
 	"internal/vm":    "internal/device internal/ops",
 	"internal/bench": "networks internal/device internal/vm",
