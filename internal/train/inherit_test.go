@@ -197,7 +197,7 @@ func TestGradients(t *testing.T) {
 					one.Pixels = append(one.Pixels, images.Pixels[i*side*side:(i+1)*side*side]...)
 					one.Labels = append(one.Labels, images.Labels[i])
 				}
-				e, err := Continue(t.Context(), dev, moved.Clone(), &one, Recipe{Epochs: 1, Batch: 16}, stream, quiet)
+				e, err := Continue(t.Context(), dev, moved.Clone(), &one, Recipe{Epochs: 1, Batch: 16}, stream, nil, quiet)
 				if err != nil {
 					t.Fatal(err)
 				}
