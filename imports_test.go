@@ -21,7 +21,7 @@ import (
 // and in docs/design.md.
 var allowed = map[string]string{
 	"cmd/netadjust": "adjustment experiments harness networks internal/data internal/device internal/device/cpu " +
-		"internal/bench internal/progress internal/suggest",
+		"internal/bench internal/export internal/progress internal/safetensors internal/suggest internal/train",
 	"harness": "experiments adjustment baselines networks results internal/atomicfile internal/data internal/device " +
 		"internal/lease internal/progress internal/rng internal/search internal/train",
 
@@ -34,6 +34,8 @@ var allowed = map[string]string{
 	"networks":       "internal/ops internal/suggest internal/tomllines",
 	"internal/vm":    "internal/device internal/ops",
 	"internal/bench": "networks internal/device internal/vm",
+	"internal/export": "networks internal/atomicfile internal/ops internal/safetensors internal/train " +
+		"internal/vm",
 
 	"internal/device":            "internal/ops",
 	"internal/device/cpu":        "internal/device internal/device/cpu/kernel internal/ops",
