@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -52,7 +53,6 @@ func TestOwnImages(t *testing.T) {
 	// A guess among three classes is right in a third of the cases.
 	_, after, _ := strings.Cut(r.stderr, "test top-1 ")
 	top1, _, _ := strings.Cut(after, " ")
-	t.Log("top-1", top1)
 	if len(top1) < 5 || top1 < "60" {
 		t.Errorf("test top-1 %q, want more than 60 %%\n%s", top1, r.stderr)
 	}
@@ -61,6 +61,15 @@ func TestOwnImages(t *testing.T) {
 		if !strings.Contains(frame, want) {
 			t.Errorf("frame.csv has no %s:\n%s", want, frame)
 		}
+	}
+	cells, err := filepath.Glob(filepath.Join(out, "cells", "*"))
+	if err != nil || len(cells) != 1 {
+		t.Fatal(cells, err)
+	}
+	e := decode[evaluation](t, call(t.Context(), "eval", cells[0], "--data", dir, "--seconds", "0.01", "--json",
+		"--logits", filepath.Join(out, "logits")).stdout)
+	if got := fmt.Sprintf("%.2f", 100*e.Top1); got != top1 || e.Images != 30 {
+		t.Errorf("evaluated again: %s %% of %d images, not %s", got, e.Images, top1)
 	}
 	// Other images are other cells.
 	if err := os.Remove(filepath.Join(dir, "stripes.pack")); err != nil {

@@ -7,6 +7,7 @@ import (
 
 	"netadjust/internal/data"
 	"netadjust/internal/rng"
+	"netadjust/networks"
 )
 
 // Recipe decides how a network is trained: stochastic gradient descent with momentum and weight decay on all parameters.
@@ -30,6 +31,8 @@ type Recipe struct {
 	DropGrowsWithEpoch bool    `json:",omitempty"` // from none in the first epoch
 	DropGrowsWithDepth bool    `json:",omitempty"` // up to DropRate in the last layer
 	ResizedCrop        bool    `json:",omitempty"` // a random part of an image is scaled to its size, see resizedCrop
+
+	Hook networks.Hook `json:",omitempty"` // takes part in the training
 }
 
 // LearningRateAt returns the learning rate of epoch t = 0, 1, …, constant within the epoch: the cosine
