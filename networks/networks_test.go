@@ -42,9 +42,8 @@ func TestNewErrors(t *testing.T) {
 		spec Spec
 		want string
 	}{
-		{Spec{Name: "resnet21"}, `unknown network "resnet21"; known are `},
-		{Spec{Name: "resnet21"}, `, resnet{6n+2} (ResNet for CIFAR: three stages of n = 1 to 200 blocks), resnet18, ` +
-			`resnet34 (ResNet for ImageNet: four stages), vgg16_bn (`},
+		{Spec{Name: "resnet21"}, `unknown network "resnet21"; did you mean "resnet18"?; known: densenet{3n+4}, `},
+		{Spec{Name: "resnet21"}, `, resnet{6n+2}, resnet18, resnet34, vgg16_bn; a network of your own is given as a file`},
 		{Spec{}, `unknown network ""`},
 		{Spec{Name: "resnet2"}, `unknown network "resnet2"`},
 		{Spec{Name: "resnet-4"}, `unknown network "resnet-4"`},
