@@ -91,6 +91,49 @@ func TestPublishedCounts(t *testing.T) {
 	}
 }
 
+// ptflops 0.7.5 gives 1826066408 and 320579112 for these two in PyTorch, but counts pooling, and ReLU though not ReLU6,
+// twice: as a module and as the function that this calls.
+func TestAllFLOPs(t *testing.T) {
+	for _, tt := range []struct {
+		spec    Spec
+		ptflops int64
+		twice   []Kind
+	}{
+		{Spec{Name: "resnet18"}, 1826066408, []Kind{ReLU, MaxPool, GlobalAvgPool}},
+		{Spec{Name: "mobilenet_v2"}, 320579112, []Kind{GlobalAvgPool}},
+	} {
+		n := mustNew(t, tt.spec)
+		want := tt.ptflops
+		layers := n.Layers(n.Start())
+		for _, l := range layers {
+			if slices.Contains(tt.twice, l.Kind) {
+				want -= volume(layers[l.Inputs[0]].Output)
+			}
+		}
+		if got := n.AllFLOPs(n.Start()); got != want {
+			t.Errorf("%+v: %d, want %d", tt.spec, got, want)
+		}
+	}
+	// By hand: two maps of 3x4 pixels, of 2 channels at first and of 5, and 5 numbers for 7 classes.
+	s, err := read(t, `input = [2, 6, 8]
+classes = 7
+adjustable = { a = 5 }
+layers = [
+  { avgpool = 2 },                                      # 2*6*8
+  { conv = "a" }, "batchnorm", "drop", "gated",         # 2*5*12 + 2*60
+  "globalavgpool", "classifier",                        # 60 + 5*7 + 7
+]
+[block.gated]
+layers = ["globalavgpool", { linear = "in" }, "sigmoid", "gate"] # 60 + 5*5 + 5 + 5 + 60`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := mustNew(t, s)
+	if got := n.AllFLOPs([]int{5}); got != 96+120+120+60+35+7+60+25+5+5+60 {
+		t.Errorf("small network: %d", got)
+	}
+}
+
 // Width vectors with FLOPs computed by the reference code, and the widths that its authors published.
 func TestSearchedWidths(t *testing.T) {
 	for _, tt := range []struct {
