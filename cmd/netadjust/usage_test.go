@@ -127,6 +127,7 @@ type flopsOutput struct {
 	Channels []int            `json:"channels"`
 	FLOPs    int64            `json:"flops"`
 	NoStem   int64            `json:"flops_without_stem"`
+	All      int64            `json:"flops_everything"`
 	Params   int64            `json:"params"`
 	Layers   []networks.Layer `json:"layers"`
 }
@@ -145,6 +146,10 @@ func decode[T any](t *testing.T, text string) T {
 // The counts are those of the reference code of network adjustment for 100 classes, which the paper rounds to 40.1M
 // without the stem.
 func TestFLOPs(t *testing.T) {
+	// 16 maps of 32x32 pixels, or as many elements as in half of them and in a quarter: batch norm (2), ReLU and addition of
+	// stem and 9 blocks, shortcut pooling of a map of 16 channels and one of 32, global pooling and bias.
+	const m = 16 * 32 * 32
+	const allOfResNet20 = 40556800 + 2*m + (3*m+3*m/2+3*m/4)*(2+2+1+1+1) + m + m/2 + m/4 + 100
 	const own = "16,16,16,16,16,16,32,32,32,32,32,32,64,64,64,64,64,64"
 	for _, args := range [][]string{
 		{"flops", "resnet20", "--json"}, {"flops", "--json", "resnet20"}, {"--json", "resnet20", "--classes=100"},
@@ -157,7 +162,7 @@ func TestFLOPs(t *testing.T) {
 		r.check(t, 0, "", "")
 		got := decode[flopsOutput](t, r.stdout)
 		if got.Network != "resnet20" || len(got.Channels) != 18 || got.FLOPs != 40556800 || got.NoStem != 40114432 ||
-			got.Params != 275572 {
+			got.All != allOfResNet20 || got.Params != 275572 {
 			t.Errorf("%v: %+v", args, got)
 		}
 		var sum int64
@@ -169,8 +174,9 @@ func TestFLOPs(t *testing.T) {
 		}
 	}
 	r := call(t.Context(), "flops", "resnet20", "--width", "0.5", "--padding", "local")
-	r.check(t, 0, "10251392 FLOPs (multiply-adds), 10030208 without the stem, 71020 parameters\n", "")
+	r.check(t, 0, "10251392 FLOPs (multiply-adds), 10030208 without the stem, ", "")
 	r.check(t, 0, "stage3.block3.conv2", "")
+	call(t.Context(), "flops", "mobilenet_v2").check(t, 0, "tied to stage2.block1.project\n", "")
 }
 
 func TestLists(t *testing.T) {
