@@ -21,7 +21,8 @@ import (
 // and in docs/design.md.
 var allowed = map[string]string{
 	"cmd/netadjust": "adjustment experiments harness networks internal/data internal/device internal/device/cpu " +
-		"internal/bench internal/export internal/progress internal/safetensors internal/suggest internal/train",
+		"internal/atomicfile internal/bench internal/export internal/progress internal/safetensors internal/suggest " +
+		"internal/train",
 	"harness": "experiments adjustment baselines networks results internal/atomicfile internal/data internal/device " +
 		"internal/lease internal/progress internal/rng internal/search internal/train",
 

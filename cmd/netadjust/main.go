@@ -44,6 +44,7 @@ type command struct {
 
 func commands() []command {
 	return []command{
+		{"init", "NETWORK DATASET", "write a commented experiment file to start from", initCommand},
 		{"run", "FILE", "run an experiment: make every cell complete, then write frame, figures and report", runCommand},
 		{"plan", "FILE", "list an experiment's cells with FLOPs, images and estimated time", planCommand},
 		{"explain", "FILE", "print every setting, where it comes from and what the paper used", explainCommand},

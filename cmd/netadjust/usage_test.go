@@ -24,7 +24,7 @@ func TestWrongUsage(t *testing.T) {
 		want string
 	}{
 		{nil, "a command is missing"},
-		{[]string{"bogus"}, `unknown command "bogus"; known: run, plan, explain, report, flops, graph, step, `},
+		{[]string{"bogus"}, `unknown command "bogus"; known: init, run, plan, `},
 		{[]string{"run"}, "number of arguments is 0, not 1; it is netadjust run FILE\n"},
 		{[]string{"run", good, good}, "number of arguments is 2, not 1; it is netadjust run FILE\n"},
 		{[]string{"version", "1"}, "number of arguments is 1, not 0; it is netadjust version\n"},
@@ -102,6 +102,7 @@ func TestHelp(t *testing.T) {
 	}
 	flags := map[string][]string{
 		"run": {"out", "device", "data", "jobs", "json"}, "plan": {"device", "data", "jobs", "json"}, "report": {"json"},
+		"init":  {"out", "data"},
 		"flops": {"width", "channels", "padding", "input", "classes", "json"},
 		"step":  {"json"}, "networks": {"json"}, "methods": {"json"}, "data list": {"data", "json"}, "data get": {"data"},
 		"data verify": {"data", "json"}, "data pack": {"data", "name", "size", "side", "skip-corrupt"},
