@@ -37,8 +37,11 @@ type GraphOptions struct {
 }
 
 // TrainOptions are the constants of a training step: stochastic gradient descent with momentum and weight decay on all
-// parameters.
-type TrainOptions struct{ LabelSmoothing, Momentum, WeightDecay float64 }
+// parameters, or with NoBiasDecay on weights alone: not on biases and on scales and shifts of batch norm.
+type TrainOptions struct {
+	LabelSmoothing, Momentum, WeightDecay float64
+	NoBiasDecay                           bool
+}
 
 // Graph is a network for a batch of images. Its leaves are the inputs named above and the state that Tensors lists.
 type Graph struct {
@@ -257,7 +260,11 @@ func (b *builder) train() {
 	for i, t := range b.trainable {
 		dims := len(t.Shape)
 		velocity := b.leaf(tensor.Float32, t.Velocity(), t.Shape...)
-		v := b.apply(ops.Momentum{Dims: dims, Momentum: o.Momentum, Decay: o.WeightDecay}, velocity, wrt[i], grads[i])
+		decay := o.WeightDecay
+		if o.NoBiasDecay && t.Role != Weights {
+			decay = 0
+		}
+		v := b.apply(ops.Momentum{Dims: dims, Momentum: o.Momentum, Decay: decay}, velocity, wrt[i], grads[i])
 		b.apply(ops.Descend{Dims: dims}, wrt[i], v, rate)
 	}
 }

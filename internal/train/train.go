@@ -44,6 +44,7 @@ func Train(ctx context.Context, dev device.Device, n *networks.Network, c []int,
 func Resume(ctx context.Context, dev device.Device, n *networks.Network, c []int, images *data.Images, norm Normalization,
 	r Recipe, stream Stream, keep *Checkpoints, progress func(epoch int, e Epoch)) (*Model, []Epoch, error) {
 	model := newModel(n, c, norm, stream)
+	model.initialize(r, stream)
 	epochs, err := Continue(ctx, dev, model, images, r, stream, keep, progress)
 	return model, epochs, err
 }
@@ -145,7 +146,9 @@ func (t *trainer) compile(dev device.Device, m *Model, size int) (*step, error) 
 	r := t.recipe
 	g, err := m.Network.Graph(m.Channels, networks.GraphOptions{
 		Batch: size, ImagePad: r.CropPad, Drop: r.DropRate > 0,
-		Train: &networks.TrainOptions{LabelSmoothing: r.LabelSmoothing, Momentum: r.Momentum, WeightDecay: r.WeightDecay},
+		Train: &networks.TrainOptions{
+			LabelSmoothing: r.LabelSmoothing, Momentum: r.Momentum, WeightDecay: r.WeightDecay, NoBiasDecay: r.NoBiasDecay,
+		},
 	})
 	if err != nil {
 		return nil, err
