@@ -79,7 +79,8 @@ func TestPublishedCounts(t *testing.T) {
 		{Spec{Name: "vgg16_bn", Classes: 10}, 13, 313201664, 313201664 - 27*64*1024, 14724042},
 		{Spec{Name: "vgg16_bn"}, 13, 313247744, 313247744 - 27*64*1024, 14770212},
 		{Spec{Name: "mobilenet_v2"}, 16 + 7, 300774272, 300774272 - 10838016, 3504872},
-		{Spec{Name: "mobilenet_v2", Input: [3]int{3, 32, 32}, Classes: 100}, 16 + 7, 88091648, 88091648 - 27*32*1024, 2351972},
+		{Spec{Name: "mobilenet_v2", Input: [3]int{3, 32, 32}, Classes: 100}, 16 + 7, 88091648, 88091648 - 27*32*1024,
+			2351972},
 		{Spec{Name: "mnasnet_a1"}, 15 + 7, 311579072, 311579072 - 10838016, 3887038},
 	} {
 		n := mustNew(t, tt.spec)

@@ -35,8 +35,8 @@ func (n *Network) Initial(t Tensor, r *rand.Rand) []float32 {
 	return v
 }
 
-// He draws the initial weights of a convolution from a normal distribution with standard deviation sqrt(2/fan-in): He et
-// al., "Delving deep into rectifiers", ICCV 2015, equation 10.
+// He draws the initial weights of a convolution from a normal distribution with standard deviation sqrt(2/fan-in): He
+// et al., "Delving deep into rectifiers", ICCV 2015, equation 10.
 func He(t Tensor, r *rand.Rand) []float32 {
 	v := make([]float32, t.Shape[0]*t.FanIn)
 	std := math.Sqrt(2 / float64(t.FanIn))

@@ -149,8 +149,8 @@ func decode[T any](t *testing.T, text string) T {
 // The counts are those of the reference code of network adjustment for 100 classes, which the paper rounds to 40.1M
 // without the stem.
 func TestFLOPs(t *testing.T) {
-	// 16 maps of 32x32 pixels, or as many elements as in half of them and in a quarter: batch norm (2), ReLU and addition of
-	// stem and 9 blocks, shortcut pooling of a map of 16 channels and one of 32, global pooling and bias.
+	// 16 maps of 32x32 pixels, and half and a quarter as many elements: batch norm (2 each) of stem and blocks, two ReLUs
+	// and an addition in a block, pooling of two shortcuts and of what the classifier reads, and the bias.
 	const m = 16 * 32 * 32
 	const allOfResNet20 = 40556800 + 2*m + (3*m+3*m/2+3*m/4)*(2+2+1+1+1) + m + m/2 + m/4 + 100
 	const own = "16,16,16,16,16,16,32,32,32,32,32,32,64,64,64,64,64,64"

@@ -85,8 +85,8 @@ func TestNetworks(t *testing.T) {
 	}
 }
 
-// TestFamilyGradients compares the gradient of a network by all of its parameters, along random directions, with central
-// differences of the loss, both in float64.
+// TestFamilyGradients compares the gradient of a network by all of its parameters, along random directions, with
+// central differences of the loss, both in float64.
 func TestFamilyGradients(t *testing.T) {
 	const h = 1e-9
 	for _, s := range families {
