@@ -1,5 +1,5 @@
-// Package export writes trained networks for other programs: as ONNX, as a PyTorch module with its weights, and as plain
-// widths.
+// Package export writes trained networks for other programs: as ONNX, as a PyTorch module with its weights, and as
+// plain widths.
 //
 // The formats know no network. They write the steps of the program that evaluation runs, whatever it is made of.
 package export
