@@ -30,7 +30,7 @@ var allowed = map[string]string{
 	"internal/search": "networks",
 
 	"internal/train": "networks internal/data internal/device internal/rng internal/safetensors internal/vm",
-	"networks":       "internal/ops",
+	"networks":       "internal/ops internal/suggest internal/tomllines",
 	"internal/vm":    "internal/device internal/ops",
 	"internal/bench": "networks internal/device internal/vm",
 	"internal/export": "networks internal/atomicfile internal/ops internal/safetensors internal/train " +
@@ -44,7 +44,7 @@ var allowed = map[string]string{
 	"internal/ops":         "internal/rng",
 	"internal/ops/opstest": "",
 
-	"experiments":   "internal/suggest",
+	"experiments":   "internal/suggest internal/tomllines",
 	"results":       "internal/atomicfile",
 	"internal/data": "internal/atomicfile internal/suggest",
 
@@ -54,6 +54,7 @@ var allowed = map[string]string{
 	"internal/progress":   "",
 	"internal/rng":        "",
 	"internal/suggest":    "",
+	"internal/tomllines":  "",
 }
 
 func TestImportRule(t *testing.T) {
