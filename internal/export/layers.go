@@ -37,6 +37,9 @@ func metadata(m *train.Model, o Options) map[string]string {
 		"layers": list(n.Adjustable()), "flops": fmt.Sprint(n.FLOPs(c)), "params": fmt.Sprint(n.Params(c)),
 		"normalization": m.Norm.String(),
 	}
+	if n.Description != "" {
+		text["description"] = n.Description
+	}
 	maps.Copy(text, o.Provenance)
 	return text
 }
