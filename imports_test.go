@@ -23,13 +23,14 @@ var allowed = map[string]string{
 	"cmd/netadjust": "adjustment experiments harness networks internal/data internal/device internal/device/cpu " +
 		"internal/bench internal/export internal/progress internal/safetensors internal/suggest internal/train",
 	"harness": "experiments adjustment baselines networks results internal/atomicfile internal/data internal/device " +
-		"internal/progress internal/rng internal/search internal/train",
+		"internal/lease internal/progress internal/rng internal/search internal/train",
 
 	"adjustment":      "networks internal/rng internal/search",
 	"baselines":       "networks internal/search",
 	"internal/search": "networks",
 
-	"internal/train": "networks internal/data internal/device internal/rng internal/safetensors internal/vm",
+	"internal/train": "networks internal/atomicfile internal/data internal/device internal/rng internal/safetensors " +
+		"internal/vm",
 	"networks":       "internal/ops internal/suggest internal/tomllines",
 	"internal/vm":    "internal/device internal/ops",
 	"internal/bench": "networks internal/device internal/vm",
@@ -51,6 +52,7 @@ var allowed = map[string]string{
 	"internal/safetensors": "internal/atomicfile",
 
 	"internal/atomicfile": "",
+	"internal/lease":      "",
 	"internal/progress":   "",
 	"internal/rng":        "",
 	"internal/suggest":    "",

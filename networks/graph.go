@@ -32,6 +32,7 @@ type GraphOptions struct {
 	Batch    int
 	ImagePad int  // zero padding of the images, for crops
 	Drop     bool // with the channel dropout layers
+	Estimate bool // update running statistics, as a training step does, and nothing else
 	Train    *TrainOptions
 }
 
@@ -187,13 +188,14 @@ func (b *builder) layer(l Layer, in []*gorgonia.Node, adjustable int) *gorgonia.
 		return b.apply(ops.DepthwiseConv2D{Stride: l.Stride, Pad: l.Pad}, in[0], param(Weights))
 	case BatchNorm:
 		stats := param(Running)
-		if b.options.Train != nil {
+		training := b.options.Train != nil || b.options.Estimate
+		if training {
 			running := stats
 			stats = b.apply(ops.BatchStats{}, in[0])
 			count := b.options.Batch * l.Output[1] * l.Output[2]
 			b.apply(ops.RunningStats{Momentum: bnMomentum, Count: count}, running, stats)
 		}
-		k := ops.BatchNorm{Epsilon: bnEpsilon, Frozen: b.options.Train == nil}
+		k := ops.BatchNorm{Epsilon: bnEpsilon, Frozen: !training}
 		return b.apply(k, in[0], stats, param(Gamma), param(Beta))
 	case ReLU:
 		if in[0].Dims() == 2 {
