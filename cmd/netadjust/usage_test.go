@@ -24,7 +24,7 @@ func TestWrongUsage(t *testing.T) {
 		want string
 	}{
 		{nil, "a command is missing"},
-		{[]string{"bogus"}, `unknown command "bogus"; known: run, plan, explain, report, flops, graph, step, `},
+		{[]string{"bogus"}, `unknown command "bogus"; known: run, plan, explain, report, eval, export, flops, graph, step, `},
 		{[]string{"run"}, "number of arguments is 0, not 1; it is netadjust run FILE\n"},
 		{[]string{"run", good, good}, "number of arguments is 2, not 1; it is netadjust run FILE\n"},
 		{[]string{"version", "1"}, "number of arguments is 1, not 0; it is netadjust version\n"},
@@ -108,6 +108,8 @@ func TestHelp(t *testing.T) {
 		"graph":  {"width", "widths", "input", "classes", "mode", "batch", "json"},
 		"bench":  {"widths", "mode", "batch", "threads", "seconds", "device", "json"},
 		"doctor": {"device", "data", "json"}, "version": {"json"}, "explain": {"data", "json"},
+		"eval":   {"in", "dataset", "data", "images", "batch", "threads", "seconds", "logits", "device", "json"},
+		"export": {"in", "format", "out", "fold", "normalize"},
 	}
 	for _, c := range commands() {
 		r := call(t.Context(), append(strings.Fields(c.name), "--help")...)
