@@ -18,6 +18,8 @@ type Pruning struct {
 	// the cost of what they are of, which is computed again after each removal: the view of the knapsack problem (Aflalo
 	// et al., "Knapsack pruning with inner distillation", 2020).
 	Cost func(widths []int) []float64
+	// Loose accepts FLOPs that are further than 1 % below the budget.
+	Loose bool
 }
 
 // Unit is what pruning removes or keeps as one: a channel of a layer, or channels of several layers that meet in a
@@ -86,10 +88,10 @@ func (p Pruning) Prune(widths []int, units []Unit) ([][]int, error) {
 		r.remove(u)
 	}
 	r.walkBack(nil)
-	if !WithinBudget(r.flops, p.Budget) {
+	if !p.Loose && !WithinBudget(r.flops, p.Budget) {
 		r.repair()
 	}
-	if !WithinBudget(r.flops, p.Budget) {
+	if !p.Loose && !WithinBudget(r.flops, p.Budget) {
 		return nil, notReached(r.flops, p.Budget)
 	}
 	return r.kept(widths), nil
