@@ -26,7 +26,7 @@ var allowed = map[string]string{
 		"internal/lease internal/progress internal/rng internal/search internal/train",
 
 	"adjustment":      "networks internal/rng internal/search",
-	"baselines":       "networks internal/search",
+	"baselines":       "networks internal/rng internal/search",
 	"internal/search": "networks",
 
 	"internal/train": "networks internal/atomicfile internal/data internal/device internal/rng internal/safetensors " +

@@ -177,7 +177,10 @@ seed = 1
 		Augment: "pad-crop",
 	}
 	cell := func(method string, search *Search, prune *Prune) Cell {
-		return Cell{"resnet20", "", 0.5, "max", "mnist", method, "", Budget{Fraction: 0.5}, 1, data, train, search, prune, ""}
+		return Cell{
+			Network: "resnet20", Width: 0.5, Padding: "max", Dataset: "mnist", Method: method, Budget: Budget{Fraction: 0.5},
+			Seed: 1, Data: data, Train: train, Search: search, Prune: prune,
+		}
 	}
 	want := []Cell{
 		cell("uniform", nil, nil),
@@ -448,13 +451,17 @@ At line 3, column 7:
 			`digits, dots, dashes and underscores that starts and ends with a letter or digit and is no device name of ` +
 			`Windows, not "Aux.old"`},
 		{"unknown table", settings("[trian]\nepochs = 3"),
-			`t.toml:2: trian: unknown key; did you mean "train"?; known: name, data, train, search, prune, matrix`},
+			`t.toml:2: trian: unknown key; did you mean "train"?; known: name, data, train, search, prune, finetune, width, matrix`},
 		{"unknown setting", settings("[prune]\nstart_flop = 3"),
-			`t.toml:3: prune.start_flop: unknown key; did you mean "start_flops"?; known: start_flops, epochs`},
+			`t.toml:3: prune.start_flop: unknown key; did you mean "start_flops"?; known: start_flops, epochs, scope, ` +
+				"gradient_batches, slimming_penalty, morphnet_penalty, candidates, least_ratio, norm_batches, rounds, " +
+				"slimmable_steps, slimmable_random"},
 		{"keys have one case", settings("[prune]\nEpochs = 3"),
-			`t.toml:3: prune.Epochs: unknown key; did you mean "epochs"?; known: start_flops, epochs`},
+			`t.toml:3: prune.Epochs: unknown key; did you mean "epochs"?; known: start_flops, epochs, scope, ` +
+				"gradient_batches, slimming_penalty, morphnet_penalty, candidates, least_ratio, norm_batches, rounds, " +
+				"slimmable_steps, slimmable_random"},
 		{"unknown axis", minimal + "sparsity = 3\n", `t.toml:9: matrix[1].sparsity: unknown key; known: network, width, ` +
-			`padding, dataset, method, variant, budget, seed, exclude, set`},
+			`padding, dataset, method, variant, final, budget, seed, exclude, set`},
 		{"unknown network", replace("resnet20", "resnet21"),
 			`t.toml:3: matrix[1].network: unknown network "resnet21"; families: resnetD`},
 		{"unknown method", replace(`"uniform"`, `["uniform", "ajust"]`),
@@ -687,7 +694,7 @@ func TestDocs(t *testing.T) {
 	}
 	d := Defaults()
 	for _, f := range slices.Concat(fields("data", d.Data), fields("train", d.Train), fields("search", d.Search),
-		fields("prune", d.Prune)) {
+		fields("prune", d.Prune), fields("finetune", d.Finetune), fields("width", d.Width)[1:]) {
 		want := fmt.Sprintf("| `%s` | `%v` |", f.Key, f.Value)
 		if strings.HasPrefix(f.Key, "data.") {
 			want = fmt.Sprintf("| `%s` |", f.Key) // their defaults depend on the dataset
