@@ -43,8 +43,10 @@ var allowed = map[string]string{
 	"internal/ops/opstest": "",
 
 	"experiments":   "internal/suggest",
-	"results":       "internal/atomicfile",
+	"results":       "internal/atomicfile results/paired",
 	"internal/data": "internal/atomicfile internal/suggest",
+
+	"results/paired": "",
 
 	"internal/atomicfile": "",
 	"internal/progress":   "",

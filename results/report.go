@@ -14,6 +14,7 @@ const enoughSeeds = 5
 // section is what the report says about one comparison.
 type section struct {
 	comparison comparison
+	contests   []contest
 	truths     []truth
 	figures    []figure
 }
@@ -29,6 +30,7 @@ func report(frame table, sections []section, opts Options) string {
 		m.line("No cell has finished yet, so there are no results to show.\n")
 	} else {
 		warnFewSeeds(m, sections)
+		whichWins(m, sections)
 		whatWasRun(m, done)
 	}
 	for _, s := range sections {
@@ -45,7 +47,7 @@ func report(frame table, sections []section, opts Options) string {
 	return m.String()
 }
 
-// warnFewSeeds says that nothing is shown if any mean is over fewer than enoughSeeds seeds.
+// warnFewSeeds says so if any mean is over fewer than enoughSeeds seeds.
 func warnFewSeeds(m *markdown, sections []section) {
 	var counts []int
 	for _, s := range sections {
@@ -54,8 +56,8 @@ func warnFewSeeds(m *markdown, sections []section) {
 		}
 	}
 	if slices.Min(counts) < enoughSeeds {
-		m.line("> With n = %s, some rows have fewer than %d seeds: they do not show that one method is better than "+
-			"another. They show that every step runs and how large the spread is.\n", countRange(counts), enoughSeeds)
+		m.line("> With n = %s, some rows have fewer than %d seeds, which hardly tell how large the spread between "+
+			"seeds is.\n", countRange(counts), enoughSeeds)
 	}
 }
 
@@ -110,7 +112,7 @@ func (s section) write(m *markdown) {
 	for _, note := range residue(c) {
 		m.line("Note: %s\n", escape(note))
 	}
-	comparisonToBaseline(m, c)
+	s.duels(m)
 	for _, t := range s.truths {
 		t.write(m)
 	}
@@ -136,26 +138,4 @@ func results(m *markdown, c comparison) {
 	m.table(2, []string{"Method", "Budget", "FLOPs", "Parameters", "Top-1 (%)", "n", "Test loss",
 		"Search images (forward / backward)", "Search TFLOPs",
 		"Final images (forward / backward)", "Final TFLOPs"}, rows)
-}
-
-// comparisonToBaseline writes the differences to the baseline, seed by seed.
-func comparisonToBaseline(m *markdown, c comparison) {
-	m.line("### Difference to %s\n", baseline)
-	ds := differences(c)
-	if len(ds) == 0 {
-		m.line("No other method shares a budget and a seed with %s.\n", baseline)
-		return
-	}
-	var rows [][]string
-	for _, d := range ds {
-		values := make([]string, len(d.values))
-		for i, v := range d.values {
-			values[i] = fmt.Sprintf("%s (seed %s)", signed(v, 2), d.seeds[i])
-		}
-		x := momentsOf(d.values)
-		rows = append(rows, []string{escape(d.method), escape(d.budget), strings.Join(values, ", "),
-			signed(x.mean, 2) + " ± " + fixed(x.std, 2), fmt.Sprint(x.n)})
-	}
-	m.line("Top-1 accuracy minus that of %s at the same budget and seed, in percentage points.\n", baseline)
-	m.table(3, []string{"Method", "Budget", "By seed", "Mean", "n"}, rows)
 }

@@ -146,7 +146,7 @@ func TestReportOfNothing(t *testing.T) {
 }
 
 func TestReportWarnsAboutFewSeeds(t *testing.T) {
-	const warning = "do not show that one method is better"
+	const warning = "some rows have fewer than 5 seeds"
 	one := reportOf(t, quick(t, []string{"0.5"}, 1), Options{})
 	if !strings.Contains(one, warning) || !strings.Contains(one, " ± – | 1 |") {
 		t.Error("the report of one seed lacks the warning or shows a standard deviation")
@@ -176,7 +176,7 @@ func TestReportShowsResidue(t *testing.T) {
 
 func TestReportWithoutBaseline(t *testing.T) {
 	got := reportOf(t, []*Record{cell(t, "adjust", "0.5", 1), cell(t, "uniform", "0.5", 2)}, Options{})
-	if !strings.Contains(got, "No other method shares a budget and a seed with uniform.") {
+	if !strings.Contains(got, "No two methods that are compared share a budget and a seed.") {
 		t.Error("the report does not say that there is nothing to compare")
 	}
 }

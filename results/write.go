@@ -88,7 +88,7 @@ func compare(frame, layers, epochs, truths table) ([]section, error) {
 		for _, t := range found {
 			figs = append(figs, truthFigure("truth-"+slug(t.point.method+"-"+t.point.budget)+suffix, cs[i], t))
 		}
-		sections[i] = section{cs[i], found, figs}
+		sections[i] = section{cs[i], contests(cs[i]), found, figs}
 	}
 	return sections, nil
 }
