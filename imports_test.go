@@ -22,8 +22,8 @@ import (
 var allowed = map[string]string{
 	"cmd/netadjust": "adjustment experiments harness networks internal/data internal/device internal/device/cpu " +
 		"internal/bench internal/progress internal/suggest",
-	"harness": "experiments adjustment baselines networks results internal/atomicfile internal/data internal/device " +
-		"internal/progress internal/rng internal/search internal/train",
+	"harness": "experiments adjustment baselines networks results internal/atomicfile internal/calibration internal/data " +
+		"internal/device internal/progress internal/rng internal/search internal/train",
 
 	"adjustment":      "networks internal/rng internal/search",
 	"baselines":       "networks internal/search",
@@ -43,15 +43,17 @@ var allowed = map[string]string{
 	"internal/ops/opstest": "",
 
 	"experiments":   "internal/suggest",
-	"results":       "internal/atomicfile results/paired",
+	"results":       "internal/atomicfile results/markdown results/paired",
 	"internal/data": "internal/atomicfile internal/suggest",
 
-	"results/paired": "",
+	"results/markdown": "",
+	"results/paired":   "",
 
-	"internal/atomicfile": "",
-	"internal/progress":   "",
-	"internal/rng":        "",
-	"internal/suggest":    "",
+	"internal/atomicfile":  "",
+	"internal/calibration": "",
+	"internal/progress":    "",
+	"internal/rng":         "",
+	"internal/suggest":     "",
 }
 
 func TestImportRule(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"netadjust/results/markdown"
 	"netadjust/results/paired"
 )
 
@@ -152,7 +153,7 @@ func (x contest) outcome() string {
 // verdict says in words what the contest has shown, and if nothing, why.
 func (x contest) verdict() string {
 	s := x.sample()
-	found := fmt.Sprintf("%s points over %s at %s, p = %s", signed(s.Mean(), 2), plural(s.Pairs(), "pair"),
+	found := fmt.Sprintf("%s points over %s at %s, p = %s", markdown.Signed(s.Mean(), 2), plural(s.Pairs(), "pair"),
 		plural(len(x.rounds), "budget"), pText(x.p))
 	if x.family > 1 {
 		found += fmt.Sprintf(" (%s after Holm over %d comparisons)", pText(x.holm), x.family)
@@ -167,7 +168,7 @@ func (x contest) verdict() string {
 	}
 	if n := x.seedsNeeded(); n > 0 {
 		text += fmt.Sprintf(" A difference of this size, %s standard deviations, would need about %s at each budget.",
-			fixed(math.Abs(s.Effect()), 2), plural(n, "seed"))
+			markdown.Fixed(math.Abs(s.Effect()), 2), plural(n, "seed"))
 	}
 	return text
 }

@@ -195,19 +195,3 @@ func TestReportEscapesNames(t *testing.T) {
 		t.Error("the report holds HTML from a name")
 	}
 }
-
-func TestNumberFormats(t *testing.T) {
-	nan := math.NaN()
-	for _, c := range []struct{ got, want string }{
-		{scaled(0), "0"}, {scaled(999), "999"}, {scaled(1000), "1.000 k"}, {scaled(68_316), "68.32 k"},
-		{scaled(999_960), "1.000 M"}, {scaled(40_560_000), "40.56 M"}, {scaled(1.82e9), "1.820 G"}, {scaled(nan), "–"},
-		{significant(0), "0"}, {significant(0.001234), "0.00123"}, {significant(4.692), "4.69"},
-		{significant(12345), "12345"}, {significant(nan), "–"},
-		{signed(0.426, 2), "+0.43"}, {signed(-0.426, 2), "-0.43"}, {signed(-0.001, 2), "0.00"},
-		{signed(0.001, 2), "0.00"}, {signed(0, 2), "0.00"}, {signed(nan, 2), "–"},
-	} {
-		if c.got != c.want {
-			t.Errorf("%q, want %q", c.got, c.want)
-		}
-	}
-}

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"gonum.org/v1/gonum/stat"
+
+	"netadjust/results/markdown"
 )
 
 // moments are the mean and the sample standard deviation (n-1 in the denominator) of n values. The mean is NaN for n =
@@ -28,6 +30,11 @@ func momentsOf(x []float64) moments {
 	}
 	mean, std := stat.MeanStdDev(x, nil)
 	return moments{len(x), mean, std}
+}
+
+// spread writes a mean with its standard deviation.
+func spread(m moments, factor float64, decimals int) string {
+	return markdown.Fixed(factor*m.mean, decimals) + " ± " + markdown.Fixed(factor*m.std, decimals)
 }
 
 // comparison holds the finished cells that may be compared with each other: same network, width, padding and dataset.
