@@ -20,10 +20,10 @@ import (
 // nothing imports the command line. An import that is not here is either a mistake or a decision, which belongs here
 // and in docs/design.md.
 var allowed = map[string]string{
-	"cmd/netadjust": "adjustment experiments harness networks internal/data internal/device internal/device/cpu " +
-		"internal/bench internal/progress internal/suggest",
-	"harness": "experiments adjustment baselines networks results internal/atomicfile internal/calibration internal/data " +
-		"internal/device internal/progress internal/rng internal/search internal/train",
+	"cmd/netadjust": "adjustment experiments harness networks results results/gate internal/data internal/device " +
+		"internal/device/cpu internal/bench internal/progress internal/suggest",
+	"harness": "experiments adjustment baselines networks results internal/atomicfile internal/calibration " +
+		"internal/data internal/device internal/progress internal/rng internal/search internal/train",
 
 	"adjustment":      "networks internal/rng internal/search",
 	"baselines":       "networks internal/search",
@@ -43,9 +43,11 @@ var allowed = map[string]string{
 	"internal/ops/opstest": "",
 
 	"experiments":   "internal/suggest",
-	"results":       "internal/atomicfile results/markdown results/paired",
+	"results":       "internal/atomicfile results/font results/markdown results/paired",
 	"internal/data": "internal/atomicfile internal/suggest",
 
+	"results/font":     "",
+	"results/gate":     "results results/markdown results/paired",
 	"results/markdown": "",
 	"results/paired":   "",
 

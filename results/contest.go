@@ -219,8 +219,10 @@ func leaders(c comparison) []leader {
 		})
 		pairs := float64(len(points)*(len(points)-1)) / 2
 		for _, p := range points {
-			low, _ := paired.Interval(roundOf(l.point, p).values, 1-significance/pairs)
-			if p.method != l.method && !(low > 0) {
+			if p.method == l.method {
+				continue
+			}
+			if low, _ := paired.Interval(roundOf(l.point, p).values, 1-significance/pairs); !(low > 0) {
 				l.alike = append(l.alike, p.method)
 			}
 		}

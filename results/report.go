@@ -38,6 +38,7 @@ func report(frame table, sections []section, opts Options) string {
 	for _, s := range sections {
 		s.write(m)
 	}
+	cells(m, done)
 	failures(m, failed)
 	bullets(m, "Unfinished cells", "These cells have no record yet:", opts.Missing)
 	problems := make([]string, len(opts.Problems))
@@ -103,7 +104,8 @@ func again(m *markdown.Document, opts Options) {
 		"[epochs.csv](epochs.csv), a row for each cell and epoch; times are in [timing.csv](timing.csv). Each figure "+
 		"has its numbers in a CSV file beside it. Top-1 and loss are those of the test set after the last epoch, which "+
 		"is read once. ± is one sample standard deviation over seeds (%s for a single one), n the number of seeds. "+
-		"FLOPs are multiply-adds of one image; a cost in TFLOPs counts a backward pass as two forward passes.", markdown.NoValue)
+		"FLOPs are multiply-adds of one image; a cost in TFLOPs counts a backward pass as two forward passes.",
+		markdown.NoValue)
 }
 
 // write writes the tables and figures of one comparison.
@@ -129,15 +131,45 @@ func results(m *markdown.Document, c comparison) {
 	var rows [][]string
 	for _, p := range c.points {
 		images := func(what string) string {
-			return markdown.Scaled(p.of(what+"_forward_images").mean) + " / " + markdown.Scaled(p.of(what+"_backward_images").mean)
+			forward, backward := p.of(what+"_forward_images").mean, p.of(what+"_backward_images").mean
+			return markdown.Scaled(forward) + " / " + markdown.Scaled(backward)
 		}
 		top1 := p.of("test_top1")
 		rows = append(rows, []string{markdown.Escape(p.method), markdown.Escape(p.budget),
 			markdown.Scaled(p.of("flops").mean), markdown.Scaled(p.of("params").mean), spread(top1, 100, 2), fmt.Sprint(top1.n),
 			markdown.Fixed(p.of("test_loss").mean, 4), images("search"), markdown.Significant(p.of("search_flops").mean / 1e12),
-			images("final"), markdown.Significant(p.of("final_flops").mean / 1e12)})
+			images("final"), markdown.Significant(p.of("final_flops").mean / 1e12), p.links()})
 	}
 	m.Table(2, []string{"Method", "Budget", "FLOPs", "Parameters", "Top-1 (%)", "n", "Test loss",
 		"Search images (forward / backward)", "Search TFLOPs",
-		"Final images (forward / backward)", "Final TFLOPs"}, rows)
+		"Final images (forward / backward)", "Final TFLOPs", "Records by seed"}, rows)
+}
+
+// links names the records that the numbers of a point come from by their seeds.
+func (p point) links() string {
+	ids, seeds := p.cells.strings("id"), p.cells.strings("seed")
+	links := make([]string, len(ids))
+	for i, id := range ids {
+		links[i] = fmt.Sprintf("[%s](%s)", seeds[i], recordLink(id))
+	}
+	return strings.Join(links, " ")
+}
+
+// cells lists the finished cells with their records.
+func cells(m *markdown.Document, done table) {
+	if done.rows() == 0 {
+		return
+	}
+	m.Line("## Cells\n")
+	var rows [][]string
+	top1, loss := done.numbers("test_top1"), done.numbers("test_loss")
+	flops, params := done.numbers("flops"), done.numbers("params")
+	methods, variants := done.strings("method"), done.strings("variant")
+	budgets, seeds := done.strings("budget"), done.strings("seed")
+	for i, id := range done.strings("id") {
+		rows = append(rows, []string{fmt.Sprintf("[%s](%s)", markdown.Escape(id), recordLink(id)),
+			markdown.Escape(withVariant(methods[i], variants[i])), markdown.Escape(budgets[i]), seeds[i],
+			markdown.Fixed(100*top1[i], 2), markdown.Fixed(loss[i], 4), markdown.Scaled(flops[i]), markdown.Scaled(params[i])})
+	}
+	m.Table(3, []string{"Cell", "Method", "Budget", "Seed", "Top-1 (%)", "Test loss", "FLOPs", "Parameters"}, rows)
 }

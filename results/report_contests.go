@@ -20,15 +20,15 @@ func whichWins(m *markdown.Document, sections []section) {
 		var rows [][]string
 		for _, l := range leaders(s.comparison) {
 			top1 := l.of("test_top1")
-			rows = append(rows, []string{markdown.Escape(l.budget), markdown.Escape(l.method), spread(top1, 100, 2), fmt.Sprint(top1.n),
-				markdown.Escape(l.sure())})
+			rows = append(rows, []string{markdown.Escape(l.budget), markdown.Escape(l.method), markdown.Escape(l.sure()),
+				spread(top1, 100, 2), fmt.Sprint(top1.n)})
 		}
-		m.Table(2, []string{"Budget", "Highest mean", "Top-1 (%)", "n", "How sure"}, rows)
+		m.Table(3, []string{"Budget", "Highest mean", "How sure", "Top-1 (%)", "n"}, rows)
 		s.claims(m)
 	}
-	m.Line("A method is told apart from the leader of its budget if the paired t interval of their difference excludes 0, "+
-		"at a level of %.0f %% for all pairs of methods at the budget together. Sentences about two methods come from "+
-		"the exact sign-flip test over all budgets and seeds, with Holm's correction for all comparisons of methods "+
+	m.Line("A method is told apart from the leader of its budget if the paired t interval of their difference "+
+		"excludes 0, at a level of %.0f %% for all pairs of methods at the budget together. Sentences about two "+
+		"methods come from the exact sign-flip test over all budgets and seeds, with Holm's correction for all comparisons of methods "+
 		"below.\n", 100*(1-significance))
 }
 
@@ -67,12 +67,14 @@ func (s section) duels(m *markdown.Document) {
 			needed = fmt.Sprint(n)
 		}
 		names := []string{markdown.Escape(x.method), markdown.Escape(x.against)}
-		rows = append(rows, append(names, x.outcome(), markdown.Signed(d.Mean(), 2), markdown.Signed(d.Effect(), 2),
+		rows = append(rows, append(names, x.outcome(), markdown.Signed(d.Mean(), 2),
+			markdown.Signed(d.Effect(), 2),
 			fmt.Sprint(d.Pairs()), pText(x.p), pText(x.holm), pText(x.smallestP()), needed))
 		for _, r := range x.rounds {
 			low, high := paired.Interval(r.values, 1-significance)
 			rounds = append(rounds, append(names[:2:2], markdown.Escape(r.budget), r.bySeed(),
-				markdown.Signed(momentsOf(r.values).mean, 2), markdown.Signed(low, 2), markdown.Signed(high, 2), fmt.Sprint(len(r.values))))
+				markdown.Signed(momentsOf(r.values).mean, 2), markdown.Signed(low, 2), markdown.Signed(high, 2),
+				fmt.Sprint(len(r.values))))
 		}
 	}
 	m.Line("Differences in top-1 accuracy in percentage points, paired: same budget, same seed.\n")

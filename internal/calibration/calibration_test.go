@@ -16,11 +16,11 @@ func TestClock(t *testing.T) {
 		t.Errorf("%d runs of %g s after the first tick", c.runs, first)
 	}
 	if c.Tick(); c.runs != 1 {
-		t.Error("it has run twice within a second")
+		t.Error("it has run twice in a row")
 	}
 	c.last = c.last.Add(-2 * time.Second)
 	if c.Tick(); c.runs != 2 {
-		t.Error("it has not run again after a second")
+		t.Error("it has not run again after two seconds")
 	}
 	if c.Reset(); c.Seconds() != 0 || c.runs != 0 {
 		t.Error("a reset keeps what was measured")

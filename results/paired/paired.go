@@ -52,8 +52,8 @@ const draws = 1 << 20
 
 // SignFlip returns the two-sided p-value of the sign-flip test of the mean: under the hypothesis that the two methods
 // are alike, each difference could as well have had the other sign, so p is the share of all 2^n assignments of signs
-// whose mean is at least as far from 0. Every pair is flipped by itself, within its budget. Beyond 40 pairs the share is
-// that of 2^20 random assignments from a fixed seed, counting the one observed (Phipson and Smyth, 2010).
+// whose mean is at least as far from 0. Every pair is flipped by itself, within its budget. Beyond 40 pairs the share
+// is that of 2^20 random assignments from a fixed seed, counting the one observed (Phipson and Smyth, 2010).
 func (s Sample) SignFlip() float64 {
 	d := slices.Concat(s...)
 	magnitude := 0.0
