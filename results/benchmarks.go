@@ -8,8 +8,6 @@ import (
 // benchmarksHead says what the numbers of benchmarks.txt are, for programs that compare them.
 const benchmarksHead = `Unit top1-pct better=higher
 Unit test-loss better=lower
-Unit flops assume=exact
-Unit params assume=exact
 Unit device-sec better=lower
 Unit device-calibrations better=lower
 `
