@@ -13,6 +13,8 @@ import (
 	"strings"
 
 	"github.com/BurntSushi/toml"
+
+	"netadjust/internal/tomllines"
 )
 
 // Experiment is one experiment file, read, checked and expanded.
@@ -44,7 +46,7 @@ func Parse(path string, text []byte, catalog Catalog) (*Experiment, error) {
 	if _, err := toml.Decode(string(text), &keys); err != nil {
 		return nil, syntaxError(path, err)
 	}
-	found := &problems{file: path, lines: keyLines(string(text))}
+	found := &problems{file: path, lines: tomllines.Find(string(text))}
 	e := &Experiment{Path: path, Settings: Defaults(), lines: found.lines}
 	root := &table{keys: keys, problems: found}
 

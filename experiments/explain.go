@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
+
+	"netadjust/internal/tomllines"
 )
 
 // Explanation is what some cells have in common: all of their settings.
@@ -48,7 +50,7 @@ func (e *Experiment) Explain() []Explanation {
 
 // place names a key path of the file for people.
 func (e *Experiment) place(path string) string {
-	if line := lineOf(e.lines, path); line > 0 {
+	if line := tomllines.Of(e.lines, path); line > 0 {
 		return fmt.Sprintf("%s:%d", e.Path, line)
 	}
 	return e.Path

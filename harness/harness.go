@@ -155,7 +155,7 @@ func (r *run) pending() ([]*cell, error) {
 		case errors.Is(err, fs.ErrNotExist):
 			pending = append(pending, c)
 		case errors.As(err, &damaged):
-			aside, moveErr := setAside(path)
+			aside, moveErr := atomicfile.SetAside(path)
 			if moveErr != nil {
 				return nil, errors.Join(err, moveErr)
 			}

@@ -154,7 +154,7 @@ func (w *worker) searchAndTrain(ctx context.Context, c *cell, images *images, r 
 	if err := os.MkdirAll(w.folder(c), 0o755); err != nil {
 		return fatal{err}
 	}
-	if err := model.Save(filepath.Join(w.folder(c), "weights.safetensors"), map[string]string{"cell": c.id}); err != nil {
+	if err := model.Save(filepath.Join(w.folder(c), weightsFile), map[string]string{"cell": c.id}); err != nil {
 		return fatal{err}
 	}
 	return w.test(ctx, model, images, flops, r.Final)

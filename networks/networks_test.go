@@ -42,8 +42,9 @@ func TestNewErrors(t *testing.T) {
 		spec Spec
 		want string
 	}{
-		{Spec{Name: "resnet21"}, `unknown network "resnet21"; known are resnet{6n+2} (ResNet for CIFAR: three stages of ` +
-			`n = 1 to 200 blocks), resnet18, resnet34 (ResNet for ImageNet: four stages)`},
+		{Spec{Name: "resnet21"}, `unknown network "resnet21"; known are `},
+		{Spec{Name: "resnet21"}, `, resnet{6n+2} (ResNet for CIFAR: three stages of n = 1 to 200 blocks), resnet18, ` +
+			`resnet34 (ResNet for ImageNet: four stages), vgg16_bn (`},
 		{Spec{}, `unknown network ""`},
 		{Spec{Name: "resnet2"}, `unknown network "resnet2"`},
 		{Spec{Name: "resnet-4"}, `unknown network "resnet-4"`},
@@ -51,10 +52,10 @@ func TestNewErrors(t *testing.T) {
 		{Spec{Name: "resnet1208"}, `unknown network "resnet1208"`},
 		{Spec{Name: "vgg20"}, `unknown network "vgg20"`},
 		{Spec{Name: "resnet20", Padding: "zero"}, `resnet20: unknown padding "zero"; allowed are "max" and "local"`},
-		{Spec{Name: "resnet20", Width: 0.01}, "resnet20: width 0.01 gives 0 channels in the stem"},
-		{Spec{Name: "resnet20", Width: -1}, "resnet20: width -1"},
+		{Spec{Name: "resnet20", Width: 0.01}, "resnet.toml:8: fixed.stem: resnet20 with width 0.01 gives 0 channels here"},
+		{Spec{Name: "resnet20", Width: -1}, "resnet20 with width -1"},
 		{Spec{Name: "resnet20", Width: 1e300}, "choose it so that they are 1 to 16384"},
-		{Spec{Name: "resnet20", Width: math.NaN()}, "resnet20: width NaN"},
+		{Spec{Name: "resnet20", Width: math.NaN()}, "resnet20 with width NaN"},
 		{Spec{Name: "resnet20", Input: [3]int{3, 0, 32}}, "resnet20: input 3x0x32: give 1 to 16384 channels"},
 		{Spec{Name: "resnet20", Input: [3]int{3, 32, 1025}}, "a height and width of 1 to 1024"},
 		{Spec{Name: "resnet20", Classes: 1}, "resnet20: 1 classes: give 2 to 1048576"},
@@ -87,7 +88,7 @@ func TestCheck(t *testing.T) {
 
 func TestFamilies(t *testing.T) {
 	for _, f := range Families() {
-		if f.Pattern == "" || f.Title == "" || f.Adjustable == "" || f.Input == [3]int{} || f.Classes == 0 {
+		if f.Pattern == "" || f.Source == "" || f.Title == "" || f.Adjustable == "" || f.Input == [3]int{} || f.Classes == 0 {
 			t.Errorf("incomplete family %+v", f)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -48,6 +49,16 @@ func WriteTo(path string, write func(io.Writer) error) (err error) {
 		return err
 	}
 	return syncDir(dir)
+}
+
+// SetAside renames a damaged file so that it is kept but not read again, and returns the new path.
+func SetAside(path string) (string, error) {
+	for i := 1; ; i++ {
+		aside := fmt.Sprintf("%s.damaged-%d", path, i)
+		if _, err := os.Lstat(aside); errors.Is(err, fs.ErrNotExist) {
+			return aside, os.Rename(path, aside)
+		}
+	}
 }
 
 func ignoreClosed(err error) error {
