@@ -20,9 +20,9 @@ import (
 // nothing imports the command line. An import that is not here is either a mistake or a decision, which belongs here
 // and in docs/design.md.
 var allowed = map[string]string{
-	"cmd/netadjust": "adjustment experiments harness networks results results/gate internal/data internal/device " +
-		"internal/device/cpu internal/bench internal/export internal/progress internal/safetensors internal/suggest " +
-		"internal/train",
+	"cmd/netadjust": "adjustment experiments harness networks results results/gate results/published internal/data " +
+		"internal/device internal/device/cpu internal/bench internal/export internal/progress internal/safetensors " +
+		"internal/suggest internal/train",
 	"harness": "experiments adjustment baselines networks results internal/atomicfile internal/calibration " +
 		"internal/data internal/device internal/lease internal/progress internal/rng internal/search internal/train",
 
@@ -50,10 +50,11 @@ var allowed = map[string]string{
 	"results":       "internal/atomicfile results/font results/markdown results/paired",
 	"internal/data": "internal/atomicfile internal/suggest",
 
-	"results/font":     "",
-	"results/gate":     "results results/markdown results/paired",
-	"results/markdown": "",
-	"results/paired":   "",
+	"results/font":      "",
+	"results/gate":      "results results/markdown results/paired",
+	"results/markdown":  "",
+	"results/paired":    "",
+	"results/published": "results results/markdown",
 
 	"internal/safetensors": "internal/atomicfile",
 

@@ -48,6 +48,7 @@ func commands() []command {
 		{"explain", "FILE", "print every setting, where it comes from and what the paper used", explainCommand},
 		{"report", "DIR", "write frame, figures and report again from the records in DIR", reportCommand},
 		{"compare", "BASE NEW", "tell whether the results in folder NEW are worse than those in BASE", compareCommand},
+		{"paper", "[DIR…]", "print the paper's tables beside what the records in any folders give", paperCommand},
 		{"eval", "CELL", "test a trained network: a finished cell's folder, or a weights file", evalCommand},
 		{"export", "CELL", "write a trained network as ONNX, as a PyTorch module, or as plain widths", exportCommand},
 		{"flops", "NETWORK", "print FLOPs and parameters of every layer", flopsCommand},
