@@ -22,8 +22,14 @@ type Method struct {
 // Dataset is a known dataset and its size in images.
 type Dataset struct {
 	Name  string
-	Train int // images of the official training set
-	Test  int // images of the official test set
+	Train int // images of the training set
+	Test  int // images of the test set
+
+	HeldOut  int    // training images, the last ones, that a search does not train on by default; 0: a tenth
+	Checksum string // of the content, if that can change under the name; else ""
+
+	Input   [3]int // channels, height and width of an image
+	Classes int
 }
 
 func (c Catalog) network(v any) (string, error) {

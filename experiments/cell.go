@@ -23,6 +23,8 @@ type Cell struct {
 	Train   Train   `json:"train"`
 	Search  *Search `json:"search,omitempty"` // nil if Method does not read [search]
 	Prune   *Prune  `json:"prune,omitempty"`  // nil if Method does not read [prune]; Epochs is resolved
+	// Checksum is that of a dataset whose content can change under its name: with other images it is another cell.
+	Checksum string `json:"dataset_checksum,omitempty"`
 }
 
 // Canonical returns the cell as compact JSON with a fixed order of fields. Cells are equal exactly if these bytes are.
@@ -56,7 +58,7 @@ func (c Cell) ID() string {
 // fill gives the cell the settings that its method reads, with defaults resolved, and reports those that cannot hold.
 func (c *Cell) fill(s Settings, catalog Catalog, report func(key string, err error)) {
 	method, dataset := catalog.method(c.Method), catalog.dataset(c.Dataset)
-	c.Data, c.Train = s.Data.resolve(dataset), s.Train.used()
+	c.Data, c.Train, c.Checksum = s.Data.resolve(dataset), s.Train.used(), dataset.Checksum
 	if method.Searches {
 		if s.initFrom != "" {
 			var err error

@@ -138,7 +138,7 @@ seed = 1
 		Augment: "pad-crop",
 	}
 	cell := func(method string, search *Search, prune *Prune) Cell {
-		return Cell{"resnet20", 0.5, "max", "mnist", method, "", Budget{Fraction: 0.5}, 1, data, train, search, prune}
+		return Cell{"resnet20", 0.5, "max", "mnist", method, "", Budget{Fraction: 0.5}, 1, data, train, search, prune, ""}
 	}
 	want := []Cell{
 		cell("uniform", nil, nil),
@@ -162,11 +162,11 @@ func TestPresets(t *testing.T) {
 	dropped.DropRate, dropped.DropGrowsWithEpoch, dropped.DropGrowsWithDepth = 0.05, true, true
 	imagenet := Train{
 		Epochs: 90, Batch: 1024, LearningRate: 0.4, MinLearningRate: 1e-3, Momentum: 0.9, WeightDecay: 4e-5,
-		LabelSmoothing: 0.1, Augment: "pad-crop-flip", WarmupEpochs: 5, WarmupLearningRate: 1e-3,
+		LabelSmoothing: 0.1, Augment: "resized-crop-flip", WarmupEpochs: 5, WarmupLearningRate: 1e-3,
 	}
 	searching := Train{
 		Epochs: 10, Batch: 512, LearningRate: 0.2, MinLearningRate: 1e-3, Momentum: 0.9, WeightDecay: 4e-5,
-		Augment: "pad-crop-flip", DropRate: 0.05, DropGrowsWithEpoch: true,
+		Augment: "resized-crop-flip", DropRate: 0.05, DropGrowsWithEpoch: true,
 	}
 	smaller := searching
 	smaller.Batch, smaller.Epochs = 256, 5
@@ -260,6 +260,36 @@ func TestDataDefaults(t *testing.T) {
 		if got := e.Cells[0].Data; got != test.want {
 			t.Errorf("%q: %v, want %v", test.data, got, test.want)
 		}
+	}
+}
+
+// TestDatasetThatCanChange checks what a dataset says of itself: which images it holds out, and that other content under
+// its name makes other cells.
+func TestDatasetThatCanChange(t *testing.T) {
+	cell := func(data string, d Dataset) Cell {
+		d.Name, d.Train, d.Test = "birds", 1000, 100
+		own := catalog
+		own.Datasets = []Dataset{d}
+		text := strings.Replace(strings.Replace(minimal, "cifar10", "birds", 1), "[[", "[data]\n"+data+"\n[[", 1)
+		e, err := Parse("t.toml", []byte(text), own)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(d, e.Dataset(e.Cells[0])); diff != "" {
+			t.Errorf("dataset of the cell (-want +got):\n%s", diff)
+		}
+		return e.Cells[0]
+	}
+	for data, want := range map[string]Data{
+		"": {930, 70, 100}, "validation = 50": {950, 50, 100}, "train = 500\nvalidation = 100": {500, 100, 100},
+	} {
+		if got := cell(data, Dataset{HeldOut: 70}).Data; got != want {
+			t.Errorf("%q: %v, want %v", data, got, want)
+		}
+	}
+	plain, one, two := cell("", Dataset{}), cell("", Dataset{Checksum: "a1"}), cell("", Dataset{Checksum: "b2"})
+	if one.ID() == two.ID() || one.ID() == plain.ID() || strings.Contains(string(plain.Canonical()), "checksum") {
+		t.Errorf("ids %s, %s and %s", plain.ID(), one.ID(), two.ID())
 	}
 }
 
@@ -399,7 +429,7 @@ At line 3, column 7:
 t.toml:3: train.epochs: must be an integer, at least 1 and at most 1e+09, not 15.0
 t.toml:4: train.batch: must be an integer, at least 2 and at most 1e+09, not "128"
 t.toml:5: train.momentum: must be a number, at least 0 and less than 1, not a list
-t.toml:6: train.augment: must be one of pad-crop-flip, pad-crop, none, not true
+t.toml:6: train.augment: must be one of pad-crop-flip, pad-crop, resized-crop-flip, none, not true
 t.toml:7: train.weight_decay: must be a number, at least 0 and at most 1, not a date or time
 t.toml:8: train.label_smoothing: must be a number, at least 0 and less than 1, not a table`},
 		{"wrong types of names", replace(`"resnet20"`, "20"),

@@ -105,8 +105,8 @@ func methodOf(c experiments.Cell) (search.Method, error) {
 	return nil, fmt.Errorf("unknown method %q", c.Method)
 }
 
-// Catalog is what experiments may name.
-func Catalog() experiments.Catalog {
+// Catalog is what experiments may name, with the datasets of the data folder dir.
+func Catalog(dir string) experiments.Catalog {
 	c := experiments.Catalog{Network: func(name string) error {
 		_, err := networks.New(networks.Spec{Name: name})
 		return err
@@ -115,8 +115,14 @@ func Catalog() experiments.Catalog {
 	for _, m := range Methods() {
 		c.Methods = append(c.Methods, experiments.Method{Name: m.Name, Searches: m.Searches, Prunes: m.Prunes})
 	}
-	for _, d := range data.Known() {
-		c.Datasets = append(c.Datasets, experiments.Dataset{Name: d.Name, Train: d.TrainImages, Test: d.TestImages})
+	for _, d := range data.List(dir) {
+		if d.TrainImages == 0 {
+			continue // it cannot be opened
+		}
+		c.Datasets = append(c.Datasets, experiments.Dataset{
+			Name: d.Name, Train: d.TrainImages, Test: d.TestImages, HeldOut: d.HeldOut, Checksum: d.Checksum,
+			Input: [3]int{d.Channels, d.Height, d.Width}, Classes: d.Classes,
+		})
 	}
 	return c
 }

@@ -13,6 +13,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -35,7 +36,7 @@ type app struct {
 	stderr io.Writer
 }
 
-// command is a verb of the command line.
+// command is a verb of the command line, of one word or two.
 type command struct {
 	name, args, summary string
 	run                 func(a *app, f *flags) error
@@ -56,8 +57,12 @@ func commands() []command {
 		{"step", "FILE", "make one update of widths, given in a JSON file (- for standard input)", stepCommand},
 		{"networks", "", "list the networks", networksCommand},
 		{"methods", "", "list the methods", methodsCommand},
-		{"datasets", "", "list the datasets and whether they are there", datasetsCommand},
-		{"data", "get NAME", "get and verify a dataset, or all that the experiment file NAME.toml names", dataCommand},
+		{"data list", "", "list the datasets and whether they are there", dataListCommand},
+		{"data get", "NAME", "get and verify a dataset, or all that the experiment file NAME.toml names", dataGetCommand},
+		{"data verify", "NAME", "compare all files of a dataset with their checksums, and tell what it holds",
+			dataVerifyCommand},
+		{"data pack", "FOLDER", "make a folder of images, train/CLASS/FILE and val/CLASS/FILE, a dataset of one file",
+			dataPackCommand},
 		{"bench", "[NETWORK…]", "measure training and evaluation speed", benchCommand},
 		{"doctor", "", "tell which device is used, and what is missing", doctorCommand},
 		{"version", "", "print version and libraries", versionCommand},
@@ -115,16 +120,19 @@ func dispatch(a *app, args []string) error {
 		usage(a.stdout)
 		return nil
 	}
-	for _, c := range commands() {
-		if c.name == args[0] {
-			return c.run(a, newFlags(a, c, args[1:]))
-		}
-	}
+	name := args[0]
 	var names []string
 	for _, c := range commands() {
+		words := strings.Fields(c.name)
+		if len(args) >= len(words) && slices.Equal(args[:len(words)], words) {
+			return c.run(a, newFlags(a, c, args[len(words):]))
+		}
+		if len(words) > 1 && words[0] == args[0] {
+			name = strings.Join(args[:min(2, len(args))], " ")
+		}
 		names = append(names, c.name)
 	}
-	return failf(exitUsage, "unknown command %q%s", args[0], suggest.Known(args[0], names))
+	return failf(exitUsage, "unknown command %q%s", name, suggest.Known(name, names))
 }
 
 func usage(w io.Writer) {
