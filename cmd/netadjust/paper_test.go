@@ -12,7 +12,7 @@ import (
 
 // The costs beside rows that were not run are those of the experiment that would run them.
 func TestCostsOfThePaper(t *testing.T) {
-	e, err := experiments.Load(filepath.Join("..", "..", "experiments", "paper-cifar100.toml"), harness.Catalog())
+	e, err := experiments.Load(filepath.Join("..", "..", "experiments", "paper-cifar100.toml"), harness.Catalog(t.TempDir()))
 	if err != nil {
 		t.Fatal(err)
 	}
