@@ -20,10 +20,11 @@ import (
 // nothing imports the command line. An import that is not here is either a mistake or a decision, which belongs here
 // and in docs/design.md.
 var allowed = map[string]string{
-	"cmd/netadjust": "adjustment experiments harness networks internal/data internal/device internal/device/cpu " +
-		"internal/bench internal/export internal/progress internal/safetensors internal/suggest internal/train",
-	"harness": "experiments adjustment baselines networks results internal/atomicfile internal/data internal/device " +
-		"internal/lease internal/progress internal/rng internal/search internal/train",
+	"cmd/netadjust": "adjustment experiments harness networks results results/gate results/published internal/data " +
+		"internal/device internal/device/cpu internal/bench internal/export internal/progress internal/safetensors " +
+		"internal/suggest internal/train",
+	"harness": "experiments adjustment baselines networks results internal/atomicfile internal/calibration " +
+		"internal/data internal/device internal/lease internal/progress internal/rng internal/search internal/train",
 
 	"adjustment":      "networks internal/rng internal/search",
 	"baselines":       "networks internal/rng internal/search",
@@ -46,18 +47,25 @@ var allowed = map[string]string{
 	"internal/ops/opstest": "",
 
 	"experiments":            "internal/suggest internal/tomllines",
-	"results":                "internal/atomicfile",
+	"results":                "internal/atomicfile results/font results/markdown results/paired",
 	"internal/data":          "internal/atomicfile internal/suggest",
 	"internal/data/datatest": "",
 
+	"results/font":      "",
+	"results/gate":      "results results/markdown results/paired",
+	"results/markdown":  "",
+	"results/paired":    "",
+	"results/published": "results results/markdown",
+
 	"internal/safetensors": "internal/atomicfile",
 
-	"internal/atomicfile": "",
-	"internal/lease":      "",
-	"internal/progress":   "",
-	"internal/rng":        "",
-	"internal/suggest":    "",
-	"internal/tomllines":  "",
+	"internal/atomicfile":  "",
+	"internal/calibration": "",
+	"internal/lease":       "",
+	"internal/progress":    "",
+	"internal/rng":         "",
+	"internal/suggest":     "",
+	"internal/tomllines":   "",
 }
 
 func TestImportRule(t *testing.T) {
