@@ -37,6 +37,7 @@ var allowed = map[string]string{
 	"internal/device":            "internal/ops",
 	"internal/device/cpu":        "internal/device internal/device/cpu/kernel internal/ops",
 	"internal/device/cpu/kernel": "",
+	"internal/device/gpu/driver": "",
 	"internal/device/devicetest": "internal/device internal/ops internal/ops/opstest internal/vm",
 
 	"internal/ops":         "internal/rng",
