@@ -37,7 +37,12 @@ var allowed = map[string]string{
 	"internal/device":            "internal/ops",
 	"internal/device/cpu":        "internal/device internal/device/cpu/kernel internal/ops",
 	"internal/device/cpu/kernel": "",
-	"internal/device/gpu/driver": "",
+	"internal/device/gpu/driver":            "internal/atomicfile",
+	"internal/device/gpu/driver/drivertest": "internal/device/gpu/driver",
+	"internal/device/gpu/clib":              "",
+	"internal/device/gpu/opencl":            "internal/device/gpu/clib internal/device/gpu/driver",
+	"internal/device/gpu/cuda":              "internal/device/gpu/clib internal/device/gpu/driver",
+	"internal/device/gpu/cuda/standin":      "internal/device/gpu/cuda internal/device/gpu/driver",
 	"internal/device/devicetest": "internal/device internal/ops internal/ops/opstest internal/vm",
 
 	"internal/ops":         "internal/rng",

@@ -44,7 +44,7 @@ type Driver interface {
 	NewEvent() (Event, error)
 	// Finish waits until both queues are empty and returns the first error of what was in them.
 	Finish() error
-	// Close waits likewise and frees everything that was made by the driver.
+	// Close waits likewise and frees programs and queues. Chunks, host memory, launches and events are freed before it.
 	Close() error
 }
 
