@@ -2,13 +2,17 @@
 package standin
 
 import (
+	"crypto/sha256"
 	_ "embed"
+	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"sync"
 	"testing"
 
+	"netadjust/internal/atomicfile"
 	"netadjust/internal/device/gpu/cuda"
 	"netadjust/internal/device/gpu/driver"
 )
@@ -16,20 +20,45 @@ import (
 //go:embed testdata/standin.cpp
 var source []byte
 
-// build makes the library once in a process, in a folder that is gone when it has been loaded.
+// build makes the library once on a machine.
 var build = sync.OnceValues(func() (file string, err error) {
-	dir, err := os.MkdirTemp("", "netadjust-standin-")
+	cache, err := os.UserCacheDir()
 	if err != nil {
 		return "", err
 	}
-	cpp, file := filepath.Join(dir, "standin.cpp"), filepath.Join(dir, "standin.so")
-	if err := os.WriteFile(cpp, source, 0o644); err != nil {
+	dir := filepath.Join(cache, "netadjust", "tests")
+	file = filepath.Join(dir, fmt.Sprintf("standin-%x.so", sha256.Sum256(source)))
+	if _, err := os.Stat(file); err == nil {
+		return file, nil
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", err
 	}
-	command := exec.Command("g++", "-std=c++17", "-O1", "-shared", "-fPIC", "-Wall", "-Werror", "-o", file, cpp)
-	command.Stderr = os.Stderr
-	return file, command.Run()
+	return file, atomicfile.WriteTo(file, compile)
 })
+
+// compile writes the library.
+func compile(w io.Writer) error {
+	dir, err := os.MkdirTemp("", "standin-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	cpp, so := filepath.Join(dir, "standin.cpp"), filepath.Join(dir, "standin.so")
+	if err := os.WriteFile(cpp, source, 0o644); err != nil {
+		return err
+	}
+	command := exec.Command("g++", "-std=c++17", "-shared", "-fPIC", "-Wall", "-Werror", "-o", so, cpp)
+	if log, err := command.CombinedOutput(); err != nil {
+		return fmt.Errorf("%w\n%s", err, log)
+	}
+	b, err := os.ReadFile(so)
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(b)
+	return err
+}
 
 // Open returns the driver of the stand-in. Without g++ it skips the test.
 func Open(t testing.TB, cache driver.Cache, trace bool) (driver.Driver, error) {

@@ -119,6 +119,10 @@ func (b *bench) pin(n int) []byte {
 }
 
 func (b *bench) launch(kernel string, grid [3]int, args ...any) driver.Launch {
+	return b.launchOf(text, kernel, grid, args...)
+}
+
+func (b *bench) launchOf(text, kernel string, grid [3]int, args ...any) driver.Launch {
 	p, err := b.Build(text, "-DSCALE=2")
 	b.check(err)
 	l, err := p.Launch(kernel, grid, threads, args...)
@@ -174,6 +178,13 @@ func testLaunch(b *bench) {
 }
 
 func testBarrier(b *bench) {
+	if diff := sums(b, text); diff != "" {
+		b.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// sums runs the kernel of that name and returns how its results differ from the right ones.
+func sums(b *bench, text string) (diff string) {
 	const groups = 5
 	x, y, host := b.alloc(4*groups*threads), b.alloc(4*groups), b.pin(4*groups*threads)
 	want := make([]int32, groups)
@@ -182,10 +193,43 @@ func testBarrier(b *bench) {
 		want[i/threads] += int32(i * i)
 	}
 	b.check(b.Upload(driver.Compute, x, host))
-	b.check(b.Launch(b.launch("sums", [3]int{groups, 1, 1}, x, y)))
-	if diff := cmp.Diff(want, driver.Slice[int32](b.read(y))); diff != "" {
-		b.Errorf("(-want +got):\n%s", diff)
+	b.check(b.Launch(b.launchOf(text, "sums", [3]int{groups, 1, 1}, x, y)))
+	return cmp.Diff(want, driver.Slice[int32](b.read(y)))
+}
+
+// MissingBarrier runs a kernel that lacks its barrier, and returns how its results differ from the right ones. It is for
+// those who say that they notice.
+func MissingBarrier(t *testing.T, open Open) (diff string) {
+	wrong := strings.Replace(text, "        BARRIER();\n", "", 1)
+	if wrong == text {
+		t.Fatal("the text has no barrier to leave out")
 	}
+	return sums(newBench(t, open, driver.Cache{}, false), wrong)
+}
+
+// DivergentBarrier runs a kernel in which only some threads come to a barrier, and returns the driver's error. A driver
+// is of no use after that, so what it says when it is closed does not count.
+func DivergentBarrier(t *testing.T, open Open) error {
+	d, err := open(driver.Cache{}, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	x, err := d.Alloc(4 * threads)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := d.Build(strings.Replace(text, "BARRIER();", "if (THREAD < 7) BARRIER();", 1), "-DSCALE=2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := driver.Buffer{Chunk: x, Bytes: 4 * threads}
+	l, err := p.Launch("sums", [3]int{1, 1, 1}, threads, all, all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Free()
+	return d.Launch(l)
 }
 
 // testRing hands batches over as a training does: uploads in the queue beside the kernels, in a ring of three, ordered

@@ -11,7 +11,7 @@
 #include <fstream>
 #include <functional>
 #include <map>
-#include <regex>
+#include <mutex>
 #include <string>
 #include <unistd.h>
 #include <vector>
@@ -19,81 +19,78 @@
 
 // What stands before and after the text of a program.
 static const char *prelude = R"(
-#include <cmath>
-#include <cstdlib>
-#include <functional>
+#include <math.h>
 #include <setjmp.h>
-#include <tuple>
+#include <stdlib.h>
+#include <string.h>
 #include <ucontext.h>
-#include <utility>
-#include <vector>
 struct dim3 { unsigned x, y, z; };
-static dim3 threadIdx, blockIdx, blockDim, gridDim;
-struct fiber { ucontext_t start; jmp_buf at; std::vector<char> stack; bool entered, done; };
-static std::vector<fiber> fibers;
-static fiber *self;
+static dim3 threadIdx, blockIdx;
+struct held { void (*call)(held *); void (*kernel)(); unsigned long long values[64]; };
+static struct fiber { ucontext_t start; jmp_buf at; bool entered, done; char *stack; } fibers[1024], *self;
 static jmp_buf scheduler;
-static const std::function<void()> *body;
-static inline void yield() { if (!_setjmp(self->at)) _longjmp(scheduler, 1); }
-static inline void __syncthreads() { yield(); }
+static held *body;
+static inline void __syncthreads() { if (!_setjmp(self->at)) _longjmp(scheduler, 1); }
 static inline unsigned __umulhi(unsigned a, unsigned b) { return (unsigned long long)a * b >> 32; }
-static inline float __uint_as_float(unsigned a) { float f; __builtin_memcpy(&f, &a, 4); return f; }
-static inline unsigned __float_as_uint(float a) { unsigned u; __builtin_memcpy(&u, &a, 4); return u; }
-using std::max; using std::min;
+static inline float __uint_as_float(unsigned a) { float f; memcpy(&f, &a, 4); return f; }
+static inline unsigned __float_as_uint(float a) { unsigned u; memcpy(&u, &a, 4); return u; }
 #define __global__
 #define __device__
 #define __shared__ static
 #define __constant__ static const
 #define __forceinline__ inline
 #define __launch_bounds__(n)
-#define __restrict__ __restrict
-static void run_fiber() { for (;;) { (*body)(); self->done = true; yield(); } }
-static void resume(fiber &f) {
-    self = &f;
+static void live() { for (;;) { body->call(body); self->done = true; __syncthreads(); } }
+static void resume(fiber *f) {
+    self = f;
     if (_setjmp(scheduler)) return;
-    if (f.entered) _longjmp(f.at, 1);
-    f.entered = true;
-    setcontext(&f.start);
+    if (f->entered) _longjmp(f->at, 1);
+    f->entered = true;
+    getcontext(&f->start);
+    if (!f->stack) f->stack = (char *)malloc(64 << 10);
+    f->start.uc_stack.ss_sp = f->stack;
+    f->start.uc_stack.ss_size = 64 << 10;
+    makecontext(&f->start, live, 0);
+    setcontext(&f->start);
 }
-// Runs all groups of a grid. false: some threads of a group wait at a barrier that others do not come to.
-extern "C" bool run_grid(const std::function<void()> &kernel, const unsigned *grid, unsigned threads) {
-    while (fibers.size() < threads) {
-        fibers.emplace_back();
-        fiber &f = fibers.back();
-        f.stack.resize(64 << 10);
-        f.entered = false;
-    }
-    for (auto &f : fibers) if (!f.entered) {
-        getcontext(&f.start);
-        f.start.uc_stack.ss_sp = f.stack.data();
-        f.start.uc_stack.ss_size = f.stack.size();
-        makecontext(&f.start, run_fiber, 0);
-    }
-    body = &kernel, blockDim = {threads, 1, 1}, gridDim = {grid[0], grid[1], grid[2]};
-    for (unsigned z = 0; z < grid[2]; z++) for (unsigned y = 0; y < grid[1]; y++) for (unsigned x = 0; x < grid[0]; x++) {
-        blockIdx = {x, y, z};
-        for (unsigned t = 0; t < threads; t++) fibers[t].done = false;
-        for (unsigned left = threads; left > 0;) {
-            unsigned waiting = 0;
-            for (unsigned t = 0; t < threads; t++) if (!fibers[t].done) {
-                threadIdx = {t, 0, 0};
-                resume(fibers[t]);
-                if (!fibers[t].done) waiting++;
-            }
-            if (waiting != 0 && waiting != left) { fibers.clear(); return false; }
-            left = waiting;
+static bool run_group(int threads) {
+    for (int t = 0; t < threads; t++) fibers[t].done = false;
+    for (int left = threads; left > 0;) {
+        int waiting = 0;
+        for (int t = 0; t < threads; t++) if (!fibers[t].done) {
+            threadIdx.x = t;
+            resume(&fibers[t]);
+            waiting += !fibers[t].done;
         }
+        if (waiting != 0 && waiting != left) return false;
+        left = waiting;
     }
     return true;
 }
-template <class... A, size_t... I>
-static std::function<void()> *hold(void (*f)(A...), void **p, std::index_sequence<I...>) {
-    return new std::function<void()>([f, a = std::make_tuple(*(A *)p[I]...)] { std::apply(f, a); });
+// Runs all groups of a grid. false: some threads of a group wait at a barrier that others do not come to.
+extern "C" bool run_grid(held *kernel, const unsigned *grid, int threads) {
+    body = kernel;
+    bool whole = true;
+    for (blockIdx.z = 0; blockIdx.z < grid[2] && whole; blockIdx.z++)
+        for (blockIdx.y = 0; blockIdx.y < grid[1] && whole; blockIdx.y++)
+            for (blockIdx.x = 0; blockIdx.x < grid[0] && whole; blockIdx.x++) whole = run_group(threads);
+    if (!whole) for (fiber &f : fibers) f.entered = false; // those that wait are given up
+    free(kernel);
+    return whole;
 }
-template <class... A> static std::function<void()> *hold(void (*f)(A...), void **p) {
-    return hold(f, p, std::index_sequence_for<A...>{});
+// Keeps a kernel with the values that its parameters have now.
+template <int...> struct list {};
+template <class... A, int... I> static void call(held *h, void (*f)(A...), list<I...>) { f(*(A *)&h->values[I]...); }
+template <class... A, int... I> static void *hold(void (*f)(A...), void **p, list<I...>) {
+    held *h = (held *)malloc(sizeof(held));
+    h->kernel = (void (*)())f;
+    h->call = [](held *h) { call(h, (void (*)(A...))h->kernel, list<I...>()); };
+    (void)(int[]){0, (memcpy(&h->values[I], p[I], sizeof(A)), 0)...};
+    return h;
 }
-#line 1 "kernels.cu"
+template <class... A> static void *hold(void (*f)(A...), void **p) {
+    return hold(f, p, list<__integer_pack(sizeof...(A))...>());
+}
 )";
 
 // ---- NVRTC. A program's image is a mark, a length and a shared object.
@@ -136,13 +133,19 @@ API int nvrtcCompileProgram(program *p, int n, const char **options) {
     std::string text = contents(dir + "/k.i");
     std::ofstream source(dir + "/k.cpp");
     source << prelude << text << "\n";
-    std::regex kernel("extern \"C\" __global__ void __launch_bounds__\\(([^)]*)\\)\\s*(\\w+)");
-    for (std::sregex_iterator i(text.begin(), text.end(), kernel), end; i != end; ++i)
-        source << "extern \"C\" void *bind_" << (*i)[2] << "(void **p) { return hold(" << (*i)[2] << ", p); }\n"
-               << "extern \"C\" int threads_" << (*i)[2] << "() { return " << (*i)[1] << "; }\n";
+    const std::string declaration = "extern \"C\" __global__ void __launch_bounds__";
+    for (size_t at = 0; (at = text.find(declaration, at)) != std::string::npos;) {
+        size_t bound = at += declaration.size(), depth = 0;
+        do depth += text[at] == '(' ? 1 : text[at] == ')' ? -1 : 0; while (at++ < text.size() && depth > 0);
+        std::string threads = text.substr(bound, at - bound), name = text.substr(at, text.find('(', at) - at);
+        name.erase(0, name.find_first_not_of(" \t\n"));
+        source << "extern \"C\" void *hold_" << name << "(void **p) { return hold(" << name << ", p); }\n"
+               << "extern \"C\" int threads_" << name << "() { return " << threads << "; }\n";
+    }
     source.close();
     if (!status)
-        status = system(("g++ -std=c++17 -O1 -U_FORTIFY_SOURCE -shared -fPIC -o " + dir + "/k.so " + dir + "/k.cpp" + log).c_str());
+        status = system(("g++ -std=c++17 -O1 -U_FORTIFY_SOURCE -shared -fPIC -o " + dir + "/k.so " + dir + "/k.cpp" +
+                         log).c_str());
     p->log = contents(dir + "/log");
     std::string object = contents(dir + "/k.so");
     uint64_t size = object.size();
@@ -159,15 +162,16 @@ API int nvrtcGetPTX(program *, char *) { return 7; }
 API int nvrtcDestroyProgram(program **p) { delete *p; *p = nullptr; return 0; }
 
 // ---- libcuda. A call on a thread without a context fails, and after a failed kernel every call does.
-struct function { void *(*bind)(void **); bool (*run)(const std::function<void()> &, const unsigned *, unsigned); int threads; };
+struct function { void *(*hold)(void **); bool (*run)(void *, const unsigned *, int); int threads; };
 struct stream { std::deque<std::function<void()>> work; size_t begun = 0, appended = 0; };
 struct event { stream *of = nullptr; size_t position = 0; std::chrono::steady_clock::time_point time; };
 static std::map<stream *, bool> streams;
 static std::map<uint64_t, size_t> memory;
 static const size_t total = 4ull << 30;
-static int failed, events, modules;
+static int failed, events, modules, retained;
 static thread_local void *current;
-#define NEED do { if (!current) return 201; if (failed) return failed; } while (0)
+static std::mutex one; // several drivers may use the card at once, each from a thread of its own
+#define NEED std::lock_guard<std::mutex> lock(one); if (!current) return 201; if (failed) return failed
 
 // Does a stream's work up to a position. Work may wait for another stream, and does its work then.
 static void advance(stream *s, size_t position) {
@@ -203,11 +207,20 @@ API int cuGetErrorName(int code, const char **name) {
             code == 719 ? "CUDA_ERROR_LAUNCH_FAILED" : "another error";
     return 0;
 }
-API int cuDevicePrimaryCtxRetain(void **c, int) { *c = (void *)1; return 0; }
-// Whatever has not been given back by now is lost on a card too, so it is an error here.
+API int cuDevicePrimaryCtxRetain(void **c, int) {
+    std::lock_guard<std::mutex> lock(one);
+    *c = (void *)1;
+    retained++;
+    return 0;
+}
+// Who is the last to go and has not given everything back makes a mistake, though a card would not mind.
 API int cuDevicePrimaryCtxRelease_v2(int) {
+    std::lock_guard<std::mutex> lock(one);
+    if (--retained > 0) return 0;
     int lost = memory.size() + streams.size() + events + modules;
-    failed = 0;
+    for (auto &[p, _] : memory) free((void *)p);
+    memory.clear(), streams.clear();
+    failed = events = modules = 0;
     return lost ? 999 : 0;
 }
 API int cuCtxSetCurrent(void *c) { current = c; return 0; }
@@ -285,20 +298,21 @@ API int cuModuleLoadData(void **m, const char *image) {
 API int cuModuleUnload(void *m) { NEED; dlclose(m); modules--; return 0; }
 API int cuModuleGetFunction(function **f, void *m, const char *name) {
     NEED;
-    void *bind = dlsym(m, ("bind_" + std::string(name)).c_str()), *threads = dlsym(m, ("threads_" + std::string(name)).c_str());
-    if (!bind) return 500;
-    *f = new function{(decltype(function::bind))bind, (decltype(function::run))dlsym(m, "run_grid"), ((int (*)())threads)()};
+    void *hold = dlsym(m, (std::string("hold_") + name).c_str());
+    if (!hold) return 500;
+    auto threads = (int (*)())dlsym(m, (std::string("threads_") + name).c_str());
+    *f = new function{(decltype(function::hold))hold, (decltype(function::run))dlsym(m, "run_grid"), threads()};
     return 0;
 }
 API int cuFuncGetAttribute(int *v, int a, function *f) { NEED; *v = a == 0 ? f->threads : 0; return 0; }
-API int cuLaunchKernel(function *f, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned,
-                       stream *s, void **parameters, void **) {
+API int cuLaunchKernel(function *f, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz,
+                       unsigned, stream *s, void **parameters, void **) {
     NEED;
-    if (!gx || !gy || !gz || gy > 65535 || gz > 65535 || by != 1 || bz != 1 || (int)bx > f->threads || bx > 1024) return 1;
-    auto kernel = (std::function<void()> *)f->bind(parameters); // values as they are now
+    if (!gx || !gy || !gz || gy > 65535 || gz > 65535) return 1;
+    if (by != 1 || bz != 1 || (int)bx > f->threads || bx > 1024) return 1;
+    void *kernel = f->hold(parameters);
     return append(s, [=] {
         unsigned grid[] = {gx, gy, gz};
-        if (!f->run(*kernel, grid, bx)) failed = 719;
-        delete kernel;
+        if (!f->run(kernel, grid, bx)) failed = 719;
     });
 }
