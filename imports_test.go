@@ -39,6 +39,7 @@ var allowed = map[string]string{
 	"internal/device/cpu/kernel":            "",
 	"internal/device/gpu/driver":            "internal/atomicfile",
 	"internal/device/gpu/driver/drivertest": "internal/device/gpu/driver",
+	"internal/device/gpu/choose":            "internal/device/gpu/cuda internal/device/gpu/driver internal/device/gpu/opencl",
 	"internal/device/gpu/clib":              "",
 	"internal/device/gpu/opencl":            "internal/device/gpu/clib internal/device/gpu/driver",
 	"internal/device/gpu/cuda":              "internal/device/gpu/clib internal/device/gpu/driver",

@@ -24,20 +24,23 @@ type Options struct {
 }
 
 // libraries are the loader and drivers that do without one.
-func libraries() []string {
+func libraries(processor bool) []string {
 	switch runtime.GOOS {
 	case "windows":
 		return []string{"OpenCL.dll"}
 	case "darwin":
 		return []string{"/System/Library/Frameworks/OpenCL.framework/OpenCL"}
 	}
-	return []string{"libOpenCL.so.1", "libnvidia-opencl.so.1", "libamdocl64.so", "libpocl.so.2"}
+	if processor {
+		return []string{"libOpenCL.so.1", "libpocl.so.2"}
+	}
+	return []string{"libOpenCL.so.1", "libnvidia-opencl.so.1", "libamdocl64.so"}
 }
 
 // Open returns the driver of a device. The error says of every library why it would not do.
 func Open(o Options) (*Driver, error) {
 	if len(o.Libraries) == 0 {
-		o.Libraries = libraries()
+		o.Libraries = libraries(o.Processor)
 	}
 	var missing []string
 	var reasons []error
