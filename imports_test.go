@@ -46,6 +46,7 @@ var allowed = map[string]string{
 	"internal/device/gpu/driver":            "internal/atomicfile",
 	"internal/device/gpu/driver/drivertest": "internal/device/gpu/driver",
 	"internal/device/gpu/opencl":            "internal/device/gpu/clib internal/device/gpu/driver",
+	"internal/device/gpu/opencl/oclgrind":   "internal/device/gpu/choose",
 
 	"internal/ops":         "internal/rng",
 	"internal/ops/opstest": "",

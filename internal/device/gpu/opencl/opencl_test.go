@@ -1,4 +1,4 @@
-package opencl
+package opencl_test
 
 import (
 	"os"
@@ -8,15 +8,24 @@ import (
 
 	"netadjust/internal/device/gpu/driver"
 	"netadjust/internal/device/gpu/driver/drivertest"
+	"netadjust/internal/device/gpu/opencl"
+	"netadjust/internal/device/gpu/opencl/oclgrind"
 )
 
-// TestDriver runs on the processor, as POCL offers it: through the loader, and without it, as in a container that has
-// nothing but a driver.
+// libraries are those with which the tests run on the processor: POCL through the loader, and POCL without it, as in a
+// container that has nothing but a driver.
+func libraries() []string {
+	if oclgrind.Inside() {
+		return []string{oclgrind.Driver}
+	}
+	return []string{"libOpenCL.so.1", "libpocl.so.2"}
+}
+
 func TestDriver(t *testing.T) {
-	for _, file := range libraries(true) {
+	for _, file := range libraries() {
 		t.Run(file, func(t *testing.T) {
-			o := Options{Libraries: []string{file}, Processor: true}
-			d, err := Open(o)
+			o := opencl.Options{Libraries: []string{file}, Processor: true}
+			d, err := opencl.Open(o)
 			if err != nil {
 				t.Skip("no OpenCL for the processor, which Debian's pocl-opencl-icd offers: ", err)
 			}
@@ -26,7 +35,7 @@ func TestDriver(t *testing.T) {
 			}
 			drivertest.Run(t, func(cache driver.Cache, trace bool) (driver.Driver, error) {
 				o.Cache, o.Trace = cache, trace
-				return Open(o)
+				return opencl.Open(o)
 			})
 		})
 	}
@@ -40,31 +49,51 @@ func TestOpenErrors(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		name    string
-		options Options
+		options opencl.Options
 		want    string
 	}{
-		{"absent", Options{Libraries: []string{"libnone.so.1", "libno.so.2"}}, "not installed: libnone.so.1, libno.so.2"},
-		{"no library", Options{Libraries: []string{text}}, text + " cannot be loaded"},
-		{"no driver", Options{Libraries: []string{"libc.so.6"}}, "not an OpenCL driver"},
+		{"absent", opencl.Options{Libraries: []string{"libnone.so.1", "libno.so.2"}}, "not installed: libnone.so.1, libno.so.2"},
+		{"no library", opencl.Options{Libraries: []string{text}}, text + " cannot be loaded"},
+		{"no driver", opencl.Options{Libraries: []string{"libc.so.6"}}, "not an OpenCL driver"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if _, err := Open(tt.options); err == nil || !strings.Contains(err.Error(), tt.want) {
+			if _, err := opencl.Open(tt.options); err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("error %v, want %q in it", err, tt.want)
 			}
 		})
 	}
-	o := Options{Processor: true}
-	d, err := Open(o)
+	o := opencl.Options{Processor: true}
+	d, err := opencl.Open(o)
 	if err != nil {
 		t.Skip("no OpenCL for the processor: ", err)
 	}
 	defer d.Close()
 	o.Index = 9
-	if _, err := Open(o); err == nil || !strings.Contains(err.Error(), "number 9 is asked for") {
+	if _, err := opencl.Open(o); err == nil || !strings.Contains(err.Error(), "number 9 is asked for") {
 		t.Errorf("device 9: %v", err)
 	}
-	o = Options{Libraries: []string{"libpocl.so.2"}}
-	if _, err := Open(o); err == nil || !strings.Contains(err.Error(), "has no GPU (it has: Portable Computing Language)") {
+	o = opencl.Options{Libraries: []string{"libpocl.so.2"}}
+	if _, err := opencl.Open(o); err == nil || !strings.Contains(err.Error(), "has no GPU (it has: Portable Computing Language)") {
 		t.Errorf("a GPU of POCL: %v", err)
+	}
+}
+
+// TestOclgrind runs the driver's tests on Oclgrind, which must have nothing to report.
+func TestOclgrind(t *testing.T) {
+	if report := oclgrind.Run(t, "^TestDriver$"); report != "" {
+		t.Error(report)
+	}
+}
+
+// TestOclgrindNotices makes a mistake that Oclgrind has to report.
+func TestOclgrindNotices(t *testing.T) {
+	if oclgrind.Inside() {
+		drivertest.MissingBarrier(t, func(cache driver.Cache, trace bool) (driver.Driver, error) {
+			return opencl.Open(opencl.Options{Libraries: libraries(), Processor: true})
+		})
+		return
+	}
+	if report := oclgrind.Run(t, "^TestOclgrindNotices$"); !strings.Contains(report, "data race") {
+		t.Errorf("nothing about the missing barrier in %q", report)
 	}
 }

@@ -235,7 +235,7 @@ func DivergentBarrier(t *testing.T, open Open) error {
 // testRing hands batches over as a training does: uploads in the queue beside the kernels, in a ring of three, ordered
 // by events alone. No kernel may read a batch before it is there, or after the next one has begun to come.
 func testRing(b *bench) {
-	const n, ring, steps = 64 * threads, 3, 60
+	const n, ring, steps = 16 * threads, 3, 40
 	sum := b.alloc(4 * n)
 	b.check(b.Fill(sum, 0))
 	var slots [ring]struct {
@@ -284,8 +284,8 @@ func testEvents(b *bench) {
 	if _, err := end.Since(start); err == nil {
 		b.Error("a time between events that are nowhere")
 	}
-	y := b.alloc(4 * 1000 * threads)
-	l := b.launch("place", [3]int{1000, 1, 1}, y, int32(0), uint32(0), float32(0), y, int32(1000), int32(1))
+	y := b.alloc(4 * 100 * threads)
+	l := b.launch("place", [3]int{100, 1, 1}, y, int32(0), uint32(0), float32(0), y, int32(100), int32(1))
 	b.check(b.Launch(l)) // some drivers compile at the first launch
 	b.check(start.Record(driver.Compute))
 	b.check(b.Launch(l, l, l))
