@@ -45,8 +45,10 @@ var allowed = map[string]string{
 	"internal/device/gpu/cuda/standin":      "internal/atomicfile internal/device/gpu/cuda internal/device/gpu/driver",
 	"internal/device/gpu/driver":            "internal/atomicfile",
 	"internal/device/gpu/driver/drivertest": "internal/device/gpu/driver",
-	"internal/device/gpu/opencl":            "internal/device/gpu/clib internal/device/gpu/driver",
-	"internal/device/gpu/opencl/oclgrind":   "internal/device/gpu/choose",
+	"internal/device/gpu/gputest": "internal/device/gpu/choose internal/device/gpu/cuda internal/device/gpu/cuda/standin " +
+		"internal/device/gpu/driver internal/device/gpu/opencl/oclgrind",
+	"internal/device/gpu/opencl":          "internal/device/gpu/clib internal/device/gpu/driver",
+	"internal/device/gpu/opencl/oclgrind": "internal/device/gpu/choose",
 
 	"internal/ops":         "internal/rng",
 	"internal/ops/opstest": "",

@@ -80,18 +80,23 @@ func (c Choice) Name() string {
 
 // Open returns the driver of the GPU, and why each layer before it would not do.
 func (c Choice) Open() (d driver.Driver, passed []error, err error) {
-	cache := driver.Cache{}
-	if dir, err := os.UserCacheDir(); err == nil {
-		cache.Dir = filepath.Join(dir, "netadjust", "kernels")
-	}
 	for _, l := range c.layers {
-		d, err := l.open(c.index, cache, os.Getenv(TraceVariable) != "")
+		d, err := l.open(c.index, Cache(), os.Getenv(TraceVariable) != "")
 		if err == nil {
 			return d, passed, nil
 		}
 		passed = append(passed, fmt.Errorf("%s: %w", l.name, err))
 	}
 	return nil, nil, fmt.Errorf("no GPU can be used:\n%w", errors.Join(passed...))
+}
+
+// Cache is where compiled kernels are kept: in the user's folder for such things, if there is one.
+func Cache() driver.Cache {
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return driver.Cache{}
+	}
+	return driver.Cache{Dir: filepath.Join(dir, "netadjust", "kernels")}
 }
 
 func openCUDA(index int, cache driver.Cache, trace bool) (driver.Driver, error) {

@@ -52,8 +52,8 @@ func OpenCompiler(files []string, major int) (*Compiler, error) {
 		}
 	}
 	if len(reasons) == 0 {
-		reasons = []error{fmt.Errorf("there is no NVRTC (%s): install it from CUDA's packages, or the Python package "+
-			"nvidia-cuda-nvrtc-cu12", strings.Join(files, ", "))}
+		reasons = []error{fmt.Errorf("NVRTC (%s, or of another version from 11.2 on) is not installed; CUDA's packages have "+
+			"it, and the Python package nvidia-cuda-nvrtc-cu12", files[0])}
 	}
 	return nil, errors.Join(reasons...)
 }

@@ -60,15 +60,26 @@ func compile(w io.Writer) error {
 	return err
 }
 
-// Open returns the driver of the stand-in. Without g++ it skips the test.
-func Open(t testing.TB, cache driver.Cache, trace bool) (driver.Driver, error) {
+// File returns the library, which is libcuda and NVRTC in one. Without g++ it skips the test. Where NoCard is in the
+// environment the library finds no card.
+func File(t testing.TB) string {
 	t.Helper()
 	if _, err := exec.LookPath("g++"); err != nil {
 		t.Skip("no stand-in for CUDA, which g++ compiles: ", err)
 	}
 	file, err := build()
 	if err != nil {
-		return nil, err
+		t.Fatal(err)
 	}
+	return file
+}
+
+// NoCard is an environment variable.
+const NoCard = "STANDIN_NO_CARD"
+
+// Open returns the driver of the stand-in.
+func Open(t testing.TB, cache driver.Cache, trace bool) (driver.Driver, error) {
+	t.Helper()
+	file := File(t)
 	return cuda.Open(cuda.Options{Library: file, Compilers: []string{file}, Cache: cache, Trace: trace})
 }

@@ -18,8 +18,8 @@ import (
 // Open opens a driver of the kind under test, with a cache and perhaps a trace. Run closes it.
 type Open func(cache driver.Cache, trace bool) (driver.Driver, error)
 
-// text is a program in both languages.
-const text = `
+// Text is a program in both languages.
+const Text = `
 #ifdef __OPENCL_C_VERSION__
 #define KERNEL(threads) __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void
 #define GLOBAL __global
@@ -119,7 +119,7 @@ func (b *bench) pin(n int) []byte {
 }
 
 func (b *bench) launch(kernel string, grid [3]int, args ...any) driver.Launch {
-	return b.launchOf(text, kernel, grid, args...)
+	return b.launchOf(Text, kernel, grid, args...)
 }
 
 func (b *bench) launchOf(text, kernel string, grid [3]int, args ...any) driver.Launch {
@@ -178,7 +178,7 @@ func testLaunch(b *bench) {
 }
 
 func testBarrier(b *bench) {
-	if diff := sums(b, text); diff != "" {
+	if diff := sums(b, Text); diff != "" {
 		b.Errorf("(-want +got):\n%s", diff)
 	}
 }
@@ -197,11 +197,11 @@ func sums(b *bench, text string) (diff string) {
 	return cmp.Diff(want, driver.Slice[int32](b.read(y)))
 }
 
-// MissingBarrier runs a kernel that lacks its barrier, and returns how its results differ from the right ones. It is for
-// those who say that they notice.
+// MissingBarrier runs a kernel that lacks its barrier, and returns how its results differ from the right ones. It is
+// for those who say that they notice.
 func MissingBarrier(t *testing.T, open Open) (diff string) {
-	wrong := strings.Replace(text, "        BARRIER();\n", "", 1)
-	if wrong == text {
+	wrong := strings.Replace(Text, "        BARRIER();\n", "", 1)
+	if wrong == Text {
 		t.Fatal("the text has no barrier to leave out")
 	}
 	return sums(newBench(t, open, driver.Cache{}, false), wrong)
@@ -219,7 +219,7 @@ func DivergentBarrier(t *testing.T, open Open) error {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := d.Build(strings.Replace(text, "BARRIER();", "if (THREAD < 7) BARRIER();", 1), "-DSCALE=2")
+	p, err := d.Build(strings.Replace(Text, "BARRIER();", "if (THREAD < 7) BARRIER();", 1), "-DSCALE=2")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -297,10 +297,10 @@ func testEvents(b *bench) {
 }
 
 func testErrors(b *bench) {
-	_, err := b.Build(text+"\nKERNEL(T) wrong(GLOBAL int *y) { y[THREAD] = undeclared; }", "-DSCALE=3")
+	_, err := b.Build(Text+"\nKERNEL(T) wrong(GLOBAL int *y) { y[THREAD] = undeclared; }", "-DSCALE=3")
 	b.says(err, "undeclared", "-DSCALE=3")
 
-	p, err := b.Build(text, "-DSCALE=2")
+	p, err := b.Build(Text, "-DSCALE=2")
 	b.check(err)
 	x := b.alloc(4096)
 	one := [3]int{1, 1, 1}
@@ -389,7 +389,7 @@ func testCache(t *testing.T, open Open) {
 			}
 			b := newBench(t, open, cache, false)
 			for range 2 {
-				if _, err := b.Build(text, tt.options...); err != nil {
+				if _, err := b.Build(Text, tt.options...); err != nil {
 					t.Fatal(err)
 				}
 			}

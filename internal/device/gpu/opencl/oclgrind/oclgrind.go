@@ -1,5 +1,5 @@
-// Package oclgrind runs tests on Oclgrind, a simulator of an OpenCL device that reports data races and accesses beyond a
-// buffer, which a real device may not show.
+// Package oclgrind runs tests on Oclgrind, a simulator of an OpenCL device that reports data races and accesses beyond
+// a buffer, which a real device may not show.
 package oclgrind
 
 import (
