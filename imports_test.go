@@ -39,6 +39,7 @@ var allowed = map[string]string{
 	"internal/device/cpu/kernel": "",
 	"internal/device/devicetest": "internal/device internal/ops internal/ops/opstest internal/vm",
 
+	"internal/device/gpu":                   "internal/device internal/device/gpu/driver internal/device/gpu/kernels internal/ops",
 	"internal/device/gpu/choose":            "internal/device/gpu/cuda internal/device/gpu/driver internal/device/gpu/opencl",
 	"internal/device/gpu/clib":              "",
 	"internal/device/gpu/cuda":              "internal/device/gpu/clib internal/device/gpu/driver",
@@ -47,6 +48,7 @@ var allowed = map[string]string{
 	"internal/device/gpu/driver/drivertest": "internal/device/gpu/driver",
 	"internal/device/gpu/gputest": "internal/device/gpu/choose internal/device/gpu/cuda internal/device/gpu/cuda/standin " +
 		"internal/device/gpu/driver internal/device/gpu/opencl/oclgrind",
+	"internal/device/gpu/kernels":         "",
 	"internal/device/gpu/opencl":          "internal/device/gpu/clib internal/device/gpu/driver",
 	"internal/device/gpu/opencl/oclgrind": "internal/device/gpu/choose",
 
