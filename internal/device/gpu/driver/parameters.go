@@ -7,7 +7,7 @@ import (
 )
 
 var (
-	declaration = regexp.MustCompile(`(?m)^KERNEL\([^)]*\)\s*(\w+)\(([^)]*)\)`)
+	declaration = regexp.MustCompile(`(?m)^KERNEL\(.*?\)\s*(\w+)\(([^)]*)\)`)
 	number      = regexp.MustCompile(`^(?:const\s+)?(int|uint|float)\s+\w+$`)
 )
 
