@@ -21,7 +21,8 @@ import (
 // and in docs/design.md.
 var allowed = map[string]string{
 	"cmd/netadjust": "adjustment experiments harness networks internal/data internal/device internal/device/cpu " +
-		"internal/bench internal/progress internal/suggest",
+		"internal/device/gpu internal/device/gpu/choose internal/device/gpu/driver internal/bench internal/progress " +
+		"internal/suggest",
 	"harness": "experiments adjustment baselines networks results internal/atomicfile internal/data internal/device " +
 		"internal/progress internal/rng internal/search internal/train",
 
