@@ -20,6 +20,9 @@ import (
 //go:embed testdata/standin.cpp
 var source []byte
 
+// revision names the source.
+var revision = fmt.Sprintf("%x", sha256.Sum256(source))[:16]
+
 // build makes the library once on a machine.
 var build = sync.OnceValues(func() (file string, err error) {
 	cache, err := os.UserCacheDir()
@@ -27,7 +30,7 @@ var build = sync.OnceValues(func() (file string, err error) {
 		return "", err
 	}
 	dir := filepath.Join(cache, "netadjust", "tests")
-	file = filepath.Join(dir, fmt.Sprintf("standin-%x.so", sha256.Sum256(source)))
+	file = filepath.Join(dir, "standin-"+revision+".so")
 	if _, err := os.Stat(file); err == nil {
 		return file, nil
 	}
@@ -48,7 +51,8 @@ func compile(w io.Writer) error {
 	if err := os.WriteFile(cpp, source, 0o644); err != nil {
 		return err
 	}
-	command := exec.Command("g++", "-std=c++17", "-shared", "-fPIC", "-Wall", "-Werror", "-o", so, cpp)
+	command := exec.Command("g++", "-std=c++17", "-shared", "-fPIC", "-Wall", "-Werror",
+		`-DREVISION="`+revision+`"`, "-o", so, cpp)
 	if log, err := command.CombinedOutput(); err != nil {
 		return fmt.Errorf("%w\n%s", err, log)
 	}

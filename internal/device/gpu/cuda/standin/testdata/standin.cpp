@@ -169,6 +169,7 @@ static std::map<stream *, bool> streams;
 static std::map<uint64_t, size_t> memory;
 static const size_t total = 4ull << 30;
 static int failed, events, modules, retained;
+static char left[200];
 static thread_local void *current;
 static std::mutex one; // several drivers may use the card at once, each from a thread of its own
 #define NEED std::lock_guard<std::mutex> lock(one); if (!current) return 201; if (failed) return failed
@@ -196,7 +197,8 @@ API int cuInit(unsigned) { return getenv("STANDIN_NO_CARD") ? 100 : 0; }
 API int cuDriverGetVersion(int *v) { *v = 12040; return 0; }
 API int cuDeviceGetCount(int *n) { *n = 1; return 0; }
 API int cuDeviceGet(int *d, int) { *d = 0; return 0; }
-API int cuDeviceGetName(char *s, int n, int) { snprintf(s, n, "stand-in"); return 0; }
+// The revision keeps programs apart that stand-ins of other sources have left in a cache.
+API int cuDeviceGetName(char *s, int n, int) { snprintf(s, n, "stand-in " REVISION); return 0; }
 API int cuDeviceTotalMem_v2(size_t *n, int) { *n = total; return 0; }
 API int cuDeviceGetAttribute(int *v, int a, int) {
     *v = a == 1 ? 1024 : a == 8 ? 48 << 10 : a == 16 ? 4 : a == 75 ? 8 : 0;
@@ -204,7 +206,7 @@ API int cuDeviceGetAttribute(int *v, int a, int) {
 }
 API int cuGetErrorName(int code, const char **name) {
     *name = code == 2 ? "CUDA_ERROR_OUT_OF_MEMORY" : code == 201 ? "CUDA_ERROR_INVALID_CONTEXT" :
-            code == 719 ? "CUDA_ERROR_LAUNCH_FAILED" : "another error";
+            code == 719 ? "CUDA_ERROR_LAUNCH_FAILED" : code == 999 ? left : "another error";
     return 0;
 }
 API int cuDevicePrimaryCtxRetain(void **c, int) {
@@ -218,6 +220,8 @@ API int cuDevicePrimaryCtxRelease_v2(int) {
     std::lock_guard<std::mutex> lock(one);
     if (--retained > 0) return 0;
     int lost = memory.size() + streams.size() + events + modules;
+    snprintf(left, sizeof left, "left over: %zu of memory, %zu streams, %d events, %d modules", memory.size(),
+             streams.size(), events, modules);
     for (auto &[p, _] : memory) free((void *)p);
     memory.clear(), streams.clear();
     failed = events = modules = 0;
