@@ -7,6 +7,7 @@
 package gpu
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
 	"slices"
@@ -45,8 +46,14 @@ func (d *Device) Info() device.Info {
 	}
 }
 
-// Close frees all memory and closes the driver.
-func (d *Device) Close() error { return d.driver.Close() }
+// Close frees what the device holds and closes the driver. Executables must have been closed before.
+func (d *Device) Close() error {
+	errs := []error{d.state.close(), d.done.Free()}
+	if d.stage != nil {
+		errs = append(errs, d.stage.Free())
+	}
+	return errors.Join(append(errs, d.driver.Close())...)
+}
 
 // NewTensor allocates zeroed state. Its memory is used again when nothing refers to the tensor any more.
 func (d *Device) NewTensor(shape []int) (device.Tensor, error) {

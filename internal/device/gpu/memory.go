@@ -1,6 +1,7 @@
 package gpu
 
 import (
+	"errors"
 	"sync"
 
 	"netadjust/internal/device"
@@ -18,6 +19,7 @@ func align(bytes int) int { return (bytes + driver.Align - 1) / driver.Align * d
 type pool struct {
 	driver driver.Driver
 	mu     sync.Mutex
+	chunks []driver.Chunk
 	holes  []driver.Buffer
 }
 
@@ -35,6 +37,7 @@ func (p *pool) take(bytes int) (driver.Buffer, error) {
 	if err != nil {
 		return driver.Buffer{}, err
 	}
+	p.chunks = append(p.chunks, c)
 	p.holes = append(p.holes, driver.Buffer{Chunk: c, Bytes: c.Bytes()})
 	return p.cut(len(p.holes)-1, bytes), nil
 }
@@ -56,6 +59,9 @@ func (p *pool) cut(i, bytes int) driver.Buffer {
 func (p *pool) give(b driver.Buffer) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.chunks == nil {
+		return // the device has been closed
+	}
 	others := p.holes[:0]
 	for _, h := range p.holes {
 		switch {
@@ -68,6 +74,18 @@ func (p *pool) give(b driver.Buffer) {
 		}
 	}
 	p.holes = append(others, b)
+}
+
+// close frees all chunks, whatever is still in them.
+func (p *pool) close() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var all error
+	for _, c := range p.chunks {
+		all = errors.Join(all, c.Free())
+	}
+	p.chunks, p.holes = nil, nil
+	return all
 }
 
 // place is where a block lies.
