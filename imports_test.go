@@ -21,8 +21,8 @@ import (
 // and in docs/design.md.
 var allowed = map[string]string{
 	"cmd/netadjust": "adjustment experiments harness networks results results/gate results/published internal/data " +
-		"internal/device internal/device/cpu internal/bench internal/export internal/progress internal/safetensors " +
-		"internal/suggest internal/train",
+		"internal/device internal/device/cpu internal/device/gpu internal/device/gpu/choose internal/device/gpu/driver " +
+		"internal/bench internal/export internal/progress internal/safetensors internal/suggest internal/train",
 	"harness": "experiments adjustment baselines networks results internal/atomicfile internal/calibration " +
 		"internal/data internal/device internal/lease internal/progress internal/rng internal/search internal/train",
 
@@ -42,6 +42,19 @@ var allowed = map[string]string{
 	"internal/device/cpu":        "internal/device internal/device/cpu/kernel internal/ops",
 	"internal/device/cpu/kernel": "",
 	"internal/device/devicetest": "internal/device internal/ops internal/ops/opstest internal/vm",
+
+	"internal/device/gpu":                   "internal/device internal/device/gpu/driver internal/device/gpu/kernels internal/ops",
+	"internal/device/gpu/choose":            "internal/device/gpu/cuda internal/device/gpu/driver internal/device/gpu/opencl",
+	"internal/device/gpu/clib":              "",
+	"internal/device/gpu/cuda":              "internal/device/gpu/clib internal/device/gpu/driver",
+	"internal/device/gpu/cuda/standin":      "internal/atomicfile internal/device/gpu/cuda internal/device/gpu/driver",
+	"internal/device/gpu/driver":            "internal/atomicfile",
+	"internal/device/gpu/driver/drivertest": "internal/device/gpu/driver",
+	"internal/device/gpu/gputest": "internal/device/gpu/choose internal/device/gpu/cuda internal/device/gpu/cuda/standin " +
+		"internal/device/gpu/driver internal/device/gpu/opencl/oclgrind",
+	"internal/device/gpu/kernels":         "",
+	"internal/device/gpu/opencl":          "internal/device/gpu/clib internal/device/gpu/driver",
+	"internal/device/gpu/opencl/oclgrind": "internal/device/gpu/choose",
 
 	"internal/ops":         "internal/rng",
 	"internal/ops/opstest": "",

@@ -79,11 +79,11 @@ func evalCommand(a *app, f *flags) error {
 	if err != nil {
 		return err
 	}
-	openDev, err := openDevice(*deviceName)
+	choice, err := openDevice(*deviceName)
 	if err != nil {
 		return err
 	}
-	dev, err := openDev(*threads)
+	dev, err := choice.open(*threads)
 	if err != nil {
 		return err
 	}
