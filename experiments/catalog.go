@@ -30,7 +30,11 @@ func (n Network) String() string { return n.Name }
 type Method struct {
 	Name     string
 	Searches bool // it reads [search]
-	Prunes   bool // it starts from a larger trained network and reads [prune]
+	Prunes   bool // it reads [prune]
+	// Reads are the keys of [prune] that it reads; nil if these are start_flops and epochs.
+	Reads    []string
+	Inherits bool // it leaves trained weights, which a final training can start from
+	Given    bool // it reads width.channels
 }
 
 // Dataset is a known dataset and its size in images.

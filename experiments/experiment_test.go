@@ -177,7 +177,10 @@ seed = 1
 		Augment: "pad-crop",
 	}
 	cell := func(method string, search *Search, prune *Prune) Cell {
-		return Cell{"resnet20", "", 0.5, "max", "mnist", method, "", Budget{Fraction: 0.5}, 1, data, train, search, prune, ""}
+		return Cell{
+			Network: "resnet20", Width: 0.5, Padding: "max", Dataset: "mnist", Method: method, Budget: Budget{Fraction: 0.5},
+			Seed: 1, Data: data, Train: train, Search: search, Prune: prune,
+		}
 	}
 	want := []Cell{
 		cell("uniform", nil, nil),
@@ -448,13 +451,17 @@ At line 3, column 7:
 			`digits, dots, dashes and underscores that starts and ends with a letter or digit and is no device name of ` +
 			`Windows, not "Aux.old"`},
 		{"unknown table", settings("[trian]\nepochs = 3"),
-			`t.toml:2: trian: unknown key; did you mean "train"?; known: name, data, train, search, prune, matrix`},
+			`t.toml:2: trian: unknown key; did you mean "train"?; known: name, data, train, search, prune, finetune, width, matrix`},
 		{"unknown setting", settings("[prune]\nstart_flop = 3"),
-			`t.toml:3: prune.start_flop: unknown key; did you mean "start_flops"?; known: start_flops, epochs`},
+			`t.toml:3: prune.start_flop: unknown key; did you mean "start_flops"?; known: start_flops, epochs, scope, ` +
+				"gradient_batches, slimming_penalty, morphnet_penalty, candidates, least_ratio, norm_batches, rounds, " +
+				"slimmable_steps, slimmable_random"},
 		{"keys have one case", settings("[prune]\nEpochs = 3"),
-			`t.toml:3: prune.Epochs: unknown key; did you mean "epochs"?; known: start_flops, epochs`},
+			`t.toml:3: prune.Epochs: unknown key; did you mean "epochs"?; known: start_flops, epochs, scope, ` +
+				"gradient_batches, slimming_penalty, morphnet_penalty, candidates, least_ratio, norm_batches, rounds, " +
+				"slimmable_steps, slimmable_random"},
 		{"unknown axis", minimal + "sparsity = 3\n", `t.toml:9: matrix[1].sparsity: unknown key; known: network, width, ` +
-			`padding, dataset, method, variant, budget, seed, exclude, set`},
+			`padding, dataset, method, variant, final, budget, seed, exclude, set`},
 		{"unknown network", replace("resnet20", "resnet21"),
 			`t.toml:3: matrix[1].network: unknown network "resnet21"; families: resnetD`},
 		{"unknown method", replace(`"uniform"`, `["uniform", "ajust"]`),
@@ -646,7 +653,9 @@ func TestShippedFiles(t *testing.T) {
 	for _, name := range []string{"adjust_random_fur", "adjust_no_flops_norm", "adjust_one_shot", "fur_truth"} {
 		all.Methods = append(slices.Clip(all.Methods), Method{Name: name, Searches: true})
 	}
-	all.Datasets = append(slices.Clip(all.Datasets), Dataset{Name: "cifar100", Train: 50000, Test: 10000})
+	all.Network = func(name string) (Network, error) { return Network{Name: name}, nil } // what a name means is not known here
+	all.Datasets = append(slices.Clip(all.Datasets), Dataset{Name: "cifar100", Train: 50000, Test: 10000},
+		Dataset{Name: "imagenet", Train: 1281167, Test: 50000})
 	cells := map[string]int{}
 	for _, path := range paths {
 		e, err := Load(path, all)
@@ -661,6 +670,7 @@ func TestShippedFiles(t *testing.T) {
 	}
 	for name, want := range map[string]int{
 		"smoke": 6, "quick": 18, "quick-mnist": 18, "two-hours": 16, "day": 40, "fur-truth": 8, "ablations": 54,
+		"gate": 12, "paper-cifar100": 135, "paper-imagenet": 6,
 	} {
 		if cells[name] != want {
 			t.Errorf("%s has %d cells, want %d", name, cells[name], want)
@@ -687,7 +697,7 @@ func TestDocs(t *testing.T) {
 	}
 	d := Defaults()
 	for _, f := range slices.Concat(fields("data", d.Data), fields("train", d.Train), fields("search", d.Search),
-		fields("prune", d.Prune)) {
+		fields("prune", d.Prune), fields("finetune", d.Finetune), fields("width", d.Width)[1:]) {
 		want := fmt.Sprintf("| `%s` | `%v` |", f.Key, f.Value)
 		if strings.HasPrefix(f.Key, "data.") {
 			want = fmt.Sprintf("| `%s` |", f.Key) // their defaults depend on the dataset

@@ -2,6 +2,7 @@ package harness
 
 import (
 	"fmt"
+	"math"
 	"strings"
 
 	"netadjust/experiments"
@@ -37,6 +38,12 @@ func prepare(c experiments.Cell, d experiments.Dataset) (*cell, error) {
 	}
 	p := &cell{Cell: c, id: c.ID(), recipe: recipeOf(c.Train)}
 	p.search = p.recipe
+	if f := c.Finetune; f != nil {
+		p.recipe.Epochs = max(1, int(math.RoundToEven(f.Epochs*float64(p.recipe.Epochs))))
+		p.recipe.LearningRate *= f.LearningRate
+		p.recipe.MinLearningRate = min(p.recipe.MinLearningRate, p.recipe.LearningRate)
+		p.recipe.WarmupEpochs, p.recipe.WarmupLearningRate = 0, 0
+	}
 	if c.Search != nil {
 		p.search = recipeOf(c.SearchRecipe())
 	}

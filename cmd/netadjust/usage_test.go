@@ -44,9 +44,9 @@ func TestWrongUsage(t *testing.T) {
 			`tiny.toml:19: matrix[1].dataset: unknown name "emnist"; did you mean "mnist"?`},
 		{[]string{"plan", with(`"l1"`, `"l0"`)}, `tiny.toml:20: matrix[1].method[2]: unknown name "l0"; did you mean "l1"?`},
 		{[]string{"plan", with("1.0", "0.001")}, "budget of 2315 FLOPs is too small"},
-		{[]string{"plan", good, "--device", "tpu"}, `unknown device "tpu"; devices are auto and cpu`},
-		{[]string{"run", good, "--device", "tpu"}, `unknown device "tpu"; devices are auto and cpu`},
-		{[]string{"doctor", "--device", "tpu"}, `unknown device "tpu"; devices are auto and cpu`},
+		{[]string{"plan", good, "--device", "tpu"}, `unknown device "tpu"; devices are auto, cpu, gpu, gpu:N`},
+		{[]string{"run", good, "--device", "tpu"}, `unknown device "tpu"; devices are auto, cpu, gpu, gpu:N`},
+		{[]string{"doctor", "--device", "tpu"}, `unknown device "tpu"; devices are auto, cpu, gpu, gpu:N`},
 		{[]string{"run", good, "--data", empty, "--out", filepath.Join(empty, "out")},
 			"run `netadjust data get mnist --data " + empty + "`"},
 		{[]string{"run", good, "--out", filepath.Join(good, "out")}, "output folder: mkdir " + good},
@@ -106,9 +106,12 @@ func TestHelp(t *testing.T) {
 		"flops": {"width", "channels", "padding", "input", "classes", "json"},
 		"step":  {"json"}, "networks": {"json"}, "methods": {"json"}, "data list": {"data", "json"}, "data get": {"data"},
 		"data verify": {"data", "json"}, "data pack": {"data", "name", "size", "side", "skip-corrupt"},
-		"graph":  {"width", "widths", "input", "classes", "mode", "batch", "json"},
-		"bench":  {"widths", "mode", "batch", "threads", "seconds", "device", "json"},
+		"graph":   {"width", "widths", "input", "classes", "mode", "batch", "json"},
+		"bench":   {"widths", "mode", "batch", "threads", "seconds", "device", "json"},
+		"compare": {"accuracy", "speed", "json"}, "paper": {"format"},
 		"doctor": {"device", "data", "json"}, "version": {"json"}, "explain": {"data", "json"},
+		"eval":   {"in", "dataset", "data", "images", "batch", "threads", "seconds", "logits", "device", "json"},
+		"export": {"in", "format", "out", "fold", "normalize"},
 	}
 	for _, c := range commands() {
 		r := call(t.Context(), append(strings.Fields(c.name), "--help")...)
@@ -218,14 +221,14 @@ func TestLists(t *testing.T) {
 }
 
 func TestDoctor(t *testing.T) {
-	d := decode[diagnosis](t, call(t.Context(), "doctor", "--json").stdout)
+	d := decode[diagnosis](t, call(t.Context(), "doctor", "--device", "cpu", "--json").stdout)
 	if d.Version != version || d.Cores != runtime.GOMAXPROCS(0) || d.Device.Name != "cpu" || d.Device.Threads < 1 ||
-		d.Reason == "" || d.DataDir != data.Dir("") || len(d.Datasets) != 4 || len(d.Problems) != 3 {
+		d.Reason != "asked for" || d.DataDir != data.Dir("") || len(d.Datasets) != 4 || len(d.Problems) != 3 {
 		t.Errorf("%+v", d)
 	}
 	r := call(t.Context(), "doctor", "--device", "cpu")
 	r.check(t, 0, "device    cpu (", "")
-	r.check(t, 0, "threads; asked for\n", "")
+	r.check(t, 0, "threads\n          asked for\n", "")
 	r.check(t, 0, "netadjust data get cifar100", "")
 }
 

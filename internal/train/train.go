@@ -66,6 +66,11 @@ func Continue(ctx context.Context, dev device.Device, model *Model, images *data
 			return nil, err
 		}
 	}
+	if r.Hook != nil && t.at.Step > 0 {
+		if err := r.Hook.Resume(t.state); err != nil {
+			return nil, err
+		}
+	}
 	for e := len(t.at.Epochs); e < r.Epochs; e++ {
 		if r.Hook != nil && t.at.Step == 0 {
 			if err := r.Hook.Epoch(e, t.state); err != nil {
