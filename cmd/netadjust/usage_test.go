@@ -175,7 +175,7 @@ func TestFLOPs(t *testing.T) {
 
 func TestLists(t *testing.T) {
 	for _, tt := range []struct{ command, name string }{
-		{"networks", "resnet{6n+2}"}, {"methods", "adjust"}, {"datasets", "cifar100"},
+		{"networks", "resnet{6n+2}"}, {"methods", "adjust"}, {"methods", "prune.epochs of the start network"}, {"datasets", "cifar100"},
 	} {
 		call(t.Context(), tt.command).check(t, 0, tt.name+" ", "")
 	}

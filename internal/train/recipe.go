@@ -31,7 +31,8 @@ type Recipe struct {
 	DropGrowsWithEpoch bool    `json:",omitempty"` // from none in the first epoch
 	DropGrowsWithDepth bool    `json:",omitempty"` // up to DropRate in the last layer
 
-	Hook networks.Hook `json:",omitempty"` // takes part in the training
+	Hook      networks.Hook       `json:",omitempty"` // takes part in the training
+	Slimmable *networks.Slimmable `json:",omitempty"` // trains narrower networks as well
 }
 
 // LearningRateAt returns the learning rate of epoch t = 0, 1, …, constant within the epoch: the cosine

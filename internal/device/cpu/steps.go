@@ -141,7 +141,8 @@ func (e *executable) step(c *compiled, s instruction) (step, error) {
 		}), nil
 	case ops.Images:
 		return eachImage(func(w *worker, n int) { e.loadImage(k, s, n, out(w, n)) }), nil
-	case ops.Linear, ops.MatMul, ops.SumRows, ops.CrossEntropy, ops.CrossEntropyGrad:
+	case ops.Linear, ops.MatMul, ops.SumRows, ops.CrossEntropy, ops.CrossEntropyGrad, ops.SoftCrossEntropy,
+		ops.SoftCrossEntropyGrad:
 		return e.classifier(c, s)
 	}
 	return step{}, fmt.Errorf("the cpu device has no kernel for %v", s.op)
