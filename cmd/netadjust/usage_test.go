@@ -175,7 +175,7 @@ func TestFLOPs(t *testing.T) {
 
 func TestLists(t *testing.T) {
 	for _, tt := range []struct{ command, name string }{
-		{"networks", "resnet{6n+2}"}, {"methods", "adjust"}, {"methods", "prune.epochs of the start network"}, {"datasets", "cifar100"},
+		{"networks", "resnet{6n+2}"}, {"methods", "adjust"}, {"datasets", "cifar100"},
 	} {
 		call(t.Context(), tt.command).check(t, 0, tt.name+" ", "")
 	}
@@ -184,7 +184,9 @@ func TestLists(t *testing.T) {
 		t.Errorf("networks (-want +got):\n%s", diff)
 	}
 	methods := []string{
-		"uniform", "l1", "adjust", "adjust_random_fur", "adjust_no_flops_norm", "adjust_one_shot", "fur_truth",
+		"uniform", "random", "random_best", "widths", "l1", "l1_per_flop", "fpgm", "sfp", "slimming", "taylor",
+		"taylor_per_flop", "random_ratio", "synflow", "morphnet", "autoslim", "adjust", "adjust_random_fur",
+		"adjust_no_flops_norm", "adjust_one_shot", "fur_truth",
 	}
 	var names []string
 	for _, m := range decode[[]harness.Method](t, call(t.Context(), "methods", "--json").stdout) {
