@@ -196,7 +196,9 @@ func TestLists(t *testing.T) {
 		t.Errorf("networks (-want +got):\n%s", diff)
 	}
 	methods := []string{
-		"uniform", "l1", "adjust", "adjust_random_fur", "adjust_no_flops_norm", "adjust_one_shot", "fur_truth",
+		"uniform", "random", "random_best", "widths", "l1", "l1_per_flop", "fpgm", "sfp", "slimming", "taylor",
+		"taylor_per_flop", "random_ratio", "synflow", "morphnet", "autoslim", "adjust", "adjust_random_fur",
+		"adjust_no_flops_norm", "adjust_one_shot", "fur_truth",
 	}
 	var names []string
 	for _, m := range decode[[]harness.Method](t, call(t.Context(), "methods", "--json").stdout) {
