@@ -3,7 +3,10 @@ package experiments
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
+
+	"netadjust/internal/tomllines"
 )
 
 // Explanation is what some cells have in common: all of their settings.
@@ -48,7 +51,7 @@ func (e *Experiment) Explain() []Explanation {
 
 // place names a key path of the file for people.
 func (e *Experiment) place(path string) string {
-	if line := lineOf(e.lines, path); line > 0 {
+	if line := tomllines.Of(e.lines, path); line > 0 {
 		return fmt.Sprintf("%s:%d", e.Path, line)
 	}
 	return e.Path
@@ -115,7 +118,16 @@ func (o origin) explain(c Cell, place func(path string) string) []Setting {
 		list = append(list, fields("search.train", s.searchRecipe())[1:]...) // its epochs are search.epochs
 	}
 	if c.Prune != nil {
-		list = append(list, fields("prune", *c.Prune)...)
+		list = append(list, read(fields("prune", *c.Prune))...)
+	}
+	if c.Finetune != nil {
+		list = append(list, fields("finetune", *c.Finetune)...)
+	}
+	if c.Channels != nil {
+		list = append(list, Setting{Key: "width.channels", Value: c.Channels})
+	}
+	if c.RoundTo > 0 {
+		list = append(list, Setting{Key: "width.round_to", Value: c.RoundTo})
 	}
 	for i := range list {
 		f := &list[i]
@@ -130,6 +142,11 @@ func (o origin) explain(c Cell, place func(path string) string) []Setting {
 		}
 	}
 	return list
+}
+
+// read leaves out what a method does not read, which is zero.
+func read(list []Setting) []Setting {
+	return slices.DeleteFunc(list, func(f Setting) bool { return reflect.ValueOf(f.Value).IsZero() })
 }
 
 // fields lists the settings of a section by the keys of the file.

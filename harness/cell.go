@@ -2,9 +2,10 @@ package harness
 
 import (
 	"fmt"
+	"math"
+	"strings"
 
 	"netadjust/experiments"
-	"netadjust/internal/data"
 	"netadjust/internal/search"
 	"netadjust/internal/train"
 	"netadjust/networks"
@@ -27,20 +28,22 @@ type cell struct {
 }
 
 // prepare builds what a cell needs, and finds out early whether its budget can be met.
-func prepare(c experiments.Cell) (*cell, error) {
-	info, err := data.Lookup(c.Dataset)
-	if err != nil {
-		return nil, err
-	}
+func prepare(c experiments.Cell, d experiments.Dataset) (*cell, error) {
 	n, err := networks.New(networks.Spec{
 		Name: c.Network, Width: c.Width, Padding: c.Padding,
-		Input: [3]int{info.Channels, info.Height, info.Width}, Classes: info.Classes,
+		Input: d.Input, Classes: d.Classes, Description: c.Description,
 	})
 	if err != nil {
 		return nil, err
 	}
 	p := &cell{Cell: c, id: c.ID(), recipe: recipeOf(c.Train)}
 	p.search = p.recipe
+	if f := c.Finetune; f != nil {
+		p.recipe.Epochs = max(1, int(math.RoundToEven(f.Epochs*float64(p.recipe.Epochs))))
+		p.recipe.LearningRate *= f.LearningRate
+		p.recipe.MinLearningRate = min(p.recipe.MinLearningRate, p.recipe.LearningRate)
+		p.recipe.WarmupEpochs, p.recipe.WarmupLearningRate = 0, 0
+	}
 	if c.Search != nil {
 		p.search = recipeOf(c.SearchRecipe())
 	}
@@ -61,9 +64,10 @@ func recipeOf(t experiments.Train) train.Recipe {
 		WarmupEpochs: t.WarmupEpochs, WarmupLearningRate: t.WarmupLearningRate,
 		DropRate: t.DropRate, DropGrowsWithEpoch: t.DropGrowsWithEpoch, DropGrowsWithDepth: t.DropGrowsWithDepth,
 	}
-	if t.Augment != "none" {
+	if strings.HasPrefix(t.Augment, "pad-crop") {
 		r.CropPad = cropPad
 	}
-	r.Mirror = t.Augment == "pad-crop-flip"
+	r.Mirror = strings.HasSuffix(t.Augment, "-flip")
+	r.ResizedCrop = t.Augment == "resized-crop-flip"
 	return r
 }

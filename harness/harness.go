@@ -126,7 +126,7 @@ func prepareAll(e *experiments.Experiment) ([]*cell, error) {
 	var cells []*cell
 	var errs []error
 	for _, c := range e.Cells {
-		p, err := prepare(c)
+		p, err := prepare(c, e.Dataset(c))
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", e.Path, err))
 			continue
@@ -155,7 +155,7 @@ func (r *run) pending() ([]*cell, error) {
 		case errors.Is(err, fs.ErrNotExist):
 			pending = append(pending, c)
 		case errors.As(err, &damaged):
-			aside, moveErr := setAside(path)
+			aside, moveErr := atomicfile.SetAside(path)
 			if moveErr != nil {
 				return nil, errors.Join(err, moveErr)
 			}

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"sync"
 
+	"netadjust/internal/atomicfile"
 	"netadjust/internal/device"
 	"netadjust/internal/search"
 	"netadjust/internal/train"
@@ -43,7 +44,10 @@ type content struct {
 
 func contentOf(c *cell, t search.Training, dataset string, dev device.Info) content {
 	recipe := c.search
-	recipe.Epochs = t.Epochs
+	recipe.Epochs, recipe.Hook = t.Epochs, t.Hook
+	if t.Constant {
+		recipe.MinLearningRate, recipe.WarmupEpochs = recipe.LearningRate, 0
+	}
 	return content{
 		Network: t.Network.Spec, Channels: t.Channels, Recipe: recipe, Stream: train.Stream{Seed: c.Seed, Purpose: t.Purpose},
 		Images: [2]int{0, c.Data.Train}, Dataset: dataset, Device: dev.Name + " " + dev.Kernels,
@@ -91,7 +95,7 @@ func (s *store) get(ctx context.Context, c content, norm train.Normalization, n 
 	case err == nil:
 		return m, nil
 	case errors.Is(err, train.ErrDamaged):
-		aside, moveErr := setAside(path)
+		aside, moveErr := atomicfile.SetAside(path)
 		if moveErr != nil {
 			return nil, fatal{errors.Join(err, moveErr)}
 		}
@@ -109,14 +113,4 @@ func (s *store) get(ctx context.Context, c content, norm train.Normalization, n 
 		return nil, fatal{err}
 	}
 	return m, nil
-}
-
-// setAside renames a damaged file so that it is kept but not read again, and returns the new path.
-func setAside(path string) (string, error) {
-	for i := 1; ; i++ {
-		aside := fmt.Sprintf("%s.damaged-%d", path, i)
-		if _, err := os.Lstat(aside); errors.Is(err, fs.ErrNotExist) {
-			return aside, os.Rename(path, aside)
-		}
-	}
 }

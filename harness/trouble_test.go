@@ -77,7 +77,7 @@ func TestDamagedTrainingIsSetAside(t *testing.T) {
 	}
 	_, events := mustRun(t, e, out)
 	aside := files[0] + ".damaged-1"
-	if events.count(progress.Warning, files[0]+": weights file is damaged") != 1 ||
+	if events.count(progress.Warning, files[0]+": file is damaged") != 1 ||
 		events.count(progress.Warning, filepath.Base(aside)+", training again") != 1 {
 		t.Errorf("events %+v", events.events)
 	}

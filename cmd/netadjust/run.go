@@ -28,7 +28,7 @@ func runCommand(a *app, f *flags) error {
 	if err != nil {
 		return err
 	}
-	e, dev, err := load(args[0], *deviceName)
+	e, dev, err := load(args[0], *deviceName, *dataDir)
 	if err != nil {
 		return err
 	}
@@ -66,9 +66,10 @@ func runCommand(a *app, f *flags) error {
 	return nil
 }
 
-// load reads an experiment and chooses the device to run it on.
-func load(path, deviceName string) (*experiments.Experiment, *chosen, error) {
-	e, err := experiments.Load(path, harness.Catalog())
+// load reads an experiment, whose datasets are known or in the data folder that the flag names, and chooses the device
+// to run it on.
+func load(path, deviceName, dataDir string) (*experiments.Experiment, *chosen, error) {
+	e, err := experiments.Load(path, harness.Catalog(data.Dir(dataDir)))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -115,13 +116,14 @@ func reportCommand(a *app, f *flags) error {
 
 func planCommand(a *app, f *flags) error {
 	deviceName := f.device()
+	dataDir := f.data()
 	jobs := f.Int("jobs", 0, "cells that will run at the same time (default: one per core, or one on a GPU)")
 	f.json()
 	args, err := f.parse()
 	if err != nil {
 		return err
 	}
-	e, dev, err := load(args[0], *deviceName)
+	e, dev, err := load(args[0], *deviceName, *dataDir)
 	if err != nil {
 		return err
 	}

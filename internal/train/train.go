@@ -36,25 +36,60 @@ func (d *Diverged) Error() string {
 // gets as it comes. It ends early with the context's error if that is done, and with *Diverged if the loss is not finite.
 func Train(ctx context.Context, dev device.Device, n *networks.Network, c []int, images *data.Images, norm Normalization,
 	r Recipe, stream Stream, progress func(epoch int, e Epoch)) (*Model, []Epoch, error) {
-	if images.Len() < r.Batch {
-		return nil, nil, fmt.Errorf("train %s: %d images are less than a batch of %d", n.Name, images.Len(), r.Batch)
-	}
+	return Resume(ctx, dev, n, c, images, norm, r, stream, nil, progress)
+}
+
+// Resume is Train with checkpoints: it goes on from the last one, if there is one, and gives the same numbers as without
+// an interruption. Epochs that were complete then are reported in the result but not to progress. The checkpoints stay.
+func Resume(ctx context.Context, dev device.Device, n *networks.Network, c []int, images *data.Images, norm Normalization,
+	r Recipe, stream Stream, keep *Checkpoints, progress func(epoch int, e Epoch)) (*Model, []Epoch, error) {
 	model := newModel(n, c, norm, stream)
+	epochs, err := Continue(ctx, dev, model, images, r, stream, keep, progress)
+	return model, epochs, err
+}
+
+// Continue trains a network from where it is, with velocities of zero, and otherwise as Resume does.
+func Continue(ctx context.Context, dev device.Device, model *Model, images *data.Images, r Recipe, stream Stream,
+	keep *Checkpoints, progress func(epoch int, e Epoch)) ([]Epoch, error) {
+	if images.Len() < r.Batch {
+		return nil, fmt.Errorf("train %s: %d images are less than a batch of %d", model.Network.Name, images.Len(), r.Batch)
+	}
 	t, err := newTrainer(dev, model, images, r)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	defer t.close()
-	var epochs []Epoch
-	for e := range r.Epochs {
+	if keep != nil {
+		t.keep = keep
+		if t.at, err = keep.restore(t.state); err != nil {
+			return nil, err
+		}
+	}
+	if r.Hook != nil && t.at.Step > 0 {
+		if err := r.Hook.Resume(t.state); err != nil {
+			return nil, err
+		}
+	}
+	for e := len(t.at.Epochs); e < r.Epochs; e++ {
+		if r.Hook != nil && t.at.Step == 0 {
+			if err := r.Hook.Epoch(e, t.state); err != nil {
+				return nil, err
+			}
+		}
 		report, err := t.epoch(ctx, stream, e)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
-		epochs = append(epochs, report)
+		t.at = position{Epochs: append(t.at.Epochs, report)}
+		t.checkpoint(true)
 		progress(e, report)
 	}
-	return model, epochs, model.read(t.state)
+	if r.Hook != nil {
+		if err := r.Hook.Epoch(r.Epochs, t.state); err != nil {
+			return nil, err
+		}
+	}
+	return t.at.Epochs, model.read(t.state)
 }
 
 // trainer holds what the steps of one training share.
@@ -67,13 +102,16 @@ type trainer struct {
 	// Inputs of channel dropout, the same for all steps of an epoch. Without dropout the steps do not have them.
 	dropRates []float32
 	dropKey   []uint32
+
+	at   position
+	keep *Checkpoints // nil: none
 }
 
 // step is a compiled training step with its input buffers.
 type step struct {
 	graph   *networks.Graph
 	machine *vm.Machine
-	batch   batch
+	batch   *batch
 	rate    []float32
 	logits  []float32
 }
@@ -136,35 +174,53 @@ func (t *trainer) close() {
 	}
 }
 
-// epoch trains on every image once.
+// checkpoint writes a checkpoint if one is due.
+func (t *trainer) checkpoint(epochEnded bool) {
+	if t.keep != nil && t.keep.due(epochEnded) {
+		t.keep.save(t.state, t.at)
+	}
+}
+
+// epoch trains on every image once, on those that the position says are left.
 func (t *trainer) epoch(ctx context.Context, stream Stream, e int) (Epoch, error) {
 	report := Epoch{LearningRate: t.recipe.LearningRateAt(e)}
 	t.setDropout(stream, e)
-	moves := rng.NewKey(stream.Seed, stream.purpose("augment"), uint64(e))
+	key := rng.NewKey(stream.Seed, stream.purpose("augment"), uint64(e))
+	see := func(image int, move []uint32) data.Box { return t.recipe.see(key, t.images, image, move) }
 	order := stream.order(e, t.images.Len())
-	var loss float64
-	var correct int
-	for i := 0; len(order) > 0; i++ {
-		if err := ctx.Err(); err != nil {
+	order = order[min(t.at.Step*t.recipe.Batch, len(order)):]
+	ready, stop := ahead(t.images, order, t.recipe.Batch)
+	defer stop()
+	for len(order) > 0 {
+		if err := await(ctx, ready); err != nil {
+			if t.keep != nil {
+				t.keep.save(t.state, t.at)
+			}
 			return report, err
 		}
 		s := t.steps[min(t.recipe.Batch, len(order))]
-		chosen := order[:s.batch.size]
+		s.batch.take(order[:s.batch.size], see)
 		order = order[s.batch.size:]
-		s.batch.take(t.images, chosen, func(image int, move []uint32) { t.recipe.move(moves, t.images.First+image, move) })
 		s.rate[0] = float32(report.LearningRate)
 		var l [1]float32
 		if err := s.run(l[:]); err != nil {
 			return report, err
 		}
 		if v := float64(l[0]); math.IsNaN(v) || math.IsInf(v, 0) {
-			return report, &Diverged{Epoch: e, Step: i, LearningRate: report.LearningRate, Loss: v}
+			return report, &Diverged{Epoch: e, Step: t.at.Step, LearningRate: report.LearningRate, Loss: v}
 		}
-		loss += float64(l[0]) * float64(s.batch.size)
-		correct += countCorrect(s.logits, s.batch.labels)
+		if t.recipe.Hook != nil {
+			if err := t.recipe.Hook.Step(t.state, report.LearningRate); err != nil {
+				return report, err
+			}
+		}
+		t.at.Step++
+		t.at.Loss += float64(l[0]) * float64(s.batch.size)
+		t.at.Correct += countCorrect(s.logits, s.batch.labels)
+		t.checkpoint(false)
 	}
 	n := float64(t.images.Len())
-	report.Loss, report.Top1 = loss/n, float64(correct)/n
+	report.Loss, report.Top1 = t.at.Loss/n, float64(t.at.Correct)/n
 	return report, nil
 }
 

@@ -1,136 +1,121 @@
 package train
 
 import (
-	"bytes"
-	"crypto/sha256"
-	"encoding/binary"
-	"encoding/hex"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"math"
-	"os"
+	"maps"
+	"regexp"
 	"strconv"
 	"strings"
 
-	"netadjust/internal/atomicfile"
+	"netadjust/internal/safetensors"
 	"netadjust/networks"
 )
 
-// Weights are kept in the safetensors format: the length of the header as 8 bytes, the header as JSON, which gives type,
-// shape and place of every tensor, then the tensors as little-endian float32. The header's metadata carry the widths
-// and the SHA-256 of the tensors.
+// Metadata of weights files that say what network the tensors are of.
 const (
-	keyWidths   = "channels"
-	keyNetwork  = "network"
-	keyChecksum = "sha256"
+	keyNetwork       = "network"
+	keyDescription   = "description" // of a network that is of no known family, its text
+	keyWidths        = "channels"
+	keyNormalization = "normalization"
 )
-
-type tensorEntry struct {
-	DType   string `json:"dtype"`
-	Shape   []int  `json:"shape"`
-	Offsets [2]int `json:"data_offsets"`
-}
 
 // Save writes the model's tensors to a safetensors file, with further metadata.
 func (m *Model) Save(path string, metadata map[string]string) error {
-	var body bytes.Buffer
-	header := map[string]any{}
+	f := safetensors.File{Metadata: map[string]string{
+		keyNetwork: describe(m.Network), keyWidths: joinInts(m.Channels), keyNormalization: m.Norm.String(),
+	}}
+	if m.Network.Description != "" {
+		f.Metadata[keyDescription] = m.Network.Description
+	}
+	maps.Copy(f.Metadata, metadata)
 	for _, t := range m.Network.Tensors(m.Channels) {
-		from := body.Len()
-		for _, v := range m.tensors[t.Name] {
-			body.Write(binary.LittleEndian.AppendUint32(nil, math.Float32bits(v)))
-		}
-		header[t.Name] = tensorEntry{"F32", t.Shape, [2]int{from, body.Len()}}
+		f.Tensors = append(f.Tensors, safetensors.Tensor{Name: t.Name, Shape: t.Shape, Data: m.tensors[t.Name]})
 	}
-	meta := map[string]string{
-		keyNetwork: describe(m.Network), keyWidths: joinInts(m.Channels), keyChecksum: checksum(body.Bytes()),
-		"normalization": fmt.Sprintf("mean %v std %v", m.Norm.Mean, m.Norm.Std),
-	}
-	for k, v := range metadata {
-		meta[k] = v
-	}
-	header["__metadata__"] = meta
-	text, err := json.Marshal(header) // keys sorted, so equal models give equal files
-	if err != nil {
-		return err
-	}
-	text = append(text, strings.Repeat(" ", (8-len(text)%8)%8)...)
-	size := binary.LittleEndian.AppendUint64(nil, uint64(len(text)))
-	return atomicfile.Write(path, bytes.Join([][]byte{size, text, body.Bytes()}, nil))
+	return f.Write(path)
 }
 
 // ErrDamaged is the error of a weights file that is cut short, altered, or not of the expected network.
-var ErrDamaged = errors.New("weights file is damaged or foreign")
+var ErrDamaged = safetensors.ErrDamaged
 
 // Load reads the model with widths c from a file that Save wrote.
 func Load(path string, n *networks.Network, c []int, norm Normalization) (*Model, error) {
-	file, err := os.ReadFile(path)
+	f, err := safetensors.Read(path)
 	if err != nil {
 		return nil, err
 	}
 	m := &Model{Network: n, Channels: c, Norm: norm, tensors: map[string][]float32{}}
-	if err := m.parse(file); err != nil {
+	if err := m.take(f); err != nil {
 		return nil, fmt.Errorf("%s: %w: %w", path, ErrDamaged, err)
 	}
 	return m, nil
 }
 
-func (m *Model) parse(file []byte) error {
-	if len(file) < 8 {
-		return fmt.Errorf("only %d bytes", len(file))
+// Open reads a model from a file that Save wrote, network and all, and returns it with the file's metadata.
+func Open(path string) (*Model, map[string]string, error) {
+	f, err := safetensors.Read(path)
+	if err != nil {
+		return nil, nil, err
 	}
-	size := binary.LittleEndian.Uint64(file)
-	if size > uint64(len(file)-8) {
-		return fmt.Errorf("header of %d bytes in a file of %d", size, len(file))
+	m := &Model{tensors: map[string][]float32{}}
+	if err = m.identify(f.Metadata); err == nil {
+		err = m.take(f)
 	}
-	text, body := file[8:8+size], file[8+size:]
-	header := map[string]json.RawMessage{}
-	if err := json.Unmarshal(text, &header); err != nil {
-		return fmt.Errorf("header: %w", err)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w: %w", path, ErrDamaged, err)
 	}
-	meta := map[string]string{}
-	if err := json.Unmarshal(header["__metadata__"], &meta); err != nil {
-		return fmt.Errorf("metadata: %w", err)
+	return m, f.Metadata, nil
+}
+
+// identify makes an empty model of the network that the metadata name.
+func (m *Model) identify(metadata map[string]string) (err error) {
+	text := metadata[keyNetwork]
+	s := networks.Spec{Description: metadata[keyDescription]}
+	s.Name = text[:max(strings.LastIndex(text, " width "), 0)]
+	if _, err := fmt.Sscanf(text[len(s.Name):], networkFormat,
+		&s.Width, &s.Padding, &s.Input[0], &s.Input[1], &s.Input[2], &s.Classes); err != nil {
+		return fmt.Errorf("metadata %s is %q: %w", keyNetwork, text, err)
 	}
-	if got := checksum(body); got != meta[keyChecksum] {
-		return fmt.Errorf("tensors have SHA-256 %s, the header says %q", got, meta[keyChecksum])
+	if m.Network, err = networks.New(s); err != nil {
+		return err
 	}
-	if meta[keyNetwork] != describe(m.Network) || meta[keyWidths] != joinInts(m.Channels) {
+	for _, word := range strings.Fields(metadata[keyWidths]) {
+		width, err := strconv.Atoi(word)
+		if err != nil {
+			return fmt.Errorf("metadata %s: %w", keyWidths, err)
+		}
+		m.Channels = append(m.Channels, width)
+	}
+	if err := m.Network.Check(m.Channels); err != nil {
+		return err
+	}
+	m.Norm, err = parseNormalization(metadata[keyNormalization], s.Input[0])
+	return err
+}
+
+// take fills in the model's tensors from a file, which has to be of the model's network.
+func (m *Model) take(f *safetensors.File) error {
+	if f.Metadata[keyNetwork] != describe(m.Network) || f.Metadata[keyWidths] != joinInts(m.Channels) {
 		return fmt.Errorf("it holds %s with widths %s, want %s with %s",
-			meta[keyNetwork], meta[keyWidths], describe(m.Network), joinInts(m.Channels))
+			f.Metadata[keyNetwork], f.Metadata[keyWidths], describe(m.Network), joinInts(m.Channels))
+	}
+	if f.Metadata[keyDescription] != m.Network.Description {
+		return fmt.Errorf("it holds a network that is called %s too, but has another description", m.Network.Name)
 	}
 	for _, t := range m.Network.Tensors(m.Channels) {
-		var e tensorEntry
-		if err := json.Unmarshal(header[t.Name], &e); err != nil {
-			return fmt.Errorf("tensor %s: %w", t.Name, err)
-		}
-		elements := 1
-		for _, d := range t.Shape {
-			elements *= d
-		}
-		from, to := e.Offsets[0], e.Offsets[1]
-		if fmt.Sprint(e.DType, e.Shape) != fmt.Sprint("F32", t.Shape) || from < 0 || to > len(body) || to-from != 4*elements {
-			return fmt.Errorf("tensor %s is %s %v in bytes %d to %d, want F32 %v", t.Name, e.DType, e.Shape, from, to, t.Shape)
-		}
-		values := make([]float32, elements)
-		for i := range values {
-			values[i] = math.Float32frombits(binary.LittleEndian.Uint32(body[from+4*i:]))
+		values, err := f.Float32(t.Name, t.Shape...)
+		if err != nil {
+			return err
 		}
 		m.tensors[t.Name] = values
 	}
 	return nil
 }
 
-// describe names a network with all that its layers follow from, but for the widths.
-func describe(n *networks.Network) string {
-	return fmt.Sprintf("%s width %g padding %s input %dx%dx%d classes %d",
-		n.Name, n.Width, n.Padding, n.Input[0], n.Input[1], n.Input[2], n.Classes)
-}
+// networkFormat follows a network's name with all that its layers follow from, but for the widths.
+const networkFormat = " width %g padding %s input %dx%dx%d classes %d"
 
-func checksum(b []byte) string {
-	sum := sha256.Sum256(b)
-	return hex.EncodeToString(sum[:])
+func describe(n *networks.Network) string {
+	return fmt.Sprintf("%s"+networkFormat, n.Name, n.Width, n.Padding, n.Input[0], n.Input[1], n.Input[2], n.Classes)
 }
 
 func joinInts(v []int) string {
@@ -139,4 +124,30 @@ func joinInts(v []int) string {
 		words[i] = strconv.Itoa(x)
 	}
 	return strings.Join(words, " ")
+}
+
+// normalizationFormat is that of a normalization in metadata: its lists are of Go's shortest exact numbers.
+var normalizationFormat = regexp.MustCompile(`^mean \[([^\]]*)\] std \[([^\]]*)\]$`)
+
+func (n Normalization) String() string { return fmt.Sprintf("mean %v std %v", n.Mean, n.Std) }
+
+// parseNormalization reads what String wrote for images of so many channels.
+func parseNormalization(text string, channels int) (n Normalization, err error) {
+	match := normalizationFormat.FindStringSubmatch(text)
+	if match == nil {
+		return n, fmt.Errorf("metadata %s is %q, want a form such as mean [0.5] std [0.25]", keyNormalization, text)
+	}
+	for i, list := range []*[]float64{&n.Mean, &n.Std} {
+		for _, word := range strings.Fields(match[i+1]) {
+			v, err := strconv.ParseFloat(word, 64)
+			if err != nil {
+				return n, fmt.Errorf("metadata %s: %w", keyNormalization, err)
+			}
+			*list = append(*list, v)
+		}
+	}
+	if len(n.Mean) != channels || len(n.Std) != channels {
+		return n, fmt.Errorf("metadata %s is %q, but images have %d channels", keyNormalization, text, channels)
+	}
+	return n, nil
 }

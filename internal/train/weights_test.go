@@ -1,15 +1,9 @@
 package train
 
 import (
-	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"io/fs"
-	"math"
-	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -17,8 +11,8 @@ import (
 	"netadjust/networks"
 )
 
-// saved writes an untrained model and returns it with its file's path and content.
-func saved(t *testing.T, metadata map[string]string) (m *Model, path string, file []byte) {
+// saved writes an untrained model and returns it with its file's path.
+func saved(t *testing.T, metadata map[string]string) (m *Model, path string) {
 	t.Helper()
 	n := network(t, "resnet8", 0.125)
 	m = newModel(n, []int{3, 2, 5, 4, 7, 9}, norm, Stream{1, "final"})
@@ -26,15 +20,11 @@ func saved(t *testing.T, metadata map[string]string) (m *Model, path string, fil
 	if err := m.Save(path, metadata); err != nil {
 		t.Fatal(err)
 	}
-	file, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return m, path, file
+	return m, path
 }
 
 func TestSaveLoad(t *testing.T) {
-	m, path, _ := saved(t, nil)
+	m, path := saved(t, map[string]string{"note": "of a test"})
 	got, err := Load(path, m.Network, m.Channels, norm)
 	if err != nil {
 		t.Fatal(err)
@@ -52,122 +42,82 @@ func TestSaveLoad(t *testing.T) {
 	}
 }
 
-// TestSafetensors reads a file by the rules of the format, as the library of that name does
-// (https://huggingface.co/docs/safetensors, "Format").
-func TestSafetensors(t *testing.T) {
-	m, _, file := saved(t, map[string]string{"note": "of a test"})
-	size := int(binary.LittleEndian.Uint64(file))
-	header, body := file[8:8+size], file[8+size:]
-	if header[0] != '{' || (8+size)%8 != 0 || len(strings.TrimRight(string(header), " ")) < size-7 {
-		t.Errorf("header of %d bytes: %q … %q", size, header[:1], header[size-8:])
-	}
-	var entries map[string]json.RawMessage
-	if err := json.Unmarshal(header, &entries); err != nil {
+func TestOpen(t *testing.T) {
+	m, path := saved(t, map[string]string{"note": "of a test"})
+	got, metadata, err := Open(path)
+	if err != nil {
 		t.Fatal(err)
 	}
-	var metadata map[string]string // strings only
-	if err := json.Unmarshal(entries["__metadata__"], &metadata); err != nil {
-		t.Fatal(err)
+	if diff := cmp.Diff(m.tensors, got.tensors); diff != "" {
+		t.Errorf("tensors (-saved +loaded):\n%s", diff)
 	}
-	delete(entries, "__metadata__")
-	sum := metadata["sha256"]
-	delete(metadata, "sha256")
+	if !cmp.Equal(got.Channels, m.Channels) || got.Network.Spec != m.Network.Spec || !cmp.Equal(got.Norm, norm) {
+		t.Errorf("%+v with widths %v and %v, want %+v with %v and %v", got.Network.Spec, got.Channels, got.Norm,
+			m.Network.Spec, m.Channels, norm)
+	}
 	if diff := cmp.Diff(map[string]string{
 		"network": "resnet8 width 0.125 padding max input 1x14x14 classes 10", "channels": "3 2 5 4 7 9",
 		"normalization": "mean [0.1307] std [0.3081]", "note": "of a test",
-	}, metadata); diff != "" || len(sum) != 64 {
-		t.Errorf("sum %q, other metadata (-want +got):\n%s", sum, diff)
-	}
-
-	type entry struct {
-		DType   string `json:"dtype"`
-		Shape   []int  `json:"shape"`
-		Offsets []int  `json:"data_offsets"`
-	}
-	tensors := map[string]entry{}
-	var order []string
-	for name, text := range entries {
-		d := json.NewDecoder(strings.NewReader(string(text)))
-		d.DisallowUnknownFields()
-		var e entry
-		if err := d.Decode(&e); err != nil {
-			t.Fatalf("%s: %v", name, err)
-		}
-		tensors[name] = e
-		order = append(order, name)
-	}
-	slices.SortFunc(order, func(a, b string) int { return tensors[a].Offsets[0] - tensors[b].Offsets[0] })
-	end := 0
-	for _, name := range order {
-		e := tensors[name]
-		bytes := 4
-		for _, d := range e.Shape {
-			bytes *= d
-		}
-		if e.DType != "F32" || len(e.Offsets) != 2 || e.Offsets[0] != end || e.Offsets[1] != end+bytes {
-			t.Fatalf("tensor %s after byte %d: %+v", name, end, e)
-		}
-		for i, want := range m.tensors[name] {
-			if got := math.Float32frombits(binary.LittleEndian.Uint32(body[end+4*i:])); got != want {
-				t.Fatalf("element %d of %s is %v, want %v", i, name, got, want)
-			}
-		}
-		end = e.Offsets[1]
-	}
-	if end != len(body) || len(order) != len(m.tensors) {
-		t.Errorf("%d tensors in %d of %d bytes, want %d tensors", len(order), end, len(body), len(m.tensors))
+	}, metadata); diff != "" {
+		t.Errorf("metadata (-want +got):\n%s", diff)
 	}
 }
 
-// TestLoadDamaged checks that no damage to a file changes a tensor unnoticed.
-func TestLoadDamaged(t *testing.T) {
-	m, path, file := saved(t, nil)
-	headerEnd := 8 + int(binary.LittleEndian.Uint64(file))
-	load := func(content []byte) (*Model, error) {
-		t.Helper()
-		if err := os.WriteFile(path, content, 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return Load(path, m.Network, m.Channels, norm)
+// TestOpenDescribed does the same for a network that is of no known family.
+func TestOpenDescribed(t *testing.T) {
+	const text = `input = [1, 14, 14]
+classes = 10
+adjustable = { width = 4 }
+layers = [{ conv = "width", kernel = 3, stride = 2 }, "batchnorm", "relu", "drop", "globalavgpool", "classifier"]`
+	spec := networks.Spec{Name: "my own", Description: text}
+	n, err := networks.New(spec)
+	if err != nil {
+		t.Fatal(err)
 	}
-	damaged := func(what string, content []byte) {
-		t.Helper()
-		_, err := load(content)
-		if !errors.Is(err, ErrDamaged) {
-			t.Errorf("%s: error %v, want %v", what, err, ErrDamaged)
-		}
-		checkError(t, what, err, path+": weights file is damaged or foreign: ")
+	m := newModel(n, []int{5}, norm, Stream{1, "final"})
+	path := filepath.Join(t.TempDir(), "weights.safetensors")
+	if err := m.Save(path, nil); err != nil {
+		t.Fatal(err)
 	}
-	for _, n := range []int{0, 7, 8, 9, headerEnd - 1, headerEnd, headerEnd + 4, len(file) - 1} {
-		damaged("cut short", file[:n])
+	got, _, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
 	}
-	damaged("longer", append(slices.Clone(file), 0))
-	damaged("no metadata", append([]byte{8, 0, 0, 0, 0, 0, 0, 0}, "{}      "...))
-	damaged("huge header", append(slices.Repeat([]byte{255}, 8), file[8:]...))
+	if diff := cmp.Diff(m.tensors, got.tensors); diff != "" || got.Network.Spec != n.Spec {
+		t.Errorf("%+v, want %+v; tensors (-saved +loaded):\n%s", got.Network.Spec, n.Spec, diff)
+	}
+	spec.Description += "\n"
+	if n, err = networks.New(spec); err != nil {
+		t.Fatal(err)
+	}
+	_, err = Load(path, n, m.Channels, norm)
+	checkError(t, "another description", err, path+": file is damaged or foreign: it holds a network that is called my own")
+}
 
-	refused := 0
-	for i := 0; i < len(file); i += 11 {
-		flipped := slices.Clone(file)
-		flipped[i] ^= 1 << (i % 8)
-		got, err := load(flipped)
-		switch {
-		case errors.Is(err, ErrDamaged):
-			refused++
-		case err != nil:
-			t.Fatalf("bit flipped in byte %d: error %v, want %v", i, err, ErrDamaged)
-		case i < 8 || i >= headerEnd:
-			t.Fatalf("bit flipped in byte %d unnoticed", i)
-		case !cmp.Equal(got.tensors, m.tensors): // what is no tensor's place or checksum may be flipped
-			t.Fatalf("bit flipped in byte %d of the header gives other tensors", i)
+// TestOpenForeign alters what the metadata say of a network.
+func TestOpenForeign(t *testing.T) {
+	for _, tt := range []struct{ key, value, want string }{
+		{"network", "", `metadata network is ""`},
+		{"network", "resnet9 width 1 padding max input 1x14x14 classes 10", `unknown network "resnet9"`},
+		{"network", "resnet8 width 0.125 padding max input 1x14x14 classes 9", "tensor classifier.weights is F32 [10 9]"},
+		{"channels", "3 2 5 4 7", "6 adjustable layers, but 5 widths"},
+		{"channels", "3 2 5 4 7 x", `parsing "x"`},
+		{"normalization", "mean 0.1307 std 0.3081", "want a form such as"},
+		{"normalization", "mean [0.1307] std [a]", `parsing "a"`},
+		{"normalization", "mean [0.1 0.2] std [0.3]", "images have 1 channels"},
+	} {
+		_, path := saved(t, map[string]string{tt.key: tt.value})
+		_, _, err := Open(path)
+		if !errors.Is(err, ErrDamaged) {
+			t.Errorf("%s %q: error %v, want %v", tt.key, tt.value, err, ErrDamaged)
 		}
-	}
-	if refused < len(file)/11*9/10 {
-		t.Errorf("only %d of %d files with a flipped bit were refused", refused, len(file)/11)
+		checkError(t, tt.key, err, path+": ")
+		checkError(t, tt.key, err, tt.want)
 	}
 }
 
 func TestLoadForeign(t *testing.T) {
-	m, path, _ := saved(t, nil)
+	m, path := saved(t, nil)
 	classes, err := networks.New(networks.Spec{Name: "resnet8", Width: 0.125, Input: [3]int{1, side, side}, Classes: 9})
 	if err != nil {
 		t.Fatal(err)
