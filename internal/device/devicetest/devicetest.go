@@ -205,7 +205,7 @@ func check(t *testing.T, open func(threads int) (device.Device, error), threads 
 }
 
 // Check runs the operation twice on a device, on random inputs. It returns the largest difference from the reference,
-// relative to the largest element, and an error if that is more than rounding or if the runs differ.
+// relative to the largest element and a tenth, and an error if that is more than rounding or if the runs differ.
 func (o Operation) Check(dev device.Device) (worst float64, err error) {
 	in := o.inputs(rand.New(rand.NewPCG(3, 4)))
 	want, err := (ops.Op{Kind: o.Kind}).Do(clone(in)...)
@@ -403,7 +403,10 @@ func (o Operation) execute(dev device.Device, in []gorgonia.Value, loaded bool) 
 	return got, nil
 }
 
-// compare returns the largest difference, relative to the largest element, and an error if it is more than rounding.
+// tolerance is how far a result may be from the reference, relative to the largest element and a tenth.
+const tolerance = 1e-5
+
+// compare returns the largest difference, in units as those of tolerance, and an error if it is more than that.
 func compare(got []float32, want gorgonia.Value) (worst float64, err error) {
 	w := floats(want)
 	if len(w) != len(got) {
@@ -419,11 +422,11 @@ func compare(got []float32, want gorgonia.Value) (worst float64, err error) {
 		if got[i] == w[i] || got[i] != got[i] && w[i] != w[i] {
 			continue
 		}
-		d := math.Abs(float64(got[i]) - float64(w[i]))
-		if !(d <= 1e-5*scale+1e-6) {
-			return d / scale, fmt.Errorf("element %d is %v, the reference gives %v (largest %v)", i, got[i], w[i], scale)
+		d := math.Abs(float64(got[i])-float64(w[i])) / (scale + 0.1)
+		if !(d <= tolerance) {
+			return math.Min(d, math.MaxFloat64), fmt.Errorf("element %d is %v, the reference gives %v (largest %v)", i, got[i], w[i], scale)
 		}
-		worst = max(worst, d/scale)
+		worst = max(worst, d)
 	}
 	return worst, nil
 }

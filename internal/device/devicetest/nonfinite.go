@@ -60,7 +60,7 @@ func compareNonFinite(t *testing.T, what string, k ops.Kind, got, want []float32
 				t.Fatalf("%s: element %d is %v, the reference gives %v", what, i, g, w)
 			}
 		case !finite(g) && spreadsFurther(k):
-		case !(math.Abs(float64(g)-float64(w)) <= 1e-5*scale+1e-6):
+		case !(math.Abs(float64(g)-float64(w)) <= tolerance*(scale+0.1)):
 			t.Fatalf("%s: element %d is %v, the reference gives %v (largest %v)", what, i, g, w, scale)
 		}
 	}
