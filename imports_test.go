@@ -21,9 +21,9 @@ import (
 // and in docs/design.md.
 var allowed = map[string]string{
 	"cmd/netadjust": "adjustment experiments harness networks results results/gate results/reproduced internal/data " +
-		"internal/device internal/device/cpu internal/device/gpu internal/device/gpu/choose internal/device/gpu/driver " +
-		"internal/atomicfile internal/bench internal/export internal/progress internal/safetensors internal/suggest " +
-		"internal/train",
+		"internal/device internal/device/cpu internal/device/devicetest internal/device/gpu internal/device/gpu/choose " +
+		"internal/device/gpu/driver internal/atomicfile internal/bench internal/export internal/progress " +
+		"internal/safetensors internal/suggest internal/train",
 	"harness": "experiments adjustment baselines networks results internal/atomicfile internal/calibration " +
 		"internal/data internal/device internal/lease internal/progress internal/rng internal/search internal/train",
 
