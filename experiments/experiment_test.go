@@ -25,11 +25,14 @@ var catalog = Catalog{
 		{Name: "fashion-mnist", Train: 60000, Test: 10000},
 		{Name: "cifar10", Train: 50000, Test: 10000},
 	},
-	Network: func(name string) error {
+	Network: func(name string) (Network, error) {
 		if slices.Contains([]string{"resnet8", "resnet14", "resnet20", "resnet32"}, name) {
-			return nil
+			return Network{Name: name}, nil
 		}
-		return fmt.Errorf("unknown network %q; families: resnetD", name)
+		if base, ok := strings.CutSuffix(name, ".toml"); ok {
+			return Network{filepath.Base(base), "what " + filepath.ToSlash(name) + " says"}, nil
+		}
+		return Network{}, fmt.Errorf("unknown network %q; families: resnetD", name)
 	},
 }
 
@@ -59,6 +62,42 @@ func ids(e *Experiment) []string {
 		out = append(out, c.ID())
 	}
 	return out
+}
+
+// TestDescribedNetworks checks that a network of a file is found beside the experiment file, and that a cell holds what
+// the file says and not where it is.
+func TestDescribedNetworks(t *testing.T) {
+	text := strings.Replace(minimal, `"resnet20"`, `["nets/mine.toml", "resnet20", "/abs/other.toml"]`, 1) +
+		"[[matrix.set]]\nwhere = { network = \"nets/mine.toml\" }\nvalues = { train = { epochs = 7 } }\n"
+	e, err := Parse("folder/t.toml", []byte(text), catalog)
+	if err != nil {
+		t.Fatal(err)
+	}
+	type network struct {
+		name, description string
+		epochs            int
+	}
+	var got []network
+	for _, c := range e.Cells {
+		got = append(got, network{c.Network, c.Description, c.Train.Epochs})
+		if id := c.ID(); !strings.HasPrefix(id, c.Network+"-w0.5-cifar10-uniform-b0.5-s1-") {
+			t.Errorf("id %s", id)
+		}
+	}
+	want := []network{
+		{"mine", "what folder/nets/mine.toml says", 7}, {"resnet20", "", 200}, {"other", "what /abs/other.toml says", 200},
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("networks %+v, want %+v", got, want)
+	}
+	changed := e.Cells[0]
+	changed.Description += " now"
+	if changed.ID() == e.Cells[0].ID() {
+		t.Error("another description has the same id")
+	}
+	if c := string(e.Cells[1].Canonical()); strings.Contains(c, "description") {
+		t.Errorf("a network of a known family has a description: %s", c)
+	}
 }
 
 func TestExpandInFileOrder(t *testing.T) {
@@ -138,7 +177,10 @@ seed = 1
 		Augment: "pad-crop",
 	}
 	cell := func(method string, search *Search, prune *Prune) Cell {
-		return Cell{"resnet20", 0.5, "max", "mnist", method, "", Budget{Fraction: 0.5}, 1, data, train, search, prune, ""}
+		return Cell{
+			Network: "resnet20", Width: 0.5, Padding: "max", Dataset: "mnist", Method: method, Budget: Budget{Fraction: 0.5},
+			Seed: 1, Data: data, Train: train, Search: search, Prune: prune,
+		}
 	}
 	want := []Cell{
 		cell("uniform", nil, nil),
@@ -409,13 +451,17 @@ At line 3, column 7:
 			`digits, dots, dashes and underscores that starts and ends with a letter or digit and is no device name of ` +
 			`Windows, not "Aux.old"`},
 		{"unknown table", settings("[trian]\nepochs = 3"),
-			`t.toml:2: trian: unknown key; did you mean "train"?; known: name, data, train, search, prune, matrix`},
+			`t.toml:2: trian: unknown key; did you mean "train"?; known: name, data, train, search, prune, finetune, width, matrix`},
 		{"unknown setting", settings("[prune]\nstart_flop = 3"),
-			`t.toml:3: prune.start_flop: unknown key; did you mean "start_flops"?; known: start_flops, epochs`},
+			`t.toml:3: prune.start_flop: unknown key; did you mean "start_flops"?; known: start_flops, epochs, scope, ` +
+				"gradient_batches, slimming_penalty, morphnet_penalty, candidates, least_ratio, norm_batches, rounds, " +
+				"slimmable_steps, slimmable_random"},
 		{"keys have one case", settings("[prune]\nEpochs = 3"),
-			`t.toml:3: prune.Epochs: unknown key; did you mean "epochs"?; known: start_flops, epochs`},
+			`t.toml:3: prune.Epochs: unknown key; did you mean "epochs"?; known: start_flops, epochs, scope, ` +
+				"gradient_batches, slimming_penalty, morphnet_penalty, candidates, least_ratio, norm_batches, rounds, " +
+				"slimmable_steps, slimmable_random"},
 		{"unknown axis", minimal + "sparsity = 3\n", `t.toml:9: matrix[1].sparsity: unknown key; known: network, width, ` +
-			`padding, dataset, method, variant, budget, seed, exclude, set`},
+			`padding, dataset, method, variant, final, budget, seed, exclude, set`},
 		{"unknown network", replace("resnet20", "resnet21"),
 			`t.toml:3: matrix[1].network: unknown network "resnet21"; families: resnetD`},
 		{"unknown method", replace(`"uniform"`, `["uniform", "ajust"]`),
@@ -433,7 +479,7 @@ t.toml:6: train.augment: must be one of pad-crop-flip, pad-crop, resized-crop-fl
 t.toml:7: train.weight_decay: must be a number, at least 0 and at most 1, not a date or time
 t.toml:8: train.label_smoothing: must be a number, at least 0 and less than 1, not a table`},
 		{"wrong types of names", replace(`"resnet20"`, "20"),
-			`t.toml:3: matrix[1].network: must be the name of a network, not 20`},
+			`t.toml:3: matrix[1].network: must be the name of a network, or the path of a description, not 20`},
 		{"not a table", "train = 3\n" + minimal, `t.toml:1: train: must be a table, not 3`},
 		{"one bracket", replace("[[matrix]]", "[matrix]"),
 			`t.toml:2: matrix: must be one or more tables, each under [[matrix]] in two brackets, not a table`},
@@ -468,10 +514,10 @@ t.toml:6: train.drop_grows_with_epoch: must be true or false, not 1
 t.toml:7: train.preset: unknown name "imagenet"; known: default, readme, readme-imagenet
 t.toml:9: search.train.epochs: unknown key; known: batch, learning_rate, min_learning_rate, momentum, weight_decay, ` +
 			`label_smoothing, augment, warmup_epochs, warmup_learning_rate, drop_rate, drop_grows_with_epoch, ` +
-			`drop_grows_with_depth
+			`drop_grows_with_depth, init, zero_gamma, no_bias_decay
 t.toml:10: search.train.preset: unknown key; known: batch, learning_rate, min_learning_rate, momentum, weight_decay, ` +
 			`label_smoothing, augment, warmup_epochs, warmup_learning_rate, drop_rate, drop_grows_with_epoch, ` +
-			`drop_grows_with_depth
+			`drop_grows_with_depth, init, zero_gamma, no_bias_decay
 t.toml:11: search.train.batch: must be an integer, at least 2 and at most 1e+09, not 0`},
 		{"warm-up longer than trainings", strings.NewReplacer(`"uniform"`, `["uniform", "l1", "adjust"]`, "[[",
 			"[train]\nwarmup_epochs = 5\nwarmup_learning_rate = 0.2\nepochs = 5\n[search]\nepochs = 3\n"+
@@ -546,7 +592,7 @@ t.toml:13: matrix[1].exclude[2].padding: local matches no cell; this matrix has 
 t.toml:10: matrix[1].set[1].values.train.batch: must be an integer, at least 2 and at most 1e+09, not 1
 t.toml:10: matrix[1].set[1].values.train.epoch: unknown key; did you mean "epochs"?; known: preset, epochs, ` +
 			`batch, learning_rate, min_learning_rate, momentum, weight_decay, label_smoothing, augment, warmup_epochs, ` +
-			`warmup_learning_rate, drop_rate, drop_grows_with_epoch, drop_grows_with_depth
+			`warmup_learning_rate, drop_rate, drop_grows_with_epoch, drop_grows_with_depth, init, zero_gamma, no_bias_decay
 t.toml:11: matrix[1].set[2].values: missing; it holds the settings for the matching cells
 t.toml:14: matrix[1].set[3].values: holds no setting`},
 		{"set that cannot hold", minimal + "[[matrix.set]]\nvalues = { data = { test = 10001 } }\n",
@@ -607,7 +653,9 @@ func TestShippedFiles(t *testing.T) {
 	for _, name := range []string{"adjust_random_fur", "adjust_no_flops_norm", "adjust_one_shot", "fur_truth"} {
 		all.Methods = append(slices.Clip(all.Methods), Method{Name: name, Searches: true})
 	}
-	all.Datasets = append(slices.Clip(all.Datasets), Dataset{Name: "cifar100", Train: 50000, Test: 10000})
+	all.Network = func(name string) (Network, error) { return Network{Name: name}, nil } // what a name means is not known here
+	all.Datasets = append(slices.Clip(all.Datasets), Dataset{Name: "cifar100", Train: 50000, Test: 10000},
+		Dataset{Name: "imagenet", Train: 1281167, Test: 50000})
 	cells := map[string]int{}
 	for _, path := range paths {
 		e, err := Load(path, all)
@@ -622,6 +670,7 @@ func TestShippedFiles(t *testing.T) {
 	}
 	for name, want := range map[string]int{
 		"smoke": 6, "quick": 18, "quick-mnist": 18, "two-hours": 16, "day": 40, "fur-truth": 8, "ablations": 54,
+		"gate": 12, "paper-cifar100": 135, "paper-imagenet": 6,
 	} {
 		if cells[name] != want {
 			t.Errorf("%s has %d cells, want %d", name, cells[name], want)
@@ -648,7 +697,7 @@ func TestDocs(t *testing.T) {
 	}
 	d := Defaults()
 	for _, f := range slices.Concat(fields("data", d.Data), fields("train", d.Train), fields("search", d.Search),
-		fields("prune", d.Prune)) {
+		fields("prune", d.Prune), fields("finetune", d.Finetune), fields("width", d.Width)[1:]) {
 		want := fmt.Sprintf("| `%s` | `%v` |", f.Key, f.Value)
 		if strings.HasPrefix(f.Key, "data.") {
 			want = fmt.Sprintf("| `%s` |", f.Key) // their defaults depend on the dataset

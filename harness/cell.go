@@ -2,6 +2,7 @@ package harness
 
 import (
 	"fmt"
+	"math"
 	"strings"
 
 	"netadjust/experiments"
@@ -30,13 +31,19 @@ type cell struct {
 func prepare(c experiments.Cell, d experiments.Dataset) (*cell, error) {
 	n, err := networks.New(networks.Spec{
 		Name: c.Network, Width: c.Width, Padding: c.Padding,
-		Input: d.Input, Classes: d.Classes,
+		Input: d.Input, Classes: d.Classes, Description: c.Description,
 	})
 	if err != nil {
 		return nil, err
 	}
 	p := &cell{Cell: c, id: c.ID(), recipe: recipeOf(c.Train)}
 	p.search = p.recipe
+	if f := c.Finetune; f != nil {
+		p.recipe.Epochs = max(1, int(math.RoundToEven(f.Epochs*float64(p.recipe.Epochs))))
+		p.recipe.LearningRate *= f.LearningRate
+		p.recipe.MinLearningRate = min(p.recipe.MinLearningRate, p.recipe.LearningRate)
+		p.recipe.WarmupEpochs, p.recipe.WarmupLearningRate = 0, 0
+	}
 	if c.Search != nil {
 		p.search = recipeOf(c.SearchRecipe())
 	}
@@ -56,6 +63,7 @@ func recipeOf(t experiments.Train) train.Recipe {
 		Momentum: t.Momentum, WeightDecay: t.WeightDecay, LabelSmoothing: t.LabelSmoothing,
 		WarmupEpochs: t.WarmupEpochs, WarmupLearningRate: t.WarmupLearningRate,
 		DropRate: t.DropRate, DropGrowsWithEpoch: t.DropGrowsWithEpoch, DropGrowsWithDepth: t.DropGrowsWithDepth,
+		HeInit: t.Init == "he", ZeroGamma: t.ZeroGamma, NoBiasDecay: t.NoBiasDecay,
 	}
 	if strings.HasPrefix(t.Augment, "pad-crop") {
 		r.CropPad = cropPad

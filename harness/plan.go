@@ -73,12 +73,19 @@ func (c *cell) plan() (*costs, error) {
 	p := &costs{shared: map[string]results.Cost{}}
 	for _, w := range work {
 		var training results.Cost
-		trained(&training, w.FLOPs, c.Data.Train*w.Training.Epochs)
+		if w.Training.Channels != nil {
+			training = contentOf(c, w.Training, c.Dataset, device.Info{}).cost(w.Training, c.Data.Train)
+		} else {
+			trained(&training, w.FLOPs, c.Data.Train*w.Training.Epochs)
+		}
 		p.search.ForwardImages += training.ForwardImages
 		p.search.BackwardImages += training.BackwardImages
 		p.search.FLOPs += training.FLOPs
-		evaluated(&p.search, w.ValidationFLOPs, c.Data.Validation)
-		p.search.ForwardImages += int64(c.Data.Validation * (w.Validations - 1))
+		p.search.ForwardImages += int64(c.Data.Validation * w.Validations)
+		p.search.FLOPs += w.ValidationFLOPs * int64(c.Data.Validation)
+		trained(&p.search, w.FLOPs, w.Images+w.Backward*c.search.Batch)
+		p.search.ForwardImages += int64(w.Forward * c.search.Batch)
+		p.search.FLOPs += w.ForwardFLOPs * int64(c.search.Batch)
 		if w.Training.Channels != nil {
 			key := contentOf(c, w.Training, c.Dataset, device.Info{}).key()
 			p.shared[key] = training

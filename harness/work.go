@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"netadjust/experiments"
 	"netadjust/internal/progress"
 	"netadjust/internal/search"
 	"netadjust/internal/train"
@@ -51,6 +52,7 @@ func (w *worker) cell(ctx context.Context, c *cell) error {
 	w.print(progress.Event{Kind: progress.Started, Cell: c.id})
 	start, busy := time.Now(), w.dev.busy
 	w.counted = 0
+	w.dev.clock.Reset()
 	images, err := w.library.images(c.Dataset, c.Data)
 	if err != nil {
 		return err
@@ -66,7 +68,7 @@ func (w *worker) cell(ctx context.Context, c *cell) error {
 	record.Run = results.Run{
 		Host: host, Job: os.Getenv("SLURM_JOB_ID"), Jobs: w.jobs, Threads: w.threads, GoVersion: runtime.Version(),
 		Start: start.UTC().Truncate(time.Second), WallSeconds: time.Since(start).Seconds(),
-		DeviceSeconds: (w.dev.busy - busy).Seconds(),
+		DeviceSeconds: (w.dev.busy - busy).Seconds(), CalibrationSeconds: w.dev.clock.Seconds(),
 	}
 	if err := os.MkdirAll(w.folder(c), 0o755); err != nil {
 		return err
@@ -122,8 +124,13 @@ func (w *worker) searchAndTrain(ctx context.Context, c *cell, images *images, r 
 	}
 	describe(c, found, r)
 	n := c.problem.Network
+	if c.RoundTo > 0 {
+		if found.Channels, err = search.RoundToMultiples(n, found.Channels, c.problem.Budget, c.RoundTo); err != nil {
+			return err
+		}
+	}
 	flops := n.FLOPs(found.Channels)
-	if !search.WithinBudget(flops, c.problem.Budget) {
+	if c.RoundTo == 0 && !search.WithinBudget(flops, c.problem.Budget) {
 		hint := ""
 		if c.Search != nil && c.Search.Reference {
 			hint = "; reference mode does not guarantee the budget"
@@ -136,11 +143,11 @@ func (w *worker) searchAndTrain(ctx context.Context, c *cell, images *images, r 
 		Params: n.Params(found.Channels),
 	}
 	stream := train.Stream{Seed: c.Seed, Purpose: "final"}
-	model, epochs, err := train.Train(ctx, w.dev, n, found.Channels, images.both, images.norm, c.recipe, stream,
-		func(e int, report train.Epoch) {
-			w.epoch(c, stream.Purpose, e, c.recipe.Epochs, report)
-			w.advance(trainingPasses * flops * int64(images.both.Len()))
-		})
+	progress := func(e int, report train.Epoch) {
+		w.epoch(c, stream.Purpose, e, c.recipe.Epochs, report)
+		w.advance(trainingPasses * flops * int64(images.both.Len()))
+	}
+	model, epochs, err := w.finish(ctx, c, found, images, stream, progress)
 	if err != nil {
 		return fmt.Errorf("final training: %w", err)
 	}
@@ -157,6 +164,21 @@ func (w *worker) searchAndTrain(ctx context.Context, c *cell, images *images, r 
 		return fatal{err}
 	}
 	return w.test(ctx, model, images, flops, r.Final)
+}
+
+// finish trains the network that was found, from scratch or from the weights that it has inherited.
+func (w *worker) finish(ctx context.Context, c *cell, found *search.Outcome, images *images, stream train.Stream,
+	progress func(e int, report train.Epoch)) (*train.Model, []train.Epoch, error) {
+	if c.Finetune == nil {
+		return train.Train(ctx, w.dev, c.problem.Network, found.Channels, images.both, images.norm, c.recipe, stream, progress)
+	}
+	left, ok := found.Inherited.(*trainedNetwork)
+	if !ok {
+		return nil, nil, fmt.Errorf("method %s leaves no weights to go on with", c.Method)
+	}
+	model := left.model.Clone()
+	epochs, err := train.Continue(ctx, w.dev, model, images.both, c.recipe, stream, nil, progress)
+	return model, epochs, err
 }
 
 // test evaluates a finished network on the test set. Nothing else reads it.
@@ -188,7 +210,7 @@ func (w *worker) result(c *cell, images *images) results.Result {
 	info := w.dev.Info()
 	r := results.Result{
 		ID: c.id, Experiment: w.Experiment.Name, Network: c.Network, Width: c.Width, Padding: c.Padding, Dataset: c.Dataset,
-		Method: c.Method, Variant: c.Variant, Budget: strings.TrimPrefix(c.Budget.String(), "b"),
+		Method: c.Method, Variant: variantOf(c.Cell), Budget: strings.TrimPrefix(c.Budget.String(), "b"),
 		BudgetFLOPs: c.problem.Budget, Seed: c.Seed, Config: c.Canonical(),
 		Layers: c.problem.Network.Adjustable(), Device: info.Name + " (" + info.Kernels + ")", Version: w.Version,
 		Libraries: libraries(), DatasetChecksum: images.checksum,
@@ -197,6 +219,14 @@ func (w *worker) result(c *cell, images *images) results.Result {
 		r.DatasetNote = "not the official files: checksums are those of SHA256SUMS in the data folder"
 	}
 	return r
+}
+
+// variantOf is what tells a cell's series from others of its method.
+func variantOf(c experiments.Cell) string {
+	if c.Finetune == nil {
+		return c.Variant
+	}
+	return strings.TrimPrefix(c.Variant+", finetune", ", ")
 }
 
 // describe records what the search found.

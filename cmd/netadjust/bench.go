@@ -54,11 +54,11 @@ func benchCommand(a *app, f *flags) error {
 	if err != nil {
 		return err
 	}
-	open, err := openDevice(*deviceName)
+	choice, err := openDevice(*deviceName)
 	if err != nil {
 		return err
 	}
-	dev, err := open(*threads)
+	dev, err := choice.open(*threads)
 	if err != nil {
 		return err
 	}
@@ -164,13 +164,19 @@ func (b benchmark) label() string {
 
 // build makes the network and its width vector.
 func (b benchmark) build() (*networks.Network, []int, error) {
-	s := networks.Spec{Name: b.network}
-	if b.network != "resnet18" && b.network != "resnet34" {
-		s.Classes = 10
+	s, err := networks.Read(b.network)
+	if err != nil {
+		return nil, nil, err
 	}
 	n, err := networks.New(s)
 	if err != nil {
 		return nil, nil, err
+	}
+	if n.Classes == 100 { // CIFAR-10 is what others measure
+		s.Classes = 10
+		if n, err = networks.New(s); err != nil {
+			return nil, nil, err
+		}
 	}
 	c, err := widthVector(n, b.widths)
 	return n, c, err

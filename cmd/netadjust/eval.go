@@ -62,8 +62,8 @@ func evalCommand(a *app, f *flags) error {
 		return err
 	}
 	if *images < 0 || *batch < 1 || *threads < 0 || !(*seconds > 0) {
-		return failf(exitUsage, "--images %d, --batch %d, --threads %d and --seconds %v: none may be negative, and a batch and "+
-			"some time are needed", *images, *batch, *threads, *seconds)
+		return failf(exitUsage, "--images %d, --batch %d, --threads %d and --seconds %v: none may be negative, and a batch "+
+			"and some time are needed", *images, *batch, *threads, *seconds)
 	}
 	t, err := open(args[0])
 	if err != nil {
@@ -79,11 +79,11 @@ func evalCommand(a *app, f *flags) error {
 	if err != nil {
 		return err
 	}
-	openDev, err := openDevice(*deviceName)
+	choice, err := openDevice(*deviceName)
 	if err != nil {
 		return err
 	}
-	dev, err := openDev(*threads)
+	dev, err := choice.open(*threads)
 	if err != nil {
 		return err
 	}

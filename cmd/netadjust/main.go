@@ -1,8 +1,8 @@
 // Command netadjust compares network adjustment with channel pruning under FLOPs budgets: it runs experiments described
 // in TOML files, records every run, and draws accuracy over FLOPs.
 //
-// Exit codes: 0 complete, 1 some cells failed or no source has the data, 2 wrong usage or configuration, 75 stopped and
-// resumable.
+// Exit codes: 0 complete, 1 some cells failed, no source has the data or results have become worse, 2 wrong usage or
+// configuration, 3 results that cannot be compared, 75 stopped and resumable.
 package main
 
 import (
@@ -44,10 +44,13 @@ type command struct {
 
 func commands() []command {
 	return []command{
+		{"init", "NETWORK DATASET", "write a commented experiment file to start from", initCommand},
 		{"run", "FILE", "run an experiment: make every cell complete, then write frame, figures and report", runCommand},
 		{"plan", "FILE", "list an experiment's cells with FLOPs, images and estimated time", planCommand},
 		{"explain", "FILE", "print every setting, where it comes from and what the paper used", explainCommand},
 		{"report", "DIR", "write frame, figures and report again from the records in DIR", reportCommand},
+		{"compare", "BASE NEW", "tell whether the results in folder NEW are worse than those in BASE", compareCommand},
+		{"paper", "[DIR…]", "print the paper's tables beside what the records in any folders give", paperCommand},
 		{"eval", "CELL", "test a trained network: a finished cell's folder, or a weights file", evalCommand},
 		{"export", "CELL", "write a trained network as ONNX, as a PyTorch module, or as plain widths", exportCommand},
 		{"flops", "NETWORK", "print FLOPs and parameters of every layer", flopsCommand},
@@ -61,6 +64,7 @@ func commands() []command {
 			dataVerifyCommand},
 		{"data pack", "FOLDER", "make a folder of images, train/CLASS/FILE and val/CLASS/FILE, a dataset of one file",
 			dataPackCommand},
+		{"check", "", "run every operation on a device and compare it with its reference", checkCommand},
 		{"bench", "[NETWORK…]", "measure training and evaluation speed", benchCommand},
 		{"doctor", "", "tell which device is used, and what is missing", doctorCommand},
 		{"version", "", "print version and libraries", versionCommand},

@@ -67,6 +67,7 @@ var gradientCases = []gradientCase{
 	{Linear{}, [][]int{{4, 5}, {3, 5}, {3}}},
 	{CrossEntropy{}, [][]int{{4, 5}, {4}}},
 	{CrossEntropy{Smoothing: 0.1}, [][]int{{4, 5}, {4}}},
+	{SoftCrossEntropy{}, [][]int{{4, 5}, {4, 5}}},
 	{BatchNorm{Epsilon: 1e-3}, [][]int{{3, 2, 3, 2}, {2, 2}, {2}, {2}}},
 	{BatchNorm{Epsilon: 1e-3, Frozen: true}, [][]int{{3, 2, 3, 2}, {2, 2}, {2}, {2}}},
 }
@@ -86,15 +87,15 @@ func TestGradients(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			run := func() opstest.Values {
-				known := opstest.Values{}
+			run := func() Values {
+				known := Values{}
 				for i, n := range nodes {
 					if !followsImages(c.kind, i) {
 						known[n] = values[i]
 					}
 				}
 				known[nodes[len(nodes)-1]] = values[len(nodes)-1]
-				if err := opstest.Evaluate(g, known); err != nil {
+				if err := Evaluate(g, known); err != nil {
 					t.Fatal(err)
 				}
 				return known
