@@ -143,7 +143,9 @@ func dataVerifyCommand(a *app, f *flags) error {
 	if err != nil {
 		return err
 	}
-	v := verified{Name: d.Name, Checksum: d.Checksum, TrainImages: train.Count(d.Classes), TestImages: test.Count(d.Classes)}
+	v := verified{
+		Name: d.Name, Checksum: d.Checksum, TrainImages: train.Count(d.Classes), TestImages: test.Count(d.Classes),
+	}
 	v.Mean, v.Std = train.Statistics()
 	return f.print(v, func(w io.Writer) {
 		fmt.Fprintf(w, "%s is as its checksums say: %s\n", v.Name, v.Checksum)
@@ -162,7 +164,7 @@ func dataPackCommand(a *app, f *flags) error {
 	dir := f.data()
 	name := f.String("name", "", "`name` of the dataset (default: that of the folder)")
 	size := f.Int("size", 224, "side of the square that networks see")
-	side := f.Int("side", 0, "short side in which images are stored; longer ones are scaled down (default: size times 8/7)")
+	side := f.Int("side", 0, "short side of images as they are stored; longer ones are scaled down (default: 8/7 size)")
 	skip := f.Bool("skip-corrupt", false, "leave out files that cannot be decoded")
 	args, err := f.parse()
 	if err != nil {

@@ -35,7 +35,7 @@ func TestOwnImages(t *testing.T) {
 	file := experiment(t, images)
 	call(t.Context(), "plan", file, "--data", dir).check(t, exitUsage, "", `dataset: unknown name "stripes"`)
 	call(t.Context(), "data", "pack", folder, "--data", dir, "--size", "32").check(t, 0, "",
-		"stripes.pack has 90 training images, of which 9 are held out unless an experiment says otherwise, and 30 test images")
+		"stripes.pack has 90 training images, of which 9 are held out unless an experiment says otherwise, and 30 test")
 	call(t.Context(), "data", "list", "--data", dir).check(t, 0,
 		"stripes        3x32x32, 3 classes, 90 training and 30 test images; present\n", "")
 	r := call(t.Context(), "data", "verify", "stripes", "--data", dir)
@@ -94,6 +94,7 @@ func TestPackCorrupt(t *testing.T) {
 	}
 	args := []string{"data", "pack", folder, "--data", dir, "--name", "two", "--size", "16"}
 	r := call(t.Context(), args...)
-	r.check(t, exitFailed, "", "val/a/broken.jpg: image: unknown format\nmend or remove them, or leave them out with --skip-corrupt")
+	r.check(t, exitFailed, "",
+		"val/a/broken.jpg: image: unknown format\nmend or remove them, or leave them out with --skip-corrupt")
 	call(t.Context(), append(args, "--skip-corrupt")...).check(t, 0, "", "two.pack has 12 training images")
 }

@@ -109,9 +109,9 @@ func (e *CorruptError) Error() string {
 	return text
 }
 
-// Pack makes a folder of images a dataset: one file, DIR/NAME.pack, that appears when it is complete and checked. Packing
-// can be ended at any moment; the same call goes on from there. Corrupt files are a *CorruptError that names all of
-// them, after everything else has been packed, so that a second call with SkipCorrupt is short.
+// Pack makes a folder of images a dataset: one file, DIR/NAME.pack, that appears when it is complete and checked.
+// Packing can be ended at any moment; the same call goes on from there. Corrupt files are a *CorruptError that names
+// all of them, after everything else has been packed, so that a second call with SkipCorrupt is short.
 func Pack(ctx context.Context, o PackOptions) error {
 	if err := o.check(); err != nil {
 		return err
@@ -341,7 +341,8 @@ func (p *packer) finish(path string) error {
 	return nil
 }
 
-// refuse is the error for corrupt files. Those that an earlier call came across are decoded again, to say what is wrong.
+// refuse is the error for corrupt files. Those that an earlier call came across are decoded again, to say what is
+// wrong.
 func (p *packer) refuse(names []string) error {
 	var list []string
 	for _, name := range names {
