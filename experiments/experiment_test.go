@@ -95,6 +95,11 @@ func TestDescribedNetworks(t *testing.T) {
 	if changed.ID() == e.Cells[0].ID() {
 		t.Error("another description has the same id")
 	}
+	same := strings.Replace(minimal, `"resnet20"`, `["a/mine.toml", "b/mine.toml"]`, 1)
+	if _, err := Parse("t.toml", []byte(same), catalog); err == nil ||
+		err.Error() != "t.toml: two different networks are called mine; rename the file of one" {
+		t.Errorf("two networks of one name: error %v", err)
+	}
 	if c := string(e.Cells[1].Canonical()); strings.Contains(c, "description") {
 		t.Errorf("a network of a known family has a description: %s", c)
 	}
