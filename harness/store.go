@@ -16,6 +16,7 @@ import (
 	"netadjust/internal/search"
 	"netadjust/internal/train"
 	"netadjust/networks"
+	"netadjust/results"
 )
 
 // store keeps the networks that searches have trained, by the content of the training, so that each is trained once:
@@ -44,13 +45,25 @@ type content struct {
 
 func contentOf(c *cell, t search.Training, dataset string, dev device.Info) content {
 	recipe := c.search
-	recipe.Epochs, recipe.Hook = t.Epochs, t.Hook
+	recipe.Epochs, recipe.Hook, recipe.Slimmable = t.Epochs, t.Hook, t.Slimmable
 	if t.Constant {
 		recipe.MinLearningRate, recipe.WarmupEpochs = recipe.LearningRate, 0
 	}
 	return content{
 		Network: t.Network.Spec, Channels: t.Channels, Recipe: recipe, Stream: train.Stream{Seed: c.Seed, Purpose: t.Purpose},
 		Images: [2]int{0, c.Data.Train}, Dataset: dataset, Device: dev.Name + " " + dev.Kernels,
+	}
+}
+
+// cost is what the training costs on so many images, whoever does it. A slimmable one sends each through several networks.
+func (c content) cost(t search.Training, images int) results.Cost {
+	seen := int64(images) * int64(c.Recipe.Epochs)
+	if c.Recipe.Slimmable != nil {
+		seen *= int64(2 + c.Recipe.Slimmable.Random)
+	}
+	return results.Cost{
+		ForwardImages: seen, BackwardImages: seen,
+		FLOPs: trainingPasses * c.Recipe.ForwardFLOPs(t.Network, t.Channels, c.Stream, images),
 	}
 }
 

@@ -100,7 +100,23 @@ func methodsCommand(a *app, f *flags) error {
 	methods := harness.Methods()
 	return f.print(methods, func(w io.Writer) {
 		for _, m := range methods {
-			fmt.Fprintf(w, "%-10s %s (%s)\n", m.Name, m.Title, m.Source)
+			fmt.Fprintf(w, "%-20s %s\n", m.Name, m.Title)
+			row := func(what, text string) {
+				if text != "" {
+					fmt.Fprintf(w, "  %-8s %s\n", what, text)
+				}
+			}
+			row("source", strings.TrimPrefix(m.Source, "-"))
+			row("needs", strings.Join(m.Needs, ", "))
+			row("cost", m.Cost)
+			var can []string
+			if m.Grows {
+				can = append(can, "grow layers")
+			}
+			if m.Inherits {
+				can = append(can, "go on with inherited weights")
+			}
+			row("can", strings.Join(can, ", "))
 		}
 	})
 }

@@ -64,6 +64,7 @@ func commands() []command {
 			dataVerifyCommand},
 		{"data pack", "FOLDER", "make a folder of images, train/CLASS/FILE and val/CLASS/FILE, a dataset of one file",
 			dataPackCommand},
+		{"check", "", "run every operation on a device and compare it with its reference", checkCommand},
 		{"bench", "[NETWORK…]", "measure training and evaluation speed", benchCommand},
 		{"doctor", "", "tell which device is used, and what is missing", doctorCommand},
 		{"version", "", "print version and libraries", versionCommand},

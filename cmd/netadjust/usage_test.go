@@ -107,6 +107,7 @@ func TestHelp(t *testing.T) {
 		"step":  {"json"}, "networks": {"json"}, "methods": {"json"}, "data list": {"data", "json"}, "data get": {"data"},
 		"data verify": {"data", "json"}, "data pack": {"data", "name", "size", "side", "skip-corrupt"},
 		"graph":   {"width", "widths", "input", "classes", "mode", "batch", "json"},
+		"check":   {"device", "json"},
 		"bench":   {"widths", "mode", "batch", "threads", "seconds", "device", "json"},
 		"compare": {"accuracy", "speed", "json"}, "paper": {"format"},
 		"doctor": {"device", "data", "json"}, "version": {"json"}, "explain": {"data", "json"},
@@ -196,7 +197,9 @@ func TestLists(t *testing.T) {
 		t.Errorf("networks (-want +got):\n%s", diff)
 	}
 	methods := []string{
-		"uniform", "l1", "adjust", "adjust_random_fur", "adjust_no_flops_norm", "adjust_one_shot", "fur_truth",
+		"uniform", "random", "random_best", "widths", "l1", "l1_per_flop", "fpgm", "sfp", "slimming", "taylor",
+		"taylor_per_flop", "random_ratio", "synflow", "morphnet", "autoslim", "adjust", "adjust_random_fur",
+		"adjust_no_flops_norm", "adjust_one_shot", "fur_truth",
 	}
 	var names []string
 	for _, m := range decode[[]harness.Method](t, call(t.Context(), "methods", "--json").stdout) {

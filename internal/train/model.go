@@ -14,7 +14,10 @@ type Model struct {
 	Network  *networks.Network
 	Channels []int
 	Norm     Normalization
-	tensors  map[string][]float32 // by name, see networks.Tensors
+	// BatchStatistics makes batch norm use the statistics of each batch when the network is evaluated: running ones mean
+	// nothing where many networks have been trained at once.
+	BatchStatistics bool
+	tensors         map[string][]float32 // by name, see networks.Tensors
 }
 
 // newModel initialises a network. The numbers of a tensor depend on the stream and its name alone.

@@ -35,7 +35,8 @@ type Recipe struct {
 	NoBiasDecay        bool    `json:",omitempty"` // weight decay on weights alone, see networks.TrainOptions
 	ResizedCrop        bool    `json:",omitempty"` // a random part of an image is scaled to its size, see resizedCrop
 
-	Hook networks.Hook `json:",omitempty"` // takes part in the training
+	Hook      networks.Hook       `json:",omitempty"` // takes part in the training
+	Slimmable *networks.Slimmable `json:",omitempty"` // trains narrower networks as well
 }
 
 // LearningRateAt returns the learning rate of epoch t = 0, 1, …, constant within the epoch: the cosine

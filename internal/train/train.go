@@ -103,6 +103,7 @@ type trainer struct {
 	// Inputs of channel dropout, the same for all steps of an epoch. Without dropout the steps do not have them.
 	dropRates []float32
 	dropKey   []uint32
+	slim      *slim // of a slimmable training
 
 	at   position
 	keep *Checkpoints // nil: none
@@ -132,6 +133,9 @@ func newTrainer(dev device.Device, m *Model, images *data.Images, r Recipe) (*tr
 		if err := t.state.Add(p.Velocity(), p.Shape...); err != nil {
 			return nil, err
 		}
+	}
+	if r.Slimmable != nil {
+		t.slim = newSlim(dev, m, *r.Slimmable)
 	}
 	for _, size := range []int{r.Batch, images.Len() % r.Batch} {
 		if size == 0 || t.steps[size] != nil {
@@ -211,6 +215,11 @@ func (t *trainer) epoch(ctx context.Context, stream Stream, e int) (Epoch, error
 		}
 		if v := float64(l[0]); math.IsNaN(v) || math.IsInf(v, 0) {
 			return report, &Diverged{Epoch: e, Step: t.at.Step, LearningRate: report.LearningRate, Loss: v}
+		}
+		if t.slim != nil {
+			if err := t.slim.step(t.state, s, t.scale, t.recipe.CropPad, stream, e, t.at.Step); err != nil {
+				return report, err
+			}
 		}
 		if t.recipe.Hook != nil {
 			if err := t.recipe.Hook.Step(t.state, report.LearningRate); err != nil {

@@ -281,6 +281,12 @@ func (p *prepared) compile(t *testing.T, threads int) *runner {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { dev.Close() })
+	return p.compileOn(t, dev)
+}
+
+// compileOn prepares a graph for a device, with state of its own.
+func (p *prepared) compileOn(t *testing.T, dev device.Device) *runner {
+	t.Helper()
 	state := vm.NewState(dev)
 	add := func(name string, shape []int) {
 		if err := state.Add(name, shape...); err != nil {
