@@ -1,6 +1,7 @@
 package networks
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -66,6 +67,42 @@ func TestExample(t *testing.T) {
 		}
 	}
 	mustGraph(t, n, []int{3, 5, 7, 11, 13, 17, 19}, GraphOptions{Batch: 2, Drop: true, Train: &TrainOptions{}})
+}
+
+// TestDocumentedCounts checks the table of families in docs/networks.md: every family has a row, with its counts.
+func TestDocumentedCounts(t *testing.T) {
+	text, err := os.ReadFile("../docs/networks.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := map[string][]string{}
+	for _, line := range strings.Split(string(text), "\n") {
+		if cells := strings.Split(line, "|"); len(cells) == 8 {
+			rows[strings.Trim(regexp.MustCompile("`[^`]*`").FindString(cells[1]), "`")] = cells
+		}
+	}
+	example := map[string]string{"resnet{6n+2}": "resnet20", "plain{6n+2}": "plain20", "densenet{3n+4}": "densenet40"}
+	for _, f := range Families() {
+		pattern, _, _ := strings.Cut(f.Pattern, ",")
+		name := pattern
+		if of, ok := example[pattern]; ok {
+			name = of
+		}
+		n := mustNew(t, Spec{Name: name})
+		want := fmt.Sprint(n.FLOPs(n.Start()), n.Params(n.Start()))
+		row := rows[pattern]
+		if row == nil {
+			t.Errorf("docs/networks.md has no row for %s", pattern)
+			continue
+		}
+		number := func(cell string) string { return strings.ReplaceAll(cell, " ", "") }
+		if got := number(row[4]) + " " + number(row[5]); got != want {
+			t.Errorf("%s: docs/networks.md has %s, want %s", pattern, got, want)
+		}
+		if !strings.Contains(row[2], fmt.Sprintf("%dx%dx%d, %d", f.Input[0], f.Input[1], f.Input[2], f.Classes)) {
+			t.Errorf("%s: docs/networks.md has %s, want %v and %d", pattern, row[2], f.Input, f.Classes)
+		}
+	}
 }
 
 // TestReadKeepsContent checks that what only people read changes nothing, and all else does.
