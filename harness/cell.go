@@ -22,9 +22,15 @@ type cell struct {
 	recipe  train.Recipe // of the final training
 	search  train.Recipe // of the trainings of the search, which say themselves how long they are
 	start   []int        // the network's widths fitted to the budget
-	planned int64        // FLOPs of search and final training, as far as known before
-	toFind  int64        // those of the search
+	costs   costs        // as far as known before
+	wrong   error        // why the method will fail, if that is known already
+	stale   string       // why its record does not belong to this run
+	left    bool         // another process was running it
+	log     *cellLog     // while it runs
 }
+
+// planned is the FLOPs of search and final training, as far as known before.
+func (c *cell) planned() int64 { return c.costs.search.FLOPs + c.costs.final.FLOPs }
 
 // prepare builds what a cell needs, and finds out early whether its budget can be met.
 func prepare(c experiments.Cell) (*cell, error) {
@@ -51,6 +57,7 @@ func prepare(c experiments.Cell) (*cell, error) {
 	if p.start, _, err = p.problem.Start(p.problem.Budget); err != nil {
 		return nil, fmt.Errorf("%s: %w", p.id, err)
 	}
+	p.costs, p.wrong = p.plan()
 	return p, nil
 }
 

@@ -38,14 +38,13 @@ func MakePlan(e *experiments.Experiment) (*Plan, error) {
 	var flops int64
 	for _, c := range cells {
 		planned := PlannedCell{ID: c.id, BudgetFLOPs: c.problem.Budget}
-		costs, err := c.plan()
-		if err != nil {
-			planned.Problem = err.Error()
+		if c.wrong != nil {
+			planned.Problem = c.wrong.Error()
 		} else {
-			planned.Search, planned.Final = costs.search, costs.final
-			flops += costs.search.FLOPs + costs.final.FLOPs
-			p.TrainingImages += costs.search.BackwardImages + costs.final.BackwardImages
-			for key, cost := range costs.shared {
+			planned.Search, planned.Final = c.costs.search, c.costs.final
+			flops += c.planned()
+			p.TrainingImages += c.costs.search.BackwardImages + c.costs.final.BackwardImages
+			for key, cost := range c.costs.shared {
 				if seen[key] {
 					flops -= cost.FLOPs
 					p.TrainingImages -= cost.BackwardImages
@@ -65,12 +64,12 @@ type costs struct {
 	shared        map[string]results.Cost
 }
 
-func (c *cell) plan() (*costs, error) {
+func (c *cell) plan() (costs, error) {
 	work, err := c.method.Plan(c.problem)
 	if err != nil {
-		return nil, err
+		return costs{}, err
 	}
-	p := &costs{shared: map[string]results.Cost{}}
+	p := costs{shared: map[string]results.Cost{}}
 	for _, w := range work {
 		var training results.Cost
 		trained(&training, w.FLOPs, c.Data.Train*w.Training.Epochs)
@@ -80,7 +79,7 @@ func (c *cell) plan() (*costs, error) {
 		evaluated(&p.search, w.ValidationFLOPs, c.Data.Validation)
 		p.search.ForwardImages += int64(c.Data.Validation * (w.Validations - 1))
 		if w.Training.Channels != nil {
-			key := contentOf(c, w.Training, c.Dataset, device.Info{}).key()
+			key := keyOf(contentOf(c, w.Training, c.Dataset, device.Info{}))
 			p.shared[key] = training
 		}
 	}

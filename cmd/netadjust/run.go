@@ -46,7 +46,7 @@ func runCommand(a *app, f *flags) error {
 	}
 	var files []string
 	if err == nil {
-		files, err = harness.Report(*out)
+		files, err = harness.Report(a.ctx, *out)
 	}
 	if err != nil {
 		return failf(exitStopped, "%w\nfinished cells are kept in %s; the same command goes on from there", err, *out)
@@ -106,7 +106,7 @@ func reportCommand(a *app, f *flags) error {
 	if err != nil {
 		return err
 	}
-	files, err := harness.Report(args[0])
+	files, err := harness.Report(a.ctx, args[0])
 	if err != nil {
 		return err
 	}
