@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 
@@ -28,26 +29,36 @@ type Experiment struct {
 }
 
 // Load reads the experiment file at path. Its errors are those of [Parse], or say why the file cannot be read.
-func Load(path string, catalog Catalog) (*Experiment, error) {
+func Load(path string, catalog Catalog, set ...string) (*Experiment, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("read experiment file: %w", err)
 	}
-	return Parse(path, text, catalog)
+	return Parse(path, text, catalog, set...)
 }
 
-// Parse reads the text of an experiment file; path only names it in messages. A syntax error comes with line, column
-// and the lines around it. Of all other mistakes as many as possible are reported together (joined by [errors.Join]),
-// each with file, line where known, key path (list elements and [[blocks]] count from 1) and what is allowed.
-func Parse(path string, text []byte, catalog Catalog) (*Experiment, error) {
-	var keys map[string]any
-	if _, err := toml.Decode(string(text), &keys); err != nil {
-		return nil, syntaxError(path, err)
+// Parse reads the text of an experiment file; path names it in messages, and the file that it includes lies beside it. A
+// syntax error comes with line, column and the lines around it. Of all other mistakes as many as possible are reported
+// together (joined by [errors.Join]), each with file, line where known, key path (list elements and [[blocks]] count from
+// 1) and what is allowed. Every set is a KEY=VALUE that overrides a setting, or the name, whatever the file says.
+func Parse(path string, text []byte, catalog Catalog, set ...string) (*Experiment, error) {
+	keys, err := decode(path, text)
+	if err != nil {
+		return nil, err
 	}
 	found := &problems{file: path, lines: keyLines(string(text))}
 	e := &Experiment{Path: path, Settings: Defaults(), lines: found.lines}
 	root := &table{keys: keys, problems: found}
+	over, err := overrides(set)
+	if err != nil {
+		return nil, err
+	}
 
+	file := origin{}
+	base, err := e.include(root, &file)
+	if err != nil {
+		return nil, err
+	}
 	root.require("name", "the results go to a folder of this name")
 	scalar(root, "name", &e.Name, folderName)
 	e.Settings.read(root)
@@ -55,20 +66,26 @@ func Parse(path string, text []byte, catalog Catalog) (*Experiment, error) {
 	root.require("matrix", "an experiment needs at least one [[matrix]] block")
 	root.sections("matrix", func(t *table) { blocks = append(blocks, readBlock(t, catalog)) })
 	root.refuseUnknown()
-	if err := found.err(); err != nil {
+	scalar(over, "name", &e.Name, folderName)
+	scratch := Defaults()
+	scratch.read(over)
+	over.refuseUnknown()
+	if err := errors.Join(base.err(), found.err(), over.err()); err != nil {
 		return nil, err
 	}
 
 	var cells []Cell
 	var origins []origin
-	file := origin{e.Settings, []layer{{values: keys}}}
+	file.settings = e.Settings
+	file.layers = append(file.layers, layer{values: keys})
 	for _, b := range blocks {
-		c, o := b.expand(file, catalog, found)
+		c, o := b.expand(file, over, catalog, found)
 		cells, origins = append(cells, c...), append(origins, o...)
 	}
 	if err := found.err(); err != nil {
 		return nil, err
 	}
+	e.Settings.read(&table{keys: over.keys, problems: &problems{file: over.file}})
 	seen := map[string]bool{}
 	for i, c := range cells {
 		key := string(c.Canonical())
@@ -80,6 +97,83 @@ func Parse(path string, text []byte, catalog Catalog) (*Experiment, error) {
 		e.Cells, e.origins = append(e.Cells, c), append(e.origins, origins[i])
 	}
 	return e, nil
+}
+
+// decode reads the keys of a TOML text.
+func decode(path string, text []byte) (map[string]any, error) {
+	var keys map[string]any
+	if _, err := toml.Decode(string(text), &keys); err != nil {
+		return nil, syntaxError(path, err)
+	}
+	return keys, nil
+}
+
+// include reads the settings of the file that key include names, if there is one, which its own file then overrides. It
+// returns the mistakes in that file.
+func (e *Experiment) include(root *table, file *origin) (*problems, error) {
+	base := &problems{}
+	var name string
+	scalar(root, "include", &name, fileName)
+	if name == "" {
+		return base, nil
+	}
+	base.file = filepath.Join(filepath.Dir(root.file), filepath.FromSlash(name))
+	text, err := os.ReadFile(base.file)
+	if err != nil {
+		root.add("include", err)
+		return base, nil
+	}
+	keys, err := decode(base.file, text)
+	if err != nil {
+		return base, err
+	}
+	base.lines = keyLines(string(text))
+	t := &table{keys: keys, problems: base}
+	e.Settings.read(t)
+	t.refuseUnknown() // an include of its own, too: one level is enough
+	file.layers = append(file.layers, layer{file: base.file, lines: base.lines, values: keys})
+	return base, nil
+}
+
+func fileName(v any) (string, error) {
+	name, ok := v.(string)
+	if !ok || name == "" {
+		return "", fmt.Errorf("must be the path of a file with settings, not %s", describe(v))
+	}
+	return name, nil
+}
+
+// overrides makes a table of texts of the form KEY=VALUE. A value that is none of TOML is a text.
+func overrides(set []string) (*table, error) {
+	t := &table{keys: map[string]any{}, problems: &problems{file: "--set"}}
+	for _, s := range set {
+		key, value, ok := strings.Cut(s, "=")
+		if !ok {
+			return nil, fmt.Errorf("--set %s: want KEY=VALUE, such as train.epochs=5", s)
+		}
+		keys, err := decode("--set", []byte(s))
+		if err != nil {
+			keys, err = decode("--set", fmt.Appendf(nil, "%s = %q", key, value))
+		}
+		if err != nil {
+			return nil, fmt.Errorf("--set %s: want KEY=VALUE, such as train.epochs=5: %w", s, err)
+		}
+		merge(t.keys, keys)
+	}
+	return t, nil
+}
+
+// merge adds what from has to the tables in to.
+func merge(to, from map[string]any) {
+	for key, value := range from {
+		sub, isTable := value.(map[string]any)
+		old, wasTable := to[key].(map[string]any)
+		if isTable && wasTable {
+			merge(old, sub)
+		} else {
+			to[key] = value
+		}
+	}
 }
 
 func syntaxError(path string, err error) error {

@@ -379,7 +379,7 @@ At line 3, column 7:
 			`digits, dots, dashes and underscores that starts and ends with a letter or digit and is no device name of ` +
 			`Windows, not "Aux.old"`},
 		{"unknown table", settings("[trian]\nepochs = 3"),
-			`t.toml:2: trian: unknown key; did you mean "train"?; known: name, data, train, search, prune, matrix`},
+			`t.toml:2: trian: unknown key; did you mean "train"?; known: include, name, data, train, search, prune, matrix`},
 		{"unknown setting", settings("[prune]\nstart_flop = 3"),
 			`t.toml:3: prune.start_flop: unknown key; did you mean "start_flops"?; known: start_flops, epochs`},
 		{"keys have one case", settings("[prune]\nEpochs = 3"),

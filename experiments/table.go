@@ -36,11 +36,7 @@ func (p *problems) err() error {
 	slices.SortStableFunc(p.found, func(a, b problem) int { return cmp.Compare(a.line, b.line) })
 	var all []error
 	for _, q := range p.found {
-		at := p.file
-		if q.line > 0 {
-			at = fmt.Sprintf("%s:%d", p.file, q.line)
-		}
-		all = append(all, fmt.Errorf("%s: %s: %w", at, q.path, q.err))
+		all = append(all, fmt.Errorf("%s: %s: %w", at(p.file, q.line), q.path, q.err))
 	}
 	return errors.Join(all...)
 }

@@ -13,6 +13,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -43,6 +45,18 @@ type Options struct {
 
 // Shard is one of Count parts of the cells of an experiment, from 0. The zero value is all cells.
 type Shard struct{ Index, Count int }
+
+// Set reads a shard from a text such as 2/8.
+func (s *Shard) Set(text string) error {
+	index, count, _ := strings.Cut(text, "/")
+	i, err := strconv.Atoi(index)
+	n, err2 := strconv.Atoi(count)
+	if err != nil || err2 != nil || i < 0 || i >= n {
+		return errors.New("want I/N with I from 0 to N-1")
+	}
+	*s = Shard{i, n}
+	return nil
+}
 
 // Stale is what to do with cells whose records were made by a program with other numbers, or from other data.
 type Stale int

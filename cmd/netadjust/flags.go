@@ -41,6 +41,17 @@ func (f *flags) data() *string {
 	return f.String("data", "", "folder of the datasets (default: $NETADJUST_DATA, else data)")
 }
 
+// set adds the flag that changes settings of an experiment.
+func (f *flags) set() *[]string {
+	var all []string
+	f.Func("set", "override a setting for all cells, as `KEY=VALUE`, such as train.epochs=5; may be repeated",
+		func(s string) error {
+			all = append(all, s)
+			return nil
+		})
+	return &all
+}
+
 // network adds the flags that describe a network, and returns what reads them once they are parsed.
 func (f *flags) network() func(name string) (networks.Spec, error) {
 	width := f.Float64("width", 1, "multiplier of the network's own widths")

@@ -2,7 +2,7 @@
 // in TOML files, records every run, and draws accuracy over FLOPs.
 //
 // Exit codes: 0 complete, 1 some cells failed or no source has the data, 2 wrong usage or configuration, 75 stopped and
-// resumable.
+// resumable: by an interrupt, TERM or USR1, which schedulers send when time is nearly up, or by a disk or data that fail.
 package main
 
 import (
@@ -14,7 +14,6 @@ import (
 	"os"
 	"os/signal"
 	"strings"
-	"syscall"
 
 	"netadjust/internal/suggest"
 )
@@ -77,7 +76,7 @@ func failf(code int, format string, args ...any) error {
 }
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), stopSignals...)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))

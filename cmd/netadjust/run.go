@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"time"
 
 	"golang.org/x/term"
 
@@ -22,53 +23,73 @@ import (
 func runCommand(a *app, f *flags) error {
 	out := f.String("out", "", "output `DIR` (default: out/ and the experiment's name)")
 	deviceName := f.device()
+	o := harness.Options{Version: version}
 	dataDir := f.data()
-	jobs := f.Int("jobs", 0, "cells to run at the same time (default: one per core)")
+	f.IntVar(&o.Jobs, "jobs", 0, "cells to run at the same time (default: one per core)")
+	f.Func("shard", "run the cells of part `I/N`, from 0/N; N processes with one output folder run all", o.Shard.Set)
+	f.DurationVar(&o.Checkpoint, "checkpoint", time.Minute, "`TIME` that is lost at most when the run is killed")
+	f.IntVar(&o.Retries, "retries", 0, "times that a cell is tried again that fails for a reason that may pass")
+	f.BoolVar(&o.Again, "retry-failed", false, "run the cells again that failed in an earlier run")
+	f.BoolVar(&o.FailFast, "fail-fast", false, "stop as soon as a cell fails")
+	accept := f.Bool("accept-stale", false, "keep results that other numbers or data have made; the report says so")
+	rerun := f.Bool("rerun-stale", false, "set such results aside and run their cells again")
+	quiet := f.Bool("quiet", false, "show failures and warnings only")
+	set := f.set()
 	f.json()
 	args, err := f.parse()
 	if err != nil {
 		return err
 	}
-	e, open, err := load(args[0], *deviceName)
-	if err != nil {
+	switch {
+	case *accept && *rerun:
+		return failf(exitUsage, "--accept-stale and --rerun-stale: want one of them")
+	case *accept:
+		o.Stale = harness.AcceptStale
+	case *rerun:
+		o.Stale = harness.RerunStale
+	}
+	if o.Experiment, o.Device, err = load(args[0], *deviceName, *set...); err != nil {
 		return err
 	}
-	if *out == "" {
-		*out = filepath.Join("out", e.Name)
-	}
-	printer := newPrinter(a, *f.asJSON)
-	summary, err := harness.Run(a.ctx, harness.Options{
-		Experiment: e, Out: *out, DataDir: data.Dir(*dataDir), Device: open, Jobs: *jobs, Progress: printer, Version: version,
-	})
-	printer.Close()
+	o.Out, o.DataDir = cmp.Or(*out, filepath.Join("out", o.Experiment.Name)), data.Dir(*dataDir)
+	o.Progress = newPrinter(a, *f.asJSON, *quiet)
+	summary, err := harness.Run(a.ctx, o)
+	o.Progress.Close()
 	if err != nil && !summary.Stopped {
 		return err // nothing has been run
 	}
 	var files []string
 	if err == nil {
-		files, err = harness.Report(a.ctx, *out)
+		files, err = harness.Report(a.ctx, o.Out)
 	}
 	if err != nil {
-		return failf(exitStopped, "%w\nfinished cells are kept in %s; the same command goes on from there", err, *out)
+		return failf(exitStopped, "%w\nfinished cells are kept in %s; the same command goes on from there", err, o.Out)
 	}
 	if !*f.asJSON {
 		fmt.Fprintf(a.stdout, "%d cells finished now, %d before, %d failed\n", summary.Done, summary.Before,
 			len(summary.Failed))
-		printFiles(a.stdout, files)
+		if !*quiet {
+			printFiles(a.stdout, files)
+		}
 	}
-	if summary.Stopped {
-		return failf(exitStopped, "stopped; finished cells are kept in %s, and the same command goes on from there", *out)
+	return outcome(summary, o)
+}
+
+// outcome is the error of a run that is not complete.
+func outcome(s harness.Summary, o harness.Options) error {
+	if len(s.Failed) > 0 && (o.FailFast || !s.Stopped) {
+		return failf(exitFailed, "these cells failed; their records and logs in %s say why, and --retry-failed runs them "+
+			"again:\n  %s", filepath.Join(o.Out, "cells"), strings.Join(s.Failed, "\n  "))
 	}
-	if len(summary.Failed) > 0 {
-		return failf(exitFailed, "these cells failed; their records say why, and a cell whose folder in %s is removed runs "+
-			"again:\n  %s", filepath.Join(*out, "cells"), strings.Join(summary.Failed, "\n  "))
+	if s.Stopped {
+		return failf(exitStopped, "stopped; finished cells are kept in %s, and the same command goes on from there", o.Out)
 	}
 	return nil
 }
 
 // load reads an experiment and returns what opens the device to run it on.
-func load(path, deviceName string) (*experiments.Experiment, func(threads int) (device.Device, error), error) {
-	e, err := experiments.Load(path, harness.Catalog())
+func load(path, deviceName string, set ...string) (*experiments.Experiment, func(threads int) (device.Device, error), error) {
+	e, err := experiments.Load(path, harness.Catalog(), set...)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -77,9 +98,12 @@ func load(path, deviceName string) (*experiments.Experiment, func(threads int) (
 }
 
 // newPrinter shows progress on standard error, so that standard output holds results only; JSON events are the result.
-func newPrinter(a *app, asJSON bool) progress.Printer {
+func newPrinter(a *app, asJSON, quiet bool) progress.Printer {
 	if asJSON {
 		return progress.NewJSON(a.stdout)
+	}
+	if quiet {
+		return progress.NewQuiet(a.stderr)
 	}
 	file, ok := a.stderr.(*os.File)
 	if !ok || !term.IsTerminal(int(file.Fd())) {
@@ -116,18 +140,26 @@ func reportCommand(a *app, f *flags) error {
 func planCommand(a *app, f *flags) error {
 	deviceName := f.device()
 	jobs := f.Int("jobs", 0, "cells that will run at the same time (default: one per core)")
+	ids := f.Bool("ids", false, "print the ids of the cells alone, in the order in which they run")
+	set := f.set()
 	f.json()
 	args, err := f.parse()
 	if err != nil {
 		return err
 	}
-	e, open, err := load(args[0], *deviceName)
+	e, open, err := load(args[0], *deviceName, *set...)
 	if err != nil {
 		return err
 	}
 	p, err := harness.MakePlan(e)
 	if err != nil {
 		return err
+	}
+	if *ids {
+		for _, c := range p.Cells {
+			fmt.Fprintln(a.stdout, c.ID)
+		}
+		return nil
 	}
 	if *jobs < 0 {
 		return failf(exitUsage, "--jobs %d: want 1 or more, or 0 for one per core", *jobs)
