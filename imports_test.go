@@ -23,7 +23,7 @@ var allowed = map[string]string{
 	"cmd/netadjust": "adjustment experiments harness networks internal/data internal/device internal/device/cpu " +
 		"internal/bench internal/progress internal/suggest",
 	"harness": "experiments adjustment baselines networks results internal/atomicfile internal/data internal/device " +
-		"internal/lease internal/progress internal/rng internal/search internal/train",
+		"internal/lease internal/progress internal/rng internal/safetensors internal/search internal/train",
 
 	"adjustment":      "networks internal/rng internal/search",
 	"baselines":       "networks internal/search",

@@ -9,7 +9,7 @@ import (
 )
 
 // pause is the time between two looks at a full disk, or at cells that another process runs.
-const pause = 5 * time.Second
+const pause = 2 * time.Second
 
 // patiently calls write, again and again as long as it fails because the disk is full, which the user can change.
 func patiently(ctx context.Context, warn func(error), write func() error) error {

@@ -79,9 +79,14 @@ func TestGoldenResults(t *testing.T) {
 	for _, method := range []string{"uniform", "l1", "adjust"} {
 		for _, r := range readRecords(t, out) {
 			if x := r.Result; x.Method == method {
-				fmt.Fprintf(&text, "%s\nfinal %+v\nsearch %+v\n", x.ID, *x.Final, x.SearchCost)
+				f := x.Final
+				fmt.Fprintf(&text, "%s\nfinal %v, test top-1 %v, loss %v\n", x.ID, f.Channels, f.TestTop1, f.TestLoss)
+				for _, e := range f.Epochs {
+					fmt.Fprintf(&text, "epoch: rate %v, loss %v, top-1 %v\n", e.LearningRate, e.TrainLoss, e.TrainTop1)
+				}
 				for _, u := range x.Updates {
-					fmt.Fprintf(&text, "update %+v\n", u)
+					fmt.Fprintf(&text, "update of %v: loss %v, top-1 %v, FUR %v ± %v ± %v, drop rates %v, next %v\n", u.Channels,
+						u.ValidationLoss, u.ValidationTop1, u.FUR, u.FURStdErr, u.FURImageStdErr, u.DropRates, u.Next)
 				}
 			}
 		}

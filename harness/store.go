@@ -31,8 +31,13 @@ type store struct {
 }
 
 func newStore(out string, every time.Duration, warn func(error)) *store {
-	return &store{filepath.Join(out, "trainings"), filepath.Join(out, "evaluations"), every, warn}
+	return &store{filepath.Join(out, trainingsFolder), filepath.Join(out, evaluationsFolder), every, warn}
 }
+
+const (
+	trainingsFolder   = "trainings"
+	evaluationsFolder = "evaluations"
+)
 
 // content is everything that decides what a training gives.
 type content struct {
@@ -164,36 +169,53 @@ type kept struct {
 	SHA256 string          `json:"sha256"`
 }
 
+// readKept reads a kept evaluation.
+func readKept(path string) (json.RawMessage, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	var k kept
+	if err := json.Unmarshal(text, &k); err != nil {
+		return nil, fmt.Errorf("%s: %w: %w", path, errDamaged, err)
+	}
+	if k.SHA256 != fmt.Sprintf("%x", sha256.Sum256(k.Value)) {
+		return nil, fmt.Errorf("%s: %w", path, errDamaged)
+	}
+	return k.Value, nil
+}
+
+// errDamaged is the error of an evaluation that was cut short or altered.
+var errDamaged = errors.New("evaluation is damaged")
+
 // recall reads what an evaluation gave into value, a pointer, or lets run put it there and keeps it.
 func (s *store) recall(ctx context.Context, of evaluation, value any, run func() error) error {
 	path := filepath.Join(s.evaluations, keyOf(of)+".json")
-	text, err := os.ReadFile(path)
-	if err == nil {
-		var k kept
-		if err := json.Unmarshal(text, &k); err == nil && k.SHA256 == fmt.Sprintf("%x", sha256.Sum256(k.Value)) {
-			return json.Unmarshal(k.Value, value)
-		}
-		if err := s.setAside(path, fmt.Errorf("%s: damaged evaluation", path), "evaluating again"); err != nil {
+	text, err := readKept(path)
+	switch {
+	case err == nil:
+		return json.Unmarshal(text, value)
+	case errors.Is(err, errDamaged):
+		if err := s.setAside(path, err, "evaluating again"); err != nil {
 			return err
 		}
-	} else if !errors.Is(err, fs.ErrNotExist) {
+	case !errors.Is(err, fs.ErrNotExist):
 		return fatal{err}
 	}
 	if err := run(); err != nil {
 		return err
 	}
-	content, err := json.Marshal(value)
-	if err != nil {
+	if text, err = json.Marshal(value); err != nil {
 		return nil // a loss that is no number, which JSON does not have, ends the search anyhow
 	}
-	text, err = json.Marshal(kept{content, fmt.Sprintf("%x", sha256.Sum256(content))})
+	file, err := json.Marshal(kept{text, fmt.Sprintf("%x", sha256.Sum256(text))})
 	if err != nil {
 		return err
 	}
 	if err := os.MkdirAll(s.evaluations, 0o755); err != nil {
 		return fatal{err}
 	}
-	if err := patiently(ctx, s.warn, func() error { return atomicfile.Write(path, text) }); err != nil {
+	if err := patiently(ctx, s.warn, func() error { return atomicfile.Write(path, file) }); err != nil {
 		return fatal{err}
 	}
 	return nil

@@ -76,8 +76,11 @@ func (w *worker) claim(ctx context.Context, c *cell) error {
 	return errors.Join(err, l.Release())
 }
 
-// leaseFolder is the lease of a cell, in its folder.
-const leaseFolder = "lease"
+// Files of a cell, in its folder.
+const (
+	leaseFolder = "lease"
+	weightsFile = "weights.safetensors"
+)
 
 // leave puts a cell aside that another process is running.
 func (r *run) leave(c *cell, why error) {
@@ -256,7 +259,7 @@ func (w *worker) searchAndTrain(ctx context.Context, c *cell, images *images, r 
 	}
 	trained(&r.Final.Cost, flops, images.both.Len()*c.recipe.Epochs)
 	if err := patiently(ctx, w.warn, func() error {
-		return model.Save(filepath.Join(w.folder(c), "weights.safetensors"), map[string]string{"cell": c.id})
+		return model.Save(filepath.Join(w.folder(c), weightsFile), map[string]string{"cell": c.id})
 	}); err != nil {
 		return fatal{err}
 	}

@@ -89,7 +89,7 @@ func (f *flags) parse() ([]string, error) {
 			args, rest = append(args, rest[0]), rest[1:]
 		}
 	}
-	if want := strings.Fields(f.command.args); len(args) != len(want) && !strings.HasSuffix(f.command.args, "…]") {
+	if want := strings.Fields(f.command.args); len(args) != len(want) && !strings.ContainsRune(f.command.args, '…') {
 		return nil, failf(exitUsage, "number of arguments is %d, not %d; it is netadjust %s",
 			len(args), len(want), f.command.usage())
 	}

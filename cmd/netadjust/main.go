@@ -44,6 +44,9 @@ func commands() []command {
 	return []command{
 		{"run", "FILE", "run an experiment: make every cell complete, then write frame, figures and report", runCommand},
 		{"plan", "FILE", "list an experiment's cells with FLOPs, images and estimated time", planCommand},
+		{"status", "DIR", "tell how the cells in an output folder stand, also while they run", statusCommand},
+		{"merge", "DIR…", "copy the finished cells of the other folders into the first, and write its report", mergeCommand},
+		{"validate", "FILE", "find the mistakes in an experiment file", validateCommand},
 		{"explain", "FILE", "print every setting, where it comes from and what the paper used", explainCommand},
 		{"report", "DIR", "write frame, figures and report again from the records in DIR", reportCommand},
 		{"flops", "NETWORK", "print FLOPs and parameters of every layer", flopsCommand},
