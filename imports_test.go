@@ -21,7 +21,7 @@ import (
 // and in docs/design.md.
 var allowed = map[string]string{
 	"cmd/netadjust": "adjustment experiments harness networks internal/data internal/device internal/device/cpu " +
-		"internal/bench internal/progress internal/suggest",
+		"internal/bench internal/export internal/progress internal/safetensors internal/suggest internal/train",
 	"harness": "experiments adjustment baselines networks results internal/atomicfile internal/data internal/device " +
 		"internal/lease internal/progress internal/rng internal/safetensors internal/search internal/train",
 
@@ -29,10 +29,13 @@ var allowed = map[string]string{
 	"baselines":       "networks internal/search",
 	"internal/search": "networks",
 
-	"internal/train": "networks internal/atomicfile internal/data internal/device internal/rng internal/safetensors internal/vm",
-	"networks":       "internal/ops",
+	"internal/train": "networks internal/atomicfile internal/data internal/device internal/rng internal/safetensors " +
+		"internal/vm",
+	"networks":       "internal/ops internal/suggest internal/tomllines",
 	"internal/vm":    "internal/device internal/ops",
 	"internal/bench": "networks internal/device internal/vm",
+	"internal/export": "networks internal/atomicfile internal/ops internal/safetensors internal/train " +
+		"internal/vm",
 
 	"internal/device":            "internal/ops",
 	"internal/device/cpu":        "internal/device internal/device/cpu/kernel internal/ops",
@@ -42,7 +45,7 @@ var allowed = map[string]string{
 	"internal/ops":         "internal/rng",
 	"internal/ops/opstest": "",
 
-	"experiments":   "internal/suggest",
+	"experiments":   "internal/suggest internal/tomllines",
 	"results":       "internal/atomicfile",
 	"internal/data": "internal/atomicfile internal/suggest",
 
@@ -53,6 +56,7 @@ var allowed = map[string]string{
 	"internal/progress":   "",
 	"internal/rng":        "",
 	"internal/suggest":    "",
+	"internal/tomllines":  "",
 }
 
 func TestImportRule(t *testing.T) {

@@ -11,18 +11,20 @@ import (
 // Cell is the smallest unit that is run and resumed: one search and one final training. It holds everything in an
 // experiment file that decides the cell's numbers, and nothing else.
 type Cell struct {
-	Network string  `json:"network"`
-	Width   float64 `json:"width"`   // multiplier of the network's own widths
-	Padding string  `json:"padding"` // residual width rule, "max" or "local"
-	Dataset string  `json:"dataset"`
-	Method  string  `json:"method"`
-	Variant string  `json:"variant,omitempty"` // name of the settings, where an experiment has several for one method
-	Budget  Budget  `json:"budget"`
-	Seed    uint64  `json:"seed"`
-	Data    Data    `json:"data"` // resolved for Dataset: no field stands for a default
-	Train   Train   `json:"train"`
-	Search  *Search `json:"search,omitempty"` // nil if Method does not read [search]
-	Prune   *Prune  `json:"prune,omitempty"`  // nil if Method does not read [prune]; Epochs is resolved
+	Network string `json:"network"`
+	// Description is what the file says that Network was read from, "" for a network of a known family.
+	Description string  `json:"description,omitempty"`
+	Width       float64 `json:"width"`   // multiplier of the network's own widths
+	Padding     string  `json:"padding"` // residual width rule, "max" or "local"
+	Dataset     string  `json:"dataset"`
+	Method      string  `json:"method"`
+	Variant     string  `json:"variant,omitempty"` // name of the settings, where an experiment has several for one method
+	Budget      Budget  `json:"budget"`
+	Seed        uint64  `json:"seed"`
+	Data        Data    `json:"data"` // resolved for Dataset: no field stands for a default
+	Train       Train   `json:"train"`
+	Search      *Search `json:"search,omitempty"` // nil if Method does not read [search]
+	Prune       *Prune  `json:"prune,omitempty"`  // nil if Method does not read [prune]; Epochs is resolved
 }
 
 // Canonical returns the cell as compact JSON with a fixed order of fields. Cells are equal exactly if these bytes are.

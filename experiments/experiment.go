@@ -14,6 +14,8 @@ import (
 	"strings"
 
 	"github.com/BurntSushi/toml"
+
+	"netadjust/internal/tomllines"
 )
 
 // Experiment is one experiment file, read, checked and expanded.
@@ -46,7 +48,7 @@ func Parse(path string, text []byte, catalog Catalog, set ...string) (*Experimen
 	if err != nil {
 		return nil, err
 	}
-	found := &problems{file: path, lines: keyLines(string(text))}
+	found := &problems{file: path, lines: tomllines.Find(string(text))}
 	e := &Experiment{Path: path, Settings: Defaults(), lines: found.lines}
 	root := &table{keys: keys, problems: found}
 	over, err := overrides(set)
@@ -127,7 +129,7 @@ func (e *Experiment) include(root *table, file *origin) (*problems, error) {
 	if err != nil {
 		return base, err
 	}
-	base.lines = keyLines(string(text))
+	base.lines = tomllines.Find(string(text))
 	t := &table{keys: keys, problems: base}
 	e.Settings.read(t)
 	t.refuseUnknown() // an include of its own, too: one level is enough

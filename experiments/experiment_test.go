@@ -25,11 +25,14 @@ var catalog = Catalog{
 		{Name: "fashion-mnist", Train: 60000, Test: 10000},
 		{Name: "cifar10", Train: 50000, Test: 10000},
 	},
-	Network: func(name string) error {
+	Network: func(name string) (Network, error) {
 		if slices.Contains([]string{"resnet8", "resnet14", "resnet20", "resnet32"}, name) {
-			return nil
+			return Network{Name: name}, nil
 		}
-		return fmt.Errorf("unknown network %q; families: resnetD", name)
+		if base, ok := strings.CutSuffix(name, ".toml"); ok {
+			return Network{filepath.Base(base), "what " + filepath.ToSlash(name) + " says"}, nil
+		}
+		return Network{}, fmt.Errorf("unknown network %q; families: resnetD", name)
 	},
 }
 
@@ -59,6 +62,42 @@ func ids(e *Experiment) []string {
 		out = append(out, c.ID())
 	}
 	return out
+}
+
+// TestDescribedNetworks checks that a network of a file is found beside the experiment file, and that a cell holds what
+// the file says and not where it is.
+func TestDescribedNetworks(t *testing.T) {
+	text := strings.Replace(minimal, `"resnet20"`, `["nets/mine.toml", "resnet20", "/abs/other.toml"]`, 1) +
+		"[[matrix.set]]\nwhere = { network = \"nets/mine.toml\" }\nvalues = { train = { epochs = 7 } }\n"
+	e, err := Parse("folder/t.toml", []byte(text), catalog)
+	if err != nil {
+		t.Fatal(err)
+	}
+	type network struct {
+		name, description string
+		epochs            int
+	}
+	var got []network
+	for _, c := range e.Cells {
+		got = append(got, network{c.Network, c.Description, c.Train.Epochs})
+		if id := c.ID(); !strings.HasPrefix(id, c.Network+"-w0.5-cifar10-uniform-b0.5-s1-") {
+			t.Errorf("id %s", id)
+		}
+	}
+	want := []network{
+		{"mine", "what folder/nets/mine.toml says", 7}, {"resnet20", "", 200}, {"other", "what /abs/other.toml says", 200},
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("networks %+v, want %+v", got, want)
+	}
+	changed := e.Cells[0]
+	changed.Description += " now"
+	if changed.ID() == e.Cells[0].ID() {
+		t.Error("another description has the same id")
+	}
+	if c := string(e.Cells[1].Canonical()); strings.Contains(c, "description") {
+		t.Errorf("a network of a known family has a description: %s", c)
+	}
 }
 
 func TestExpandInFileOrder(t *testing.T) {
@@ -138,7 +177,7 @@ seed = 1
 		Augment: "pad-crop",
 	}
 	cell := func(method string, search *Search, prune *Prune) Cell {
-		return Cell{"resnet20", 0.5, "max", "mnist", method, "", Budget{Fraction: 0.5}, 1, data, train, search, prune}
+		return Cell{"resnet20", "", 0.5, "max", "mnist", method, "", Budget{Fraction: 0.5}, 1, data, train, search, prune}
 	}
 	want := []Cell{
 		cell("uniform", nil, nil),
@@ -403,7 +442,7 @@ t.toml:6: train.augment: must be one of pad-crop-flip, pad-crop, none, not true
 t.toml:7: train.weight_decay: must be a number, at least 0 and at most 1, not a date or time
 t.toml:8: train.label_smoothing: must be a number, at least 0 and less than 1, not a table`},
 		{"wrong types of names", replace(`"resnet20"`, "20"),
-			`t.toml:3: matrix[1].network: must be the name of a network, not 20`},
+			`t.toml:3: matrix[1].network: must be the name of a network, or the path of a description, not 20`},
 		{"not a table", "train = 3\n" + minimal, `t.toml:1: train: must be a table, not 3`},
 		{"one bracket", replace("[[matrix]]", "[matrix]"),
 			`t.toml:2: matrix: must be one or more tables, each under [[matrix]] in two brackets, not a table`},

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
+
+	"netadjust/internal/tomllines"
 )
 
 // Explanation is what some cells have in common: all of their settings.
@@ -48,7 +50,7 @@ func (e *Experiment) Explain() []Explanation {
 
 // place names a key path of the file for people.
 func (e *Experiment) place(path string) string {
-	return at(e.Path, lineOf(e.lines, path))
+	return at(e.Path, tomllines.Of(e.lines, path))
 }
 
 // at names a line of a file, or the file where the line is not known.
@@ -97,7 +99,7 @@ func (o origin) from(key string, place func(path string) string) string {
 		_, own, ok := l.lookup(key)
 		place := place
 		if l.file != "" {
-			place = func(path string) string { return at(l.file, lineOf(l.lines, path)) }
+			place = func(path string) string { return at(l.file, tomllines.Of(l.lines, path)) }
 		}
 		where := place(path)
 		if ok {

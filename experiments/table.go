@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 
 	"netadjust/internal/suggest"
+	"netadjust/internal/tomllines"
 )
 
 // problems collects the mistakes in one file.
@@ -27,7 +29,7 @@ type problem struct {
 func (p *problems) add(path string, err error) {
 	same := func(q problem) bool { return q.path == path && q.err.Error() == err.Error() }
 	if !slices.ContainsFunc(p.found, same) {
-		p.found = append(p.found, problem{lineOf(p.lines, path), path, err})
+		p.found = append(p.found, problem{tomllines.Of(p.lines, path), path, err})
 	}
 }
 
@@ -121,6 +123,8 @@ func (t *table) sections(key string, read func(*table)) {
 		sub.refuseUnknown()
 	}
 }
+
+var index = regexp.MustCompile(`\[[0-9]+\]`)
 
 // header is the path of a key as a TOML header has it, without indices.
 func (t *table) header(key string) string {

@@ -40,7 +40,7 @@ func prepare(c experiments.Cell) (*cell, error) {
 	}
 	n, err := networks.New(networks.Spec{
 		Name: c.Network, Width: c.Width, Padding: c.Padding,
-		Input: [3]int{info.Channels, info.Height, info.Width}, Classes: info.Classes,
+		Input: [3]int{info.Channels, info.Height, info.Width}, Classes: info.Classes, Description: c.Description,
 	})
 	if err != nil {
 		return nil, err

@@ -107,9 +107,9 @@ func methodOf(c experiments.Cell) (search.Method, error) {
 
 // Catalog is what experiments may name.
 func Catalog() experiments.Catalog {
-	c := experiments.Catalog{Network: func(name string) error {
-		_, err := networks.New(networks.Spec{Name: name})
-		return err
+	c := experiments.Catalog{Network: func(name string) (experiments.Network, error) {
+		s, err := networks.Read(name)
+		return experiments.Network{Name: s.Name, Description: s.Description}, err
 	}}
 	c.Widths = results.Widths
 	for _, m := range Methods() {

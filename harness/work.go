@@ -76,11 +76,8 @@ func (w *worker) claim(ctx context.Context, c *cell) error {
 	return errors.Join(err, l.Release())
 }
 
-// Files of a cell, in its folder.
-const (
-	leaseFolder = "lease"
-	weightsFile = "weights.safetensors"
-)
+// leaseFolder is the lease of a cell, in its folder.
+const leaseFolder = "lease"
 
 // leave puts a cell aside that another process is running.
 func (r *run) leave(c *cell, why error) {

@@ -54,6 +54,23 @@ func (d maximum) addGradient(gradient []float64, c []int, scale float64, tie Tie
 	}
 }
 
+// sum is the channels of a concatenation.
+type sum []dim
+
+func (d sum) at(c []int) int {
+	n := 0
+	for _, member := range d {
+		n += member.at(c)
+	}
+	return n
+}
+
+func (d sum) addGradient(gradient []float64, c []int, scale float64, tie Tie) {
+	for _, member := range d {
+		member.addGradient(gradient, c, scale, tie)
+	}
+}
+
 // larger returns the larger of a and b. The members of a maximum become members of the result, so that all who share a
 // residual stream are equal when its derivative is shared out.
 func larger(a, b dim) dim {

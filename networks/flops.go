@@ -3,9 +3,10 @@ package networks
 import "slices"
 
 // FLOPs returns the multiply-adds of one image, batch size 1, in a network of widths c. Convolutions count
-// k*k * C_in * C_out * height * width of their output, convolutional shortcuts and the stem included, the classifier
-// C_in * classes. Batch norm, ReLU, pooling, additions, padding and biases do not count. This is the convention of the
-// paper's reference code, and every budget is meant in it. FLOPs never falls when a width grows.
+// k*k * C_in * C_out * height * width of their output, convolutional shortcuts and the stem included, depthwise ones
+// k*k * C * height * width, the classifier and the two linear layers of squeeze-excitation C_in * C_out. Batch norm,
+// ReLU, pooling, additions, padding, gates and biases do not count. This is the convention of the paper's reference code,
+// and every budget is meant in it. FLOPs never falls when a width grows.
 func (n *Network) FLOPs(c []int) int64 {
 	var sum int64
 	for i := range n.nodes {
@@ -42,11 +43,16 @@ const (
 )
 
 // FLOPsPerChannel returns dF/dc_i for every adjustable layer: what one channel costs there and in all layers that read
-// it. F is piecewise linear in each width alone, so away from ties this is exact for steps of one channel.
+// it, in all layers that share the width. F is piecewise linear in each width alone, as long as no layer both reads and
+// has it, so away from ties this is exact for steps of one channel.
 func (n *Network) FLOPsPerChannel(c []int, tie Tie) []float64 {
 	gradient := make([]float64, len(n.start))
 	for _, d := range n.nodes {
 		if d.weights == 0 {
+			continue
+		}
+		if d.kind == Depthwise {
+			d.channels.addGradient(gradient, c, float64(d.perPair()), tie)
 			continue
 		}
 		in := n.nodes[d.inputs[0]].channels
@@ -60,18 +66,15 @@ func (n *Network) FLOPsPerChannel(c []int, tie Tie) []float64 {
 // computed again when its output, and nothing else, changes.
 func (n *Network) FLOPsBehind(c []int) []int64 {
 	behind := make([]int64, len(n.start))
-	for i := range n.nodes {
-		if n.nodes[i].kind != Drop {
-			continue
-		}
+	for i := range behind {
 		reached := make([]bool, len(n.nodes))
-		reached[i] = true
-		for j := i + 1; j < len(n.nodes); j++ {
+		for j := range n.nodes {
 			d := &n.nodes[j]
-			reached[j] = slices.ContainsFunc(d.inputs, func(in int) bool { return reached[in] })
-			if reached[j] {
-				behind[n.nodes[i].adjustable] += n.flops(d, c)
+			if slices.ContainsFunc(d.inputs, func(in int) bool { return reached[in] }) {
+				reached[j] = true
+				behind[i] += n.flops(d, c)
 			}
+			reached[j] = reached[j] || d.kind == Drop && d.adjustable == i
 		}
 	}
 	return behind
@@ -88,10 +91,14 @@ func (n *Network) params(d *node, c []int) int64 {
 	return d.weights*n.pairs(d, c) + d.perChannel*int64(d.channels.at(c))
 }
 
-// pairs returns how many pairs of an input and an output channel have weights.
+// pairs returns how many pairs of an input and an output channel have weights; in a depthwise convolution each channel
+// is a pair with itself.
 func (n *Network) pairs(d *node, c []int) int64 {
-	if d.weights == 0 {
+	switch {
+	case d.weights == 0:
 		return 0
+	case d.kind == Depthwise:
+		return int64(d.channels.at(c))
 	}
 	return int64(n.nodes[d.inputs[0]].channels.at(c)) * int64(d.channels.at(c))
 }

@@ -55,7 +55,8 @@ func closedForm(blocks []int, stem, kernel, stemSide, side int, projected, local
 }
 
 // The paper's CIFAR table rounds the counts without stem: 40.1M, 68.4M, 125M, 252M, and 160M and 642M for ResNet-20 2x
-// and 4x. ResNet-18 and 34 have the parameters of torchvision's models, ResNet-18 the paper's 1.81G FLOPs.
+// and 4x; DenseNet-40 has 282M and PyramidNet-20 40.4M. ResNet-18 and 34 and MobileNetV2 have the parameters of
+// torchvision's models, ResNet-18 the paper's 1.81G FLOPs, MnasNet-A1 its 312M FLOPs and 3.89M parameters.
 func TestPublishedCounts(t *testing.T) {
 	for _, tt := range []struct {
 		spec                 Spec
@@ -72,6 +73,14 @@ func TestPublishedCounts(t *testing.T) {
 		{Spec{Name: "resnet20", Width: 0.5}, 18, 10251392, 10030208, 71020},
 		{Spec{Name: "resnet18"}, 16, 1814073344, 1696059392, 11689512},
 		{Spec{Name: "resnet34"}, 32, 3663761408, 3545747456, 21797672},
+		{Spec{Name: "plain20"}, 18, 40556800, 40114432, 275572},
+		{Spec{Name: "densenet40"}, 38, 282958368, 282294816, 1100428},
+		{Spec{Name: "pyramidnet20"}, 18, 40879088, 40436720, 158532},
+		{Spec{Name: "vgg16_bn", Classes: 10}, 13, 313201664, 313201664 - 27*64*1024, 14724042},
+		{Spec{Name: "vgg16_bn"}, 13, 313247744, 313247744 - 27*64*1024, 14770212},
+		{Spec{Name: "mobilenet_v2"}, 16 + 7, 300774272, 300774272 - 10838016, 3504872},
+		{Spec{Name: "mobilenet_v2", Input: [3]int{3, 32, 32}, Classes: 100}, 16 + 7, 88091648, 88091648 - 27*32*1024, 2351972},
+		{Spec{Name: "mnasnet_a1"}, 15 + 7, 311579072, 311579072 - 10838016, 3887038},
 	} {
 		n := mustNew(t, tt.spec)
 		c := n.Start()
@@ -205,6 +214,8 @@ func TestDerivativeAgainstDifferences(t *testing.T) {
 	for _, spec := range []Spec{
 		{Name: "resnet20"}, {Name: "resnet20", Padding: PaddingLocal}, {Name: "resnet18"},
 		{Name: "resnet34", Padding: PaddingLocal, Width: 0.5}, {Name: "resnet56", Width: 0.5, Input: [3]int{1, 28, 28}},
+		{Name: "plain20"}, {Name: "densenet40"}, {Name: "pyramidnet20"}, {Name: "vgg16_bn"}, {Name: "mobilenet_v2"},
+		{Name: "mnasnet_a1"},
 	} {
 		n := mustNew(t, spec)
 		for range 5 {

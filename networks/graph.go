@@ -32,6 +32,7 @@ type GraphOptions struct {
 	Batch    int
 	ImagePad int  // zero padding of the images, for crops
 	Drop     bool // with the channel dropout layers
+	Estimate bool // update running statistics, as a training step does, and nothing else
 	Train    *TrainOptions
 }
 
@@ -79,12 +80,15 @@ func (n *Network) Tensors(c []int) []Tensor {
 			continue
 		}
 		in, out := layers[l.Inputs[0]].Output[0], l.Output[0]
+		if l.Kind == Depthwise {
+			in = 1
+		}
 		fanIn := in * max(l.Kernel*l.Kernel, 1)
 		add := func(r Role, shape ...int) {
 			list = append(list, Tensor{Name: l.Name + "." + string(r), Shape: shape, Layer: l.Name, Role: r, FanIn: fanIn})
 		}
 		switch l.Kind {
-		case Conv:
+		case Conv, Depthwise:
 			add(Weights, out, in, l.Kernel, l.Kernel)
 		case BatchNorm:
 			add(Gamma, out)
@@ -180,18 +184,28 @@ func (b *builder) layer(l Layer, in []*gorgonia.Node, adjustable int) *gorgonia.
 			b.leaf(tensor.Float32, Scale, 2, l.Output[0]))
 	case Conv:
 		return b.apply(ops.Conv2D{Stride: l.Stride, Pad: l.Pad}, in[0], param(Weights))
+	case Depthwise:
+		return b.apply(ops.DepthwiseConv2D{Stride: l.Stride, Pad: l.Pad}, in[0], param(Weights))
 	case BatchNorm:
 		stats := param(Running)
-		if b.options.Train != nil {
+		training := b.options.Train != nil || b.options.Estimate
+		if training {
 			running := stats
 			stats = b.apply(ops.BatchStats{}, in[0])
 			count := b.options.Batch * l.Output[1] * l.Output[2]
 			b.apply(ops.RunningStats{Momentum: bnMomentum, Count: count}, running, stats)
 		}
-		k := ops.BatchNorm{Epsilon: bnEpsilon, Frozen: b.options.Train == nil}
+		k := ops.BatchNorm{Epsilon: bnEpsilon, Frozen: !training}
 		return b.apply(k, in[0], stats, param(Gamma), param(Beta))
 	case ReLU:
+		if in[0].Dims() == 2 {
+			return b.apply(ops.RowReLU{}, in[0])
+		}
 		return b.apply(ops.ReLU{}, in[0])
+	case ReLU6:
+		return b.apply(ops.ReLU6{}, in[0])
+	case Sigmoid:
+		return b.apply(ops.Sigmoid{}, in[0])
 	case Drop:
 		if !b.options.Drop {
 			return in[0]
@@ -209,6 +223,10 @@ func (b *builder) layer(l Layer, in []*gorgonia.Node, adjustable int) *gorgonia.
 		return b.apply(ops.ChannelWindow{Count: l.Output[0]}, in[0])
 	case Add:
 		return b.apply(ops.Add{}, in[0], in[1])
+	case Concat:
+		return b.apply(ops.Concat{Maps: len(in)}, in...)
+	case Gate:
+		return b.apply(ops.ScaleChannels{}, in[0], in[1])
 	case GlobalAvgPool:
 		return b.apply(ops.GlobalAvgPool{}, in[0])
 	case Linear:

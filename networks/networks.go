@@ -1,13 +1,11 @@
 // Package networks describes networks as data. A network is a list of layers whose channel counts are functions of a
-// width vector; FLOPs, parameters, their derivatives, the layer table and the computation graph all follow from it.
+// width vector; FLOPs, parameters, their derivatives, the layer table and the computation graph all follow from it. The
+// list is made from a description in TOML: those of known families are in the folder families.
 package networks
 
 import (
 	"fmt"
-	"math"
 	"slices"
-	"strconv"
-	"strings"
 )
 
 // Rules for the width of a residual stream, Spec.Padding.
@@ -20,7 +18,7 @@ const (
 	PaddingLocal = "local"
 )
 
-// Limits of what New and Check accept. With them no count overflows an int64.
+// Limits of what New and Check accept.
 const (
 	maxSide     = 1024
 	maxChannels = 1 << 14
@@ -30,32 +28,37 @@ const (
 // Spec says which network is meant. Input and Classes, if zero, are those of the family.
 type Spec struct {
 	Name    string  // such as resnet20; Families lists them
-	Width   float64 // multiplier m: the stem has round(m * base) channels, and stages double from it; default 1
+	Width   float64 // multiplier m: a layer of w channels has round(m * w), others follow; default 1
 	Padding string  // PaddingMax, the default, or PaddingLocal
 	Input   [3]int  // channels, height and width of an image
 	Classes int     // outputs of the classifier
+	// Description is the text of a file in the language of docs/networks.md, for a network that is none of Families. Name
+	// is then what it is called.
+	Description string `json:",omitempty"`
 }
 
 // Family is a row of the list of known networks.
 type Family struct {
 	Pattern    string `json:"pattern"`    // the names of its networks
 	Title      string `json:"title"`      // what they are
+	Source     string `json:"source"`     // where they come from
 	Input      [3]int `json:"input"`      // default channels, height and width of an image
 	Classes    int    `json:"classes"`    // default number of classes
-	Adjustable string `json:"adjustable"` // which widths can be chosen
+	Adjustable string `json:"adjustable"` // layers whose widths can be chosen, * for any number
 }
 
 // Families lists the known networks.
 func Families() []Family {
 	var list []Family
-	for _, r := range residuals {
-		list = append(list, r.Family)
+	for _, d := range families() {
+		list = append(list, d.family())
 	}
 	return list
 }
 
 // Network is a network whose L adjustable layers can have any widths. A width vector c holds the output channels of
-// these layers in forward order. Methods that take one expect it to have passed Check.
+// these layers in forward order; layers that share a width count once. Methods that take one expect it to have passed
+// Check.
 type Network struct {
 	Spec              // as given to New, defaults filled in
 	nodes      []node // forward order
@@ -68,10 +71,15 @@ type Network struct {
 
 // New returns the network that s describes.
 func New(s Spec) (*Network, error) {
-	r, blocks, err := find(s.Name)
+	d, depth, variant, err := find(s)
 	if err != nil {
 		return nil, err
 	}
+	return d.network(s, depth, variant)
+}
+
+// network returns the network that the description makes for s.
+func (d *description) network(s Spec, depth, variant int) (*Network, error) {
 	if s.Width == 0 {
 		s.Width = 1
 	}
@@ -79,10 +87,10 @@ func New(s Spec) (*Network, error) {
 		s.Padding = PaddingMax
 	}
 	if s.Input == [3]int{} {
-		s.Input = r.Input
+		s.Input = d.input
 	}
 	if s.Classes == 0 {
-		s.Classes = r.Classes
+		s.Classes = d.classes
 	}
 	if s.Padding != PaddingMax && s.Padding != PaddingLocal {
 		return nil, fmt.Errorf("%s: unknown padding %q; allowed are %q and %q", s.Name, s.Padding, PaddingMax, PaddingLocal)
@@ -94,32 +102,25 @@ func New(s Spec) (*Network, error) {
 	if s.Classes < 2 || s.Classes > maxClasses {
 		return nil, fmt.Errorf("%s: %d classes: give 2 to %d", s.Name, s.Classes, maxClasses)
 	}
-	stem := math.RoundToEven(s.Width * float64(r.width))
-	widest := float64(int(1) << (len(blocks) - 1))
-	if !(stem >= 1 && stem*widest <= maxChannels) {
-		return nil, fmt.Errorf("%s: width %v gives %v channels in the stem and %v times that in the last stage; "+
-			"choose it so that they are 1 to %d", s.Name, s.Width, stem, widest, maxChannels)
-	}
 	n := &Network{Spec: s}
-	r.build(n, int(stem), blocks)
+	if err := d.build(n, depth, variant); err != nil {
+		return nil, err
+	}
+	if n.overflows() {
+		return nil, fmt.Errorf("%s: with %d channels in every layer its FLOPs would not fit 64 bits; use smaller images",
+			s.Name, maxChannels)
+	}
 	return n, nil
 }
 
-// find looks up the family of a network and the number of blocks in each of its stages.
-func find(name string) (residual, []int, error) {
-	var known []string
-	for _, r := range residuals {
-		known = append(known, fmt.Sprintf("%s (%s)", r.Pattern, r.Title))
-		digits, ok := strings.CutPrefix(name, "resnet")
-		depth, err := strconv.Atoi(digits)
-		if !ok || err != nil || strconv.Itoa(depth) != digits {
-			continue
-		}
-		if blocks := r.blocks(depth); blocks != nil {
-			return r, blocks, nil
-		}
+// overflows tells whether FLOPs of widths that pass Check could overflow.
+func (n *Network) overflows() bool {
+	flops, widest := 0., slices.Repeat([]int{maxChannels}, len(n.start))
+	for i := range n.nodes {
+		d := &n.nodes[i]
+		flops += float64(d.perPair()) * float64(n.pairs(d, widest))
 	}
-	return residual{}, nil, fmt.Errorf("unknown network %q; known are %s", name, strings.Join(known, ", "))
+	return flops > 1<<62
 }
 
 // Start returns the widths of the adjustable layers that the network has at its width multiplier, c0.

@@ -10,6 +10,7 @@ type node struct {
 	kernel, stride, pad int
 	weights             int64 // parameters per pair of an input and an output channel, used once per output pixel
 	perChannel          int64 // further parameters per output channel, whose use is not counted
+	flat                bool  // a row of one number per channel, not a map
 	adjustable          int   // see Layer
 }
 
@@ -18,7 +19,7 @@ func (n *Network) next(name string, kind Kind, inputs ...int) node {
 	in := n.nodes[inputs[0]]
 	return node{
 		name: name, kind: kind, inputs: inputs,
-		channels: in.channels, height: in.height, width: in.width,
+		channels: in.channels, height: in.height, width: in.width, flat: in.flat,
 		adjustable: -1,
 	}
 }
@@ -34,23 +35,26 @@ func (n *Network) image() int {
 	return n.add(node{name: "input", kind: Input, channels: constant(c), height: h, width: w, adjustable: -1})
 }
 
+// plain appends a layer without parameters that keeps the shape of the first node it reads.
+func (n *Network) plain(name string, kind Kind, inputs ...int) int {
+	return n.add(n.next(name, kind, inputs...))
+}
+
 // conv appends a convolution with an odd kernel, padded so that its output size is ceil(input size / stride).
 func (n *Network) conv(name string, in int, channels dim, kernel, stride int) int {
 	d := n.next(name, Conv, in)
 	d.channels = channels
 	d.weights = int64(kernel * kernel)
-	d.slide(kernel, stride, kernel/2)
+	d.slide(kernel, stride)
 	return n.add(d)
 }
 
-// adjustableConv appends a convolution whose width is the next one of the width vector.
-func (n *Network) adjustableConv(name string, in, start, kernel, stride int) int {
-	i := len(n.start)
-	n.start = append(n.start, start)
-	n.adjustable = append(n.adjustable, name)
-	conv := n.conv(name, in, free(i), kernel, stride)
-	n.nodes[conv].adjustable = i
-	return conv
+// depthwise appends a convolution of every channel by itself, with the padding of conv.
+func (n *Network) depthwise(name string, in, kernel, stride int) int {
+	d := n.next(name, Depthwise, in)
+	d.weights = int64(kernel * kernel)
+	d.slide(kernel, stride)
+	return n.add(d)
 }
 
 func (n *Network) batchNorm(name string, in int) int {
@@ -59,26 +63,17 @@ func (n *Network) batchNorm(name string, in int) int {
 	return n.add(d)
 }
 
-func (n *Network) relu(name string, in int) int { return n.add(n.next(name, ReLU, in)) }
-
-// drop appends the channel dropout of the adjustable layer whose channels arrive at in.
-func (n *Network) drop(name string, in int) int {
+// drop appends the channel dropout of an adjustable layer, whose channels arrive at in.
+func (n *Network) drop(name string, in int, layer free) int {
 	d := n.next(name, Drop, in)
-	d.adjustable = int(d.channels.(free))
+	d.adjustable = int(layer)
 	return n.add(d)
 }
 
-// avgPool appends 2x2 average pooling that halves height and width, rounding up.
-func (n *Network) avgPool(name string, in int) int {
-	d := n.next(name, AvgPool, in)
-	d.slide(2, 2, 0)
-	return n.add(d)
-}
-
-// maxPool appends 3x3 maximum pooling that halves height and width, rounding up.
-func (n *Network) maxPool(name string, in int) int {
-	d := n.next(name, MaxPool, in)
-	d.slide(3, 2, 1)
+// pool appends average or maximum pooling that divides height and width by the stride, rounding up.
+func (n *Network) pool(name string, kind Kind, in, kernel, stride int) int {
+	d := n.next(name, kind, in)
+	d.slide(kernel, stride)
 	return n.add(d)
 }
 
@@ -89,22 +84,33 @@ func (n *Network) fit(name string, in int, channels dim) int {
 	return n.add(d)
 }
 
-// sum appends the addition of two nodes of equal shape.
-func (n *Network) sum(name string, a, b int) int { return n.add(n.next(name, Add, a, b)) }
-
-// classify appends global average pooling and the classifier.
-func (n *Network) classify(in int) {
-	d := n.next("pool", GlobalAvgPool, in)
-	d.height, d.width = 1, 1
-	d = n.next("classifier", Linear, n.add(d))
-	d.channels = constant(n.Classes)
-	d.weights, d.perChannel = 1, 1
-	n.add(d)
+// concat appends the channels of two nodes behind each other.
+func (n *Network) concat(name string, a, b int) int {
+	d := n.next(name, Concat, a, b)
+	d.channels = sum{d.channels, n.nodes[b].channels}
+	return n.add(d)
 }
 
-// slide makes d a window that slides over its input and fits ceil(size / stride) times into height and width.
-func (d *node) slide(kernel, stride, pad int) {
-	d.kernel, d.stride, d.pad = kernel, stride, pad
+func (n *Network) globalPool(name string, in int) int {
+	d := n.next(name, GlobalAvgPool, in)
+	d.height, d.width, d.flat = 1, 1, true
+	return n.add(d)
+}
+
+func (n *Network) linear(name string, in int, channels dim) int {
+	d := n.next(name, Linear, in)
+	d.channels = channels
+	d.weights, d.perChannel = 1, 1
+	return n.add(d)
+}
+
+// slide makes d a window that slides over its input and fits ceil(size / stride) times into height and width. An odd
+// kernel reaches over every border by half of its size; an even one, which is as large as the stride, by none.
+func (d *node) slide(kernel, stride int) {
+	d.kernel, d.stride = kernel, stride
+	if kernel%2 == 1 {
+		d.pad = kernel / 2
+	}
 	d.height = (d.height + stride - 1) / stride
 	d.width = (d.width + stride - 1) / stride
 }

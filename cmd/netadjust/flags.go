@@ -58,7 +58,11 @@ func (f *flags) network() func(name string) (networks.Spec, error) {
 	input := f.String("input", "", "shape of an image, as `3x32x32` (default: the family's)")
 	classes := f.Int("classes", 0, "number of classes (default: the family's)")
 	return func(name string) (networks.Spec, error) {
-		s := networks.Spec{Name: name, Width: *width, Classes: *classes}
+		s, err := networks.Read(name)
+		if err != nil {
+			return s, err
+		}
+		s.Width, s.Classes = *width, *classes
 		if *width <= 0 {
 			return s, failf(exitUsage, "--width %v: want more than 0", *width)
 		}

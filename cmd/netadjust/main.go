@@ -49,6 +49,8 @@ func commands() []command {
 		{"validate", "FILE", "find the mistakes in an experiment file", validateCommand},
 		{"explain", "FILE", "print every setting, where it comes from and what the paper used", explainCommand},
 		{"report", "DIR", "write frame, figures and report again from the records in DIR", reportCommand},
+		{"eval", "CELL", "test a trained network: a finished cell's folder, or a weights file", evalCommand},
+		{"export", "CELL", "write a trained network as ONNX, as a PyTorch module, or as plain widths", exportCommand},
 		{"flops", "NETWORK", "print FLOPs and parameters of every layer", flopsCommand},
 		{"graph", "NETWORK", "print the phases that a network runs in, with their instructions and memory", graphCommand},
 		{"step", "FILE", "make one update of widths, given in a JSON file (- for standard input)", stepCommand},

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"sort"
 )
 
 // Counter counts the FLOPs of a network with given widths. The count must not fall when a width grows.
@@ -38,7 +37,7 @@ const maxScale = 4
 // falls below its minimum, and the proportions are kept as well as whole channels allow. The largest factor s for which
 // the widths max(minimum_i, round(s * channels_i)) stay in the budget is found by bisection. Then single channels are
 // added, always where the width is furthest below its proportional share and the channel still fits, as long as a
-// width is below its share or the FLOPs are more than 1 % below the budget. Rounding is to nearest, halves to even.
+// width is below its share or the FLOPs are more than 1 % below the budget; if they still are, a channel moves. Rounding is to nearest, halves to even.
 //
 // The reference code bisects with a tolerance of 1 % and keeps the last factor tried even if it fails; in narrow
 // networks that leaves the budget in more than half of the searches. Here it is an error, with the FLOPs that can be
@@ -73,26 +72,10 @@ func FitToBudget(net Counter, channels []int, budget int64, minimum []int) ([]in
 		}
 	}
 
-	widths := scaled(lo)
-	flops := net.FLOPs(widths)
-	full := make([]bool, len(widths)) // where one more channel does not fit, now or later
-	for {
-		next, gap := -1, math.Inf(-1)
-		for i, c := range channels {
-			if g := float64(float64(c)*hi) - float64(widths[i]); !full[i] && g > gap {
-				next, gap = i, g
-			}
-		}
-		if next < 0 || gap <= 0 && WithinBudget(flops, budget) {
-			break
-		}
-		widths[next]++
-		if f := net.FLOPs(widths); f <= budget {
-			flops = f
-		} else {
-			widths[next]--
-			full[next] = true
-		}
+	f := filling{net, channels, hi, budget}
+	widths, flops := f.fill(scaled(lo), -1)
+	if !WithinBudget(flops, budget) {
+		widths, flops = f.repair(widths, flops, minimum)
 	}
 	if !WithinBudget(flops, budget) {
 		return nil, notReached(flops, budget)
@@ -100,56 +83,65 @@ func FitToBudget(net Counter, channels []int, budget int64, minimum []int) ([]in
 	return widths, nil
 }
 
-// PruneToBudget removes the channels of least importance until the FLOPs of net come WithinBudget, and returns the
-// widths that remain. The scores, at least 0, are those of all channels of each layer and compared across layers
-// (see NormalizeByMean); their number is the width that pruning starts from, which may be more than that of net.
-// Channels go in the order of their scores, ties by lower layer, then lower channel, but no layer falls below its
-// minimum. Once the FLOPs fit, the removed channels are walked back from the last, and each that fits returns. So the
-// channels that remain in a layer always are those of the highest scores. It is an error, with the FLOPs that can be
-// had, if the budget cannot be met.
-func PruneToBudget(net Counter, scores [][]float64, budget int64, minimum []int) ([]int, error) {
-	start := make([]int, len(scores))
-	for i, s := range scores {
-		start[i] = len(s)
+// filling is the part of FitToBudget that places single channels.
+type filling struct {
+	net      Counter
+	channels []int
+	scale    float64 // proportional shares are this times channels
+	budget   int64
+}
+
+// gap is by how much a width of layer i is below its share.
+func (f filling) gap(widths []int, i int) float64 {
+	return float64(float64(f.channels[i])*f.scale) - float64(widths[i])
+}
+
+// fill adds single channels to all layers but one, and returns the FLOPs reached.
+func (f filling) fill(widths []int, except int) ([]int, int64) {
+	flops := f.net.FLOPs(widths)
+	full := make([]bool, len(widths)) // where one more channel does not fit, now or later
+	if except >= 0 {
+		full[except] = true
 	}
-	if err := checkWidths(start, minimum, budget); err != nil {
-		return nil, err
-	}
-	order, err := removalOrder(scores, minimum)
-	if err != nil {
-		return nil, err
-	}
-	after := func(n int) []int { // widths after the first n removals
-		widths := slices.Clone(start)
-		for _, layer := range order[:n] {
-			widths[layer]--
+	for {
+		next, gap := -1, math.Inf(-1)
+		for i := range widths {
+			if g := f.gap(widths, i); !full[i] && g > gap {
+				next, gap = i, g
+			}
 		}
-		return widths
+		if next < 0 || gap <= 0 && WithinBudget(flops, f.budget) {
+			return widths, flops
+		}
+		widths[next]++
+		if n := f.net.FLOPs(widths); n <= f.budget {
+			flops = n
+		} else {
+			widths[next]--
+			full[next] = true
+		}
 	}
-	// FLOPs fall with every removal, so the first number of removals that fits can be found by bisection.
-	n := sort.Search(len(order), func(n int) bool { return net.FLOPs(after(n)) <= budget })
-	widths := after(n)
-	flops := net.FLOPs(widths)
-	if flops > budget {
-		return nil, fmt.Errorf("budget of %d FLOPs is too small: the minimum widths already need %d", budget, flops)
+}
+
+// repair is for networks so narrow that no channel fits any more and still more than 1 % of the budget is left: it takes
+// a channel from the layer that is most above its share and lets the others fill up, then tries the next layer.
+func (f filling) repair(widths []int, flops int64, minimum []int) ([]int, int64) {
+	layers := make([]int, len(widths))
+	for i := range layers {
+		layers[i] = i
 	}
-	full := make([]bool, len(widths)) // where a channel did not fit, so that none will
-	for _, layer := range slices.Backward(order[:n]) {
-		if full[layer] {
+	slices.SortStableFunc(layers, func(a, b int) int { return cmp.Compare(f.gap(widths, a), f.gap(widths, b)) })
+	for _, i := range layers {
+		if widths[i] <= minimum[i] {
 			continue
 		}
-		widths[layer]++
-		if f := net.FLOPs(widths); f <= budget {
-			flops = f
-		} else {
-			widths[layer]--
-			full[layer] = true
+		other := slices.Clone(widths)
+		other[i]--
+		if other, n := f.fill(other, i); WithinBudget(n, f.budget) {
+			return other, n
 		}
 	}
-	if !WithinBudget(flops, budget) {
-		return nil, notReached(flops, budget)
-	}
-	return widths, nil
+	return widths, flops
 }
 
 // NormalizeByMean divides the scores of each layer by their mean, which makes layers of different fan-in comparable. A
@@ -170,33 +162,6 @@ func NormalizeByMean(scores [][]float64) [][]float64 {
 		}
 	}
 	return normalized
-}
-
-// removalOrder returns the layers of the channels that may be removed, least score first.
-func removalOrder(scores [][]float64, minimum []int) ([]int, error) {
-	type channel struct {
-		layer int
-		score float64
-	}
-	var channels []channel
-	for i, layer := range scores {
-		for j, s := range layer {
-			if !(s >= 0) || math.IsInf(s, 1) {
-				return nil, fmt.Errorf("score %v of channel %d in layer %d: give a finite number of at least 0", s, j+1, i+1)
-			}
-		}
-		// The channels that are left when the layer is at its minimum can never go.
-		sorted := slices.Sorted(slices.Values(layer))
-		for _, s := range sorted[:max(0, len(layer)-minimum[i])] {
-			channels = append(channels, channel{i, s})
-		}
-	}
-	slices.SortStableFunc(channels, func(a, b channel) int { return cmp.Compare(a.score, b.score) })
-	order := make([]int, len(channels))
-	for i, c := range channels {
-		order[i] = c.layer
-	}
-	return order, nil
 }
 
 func checkWidths(channels, minimum []int, budget int64) error {

@@ -130,7 +130,7 @@ func TestFitToBudget(t *testing.T) {
 				continue
 			}
 			fitted++
-			if !slices.Equal(got, want) {
+			if ok && !slices.Equal(got, want) { // else a channel has moved
 				t.Errorf("%+v %v, budget %d:\n%v, want\n%v", spec, c, budget, got, want)
 			}
 			if f := net.FLOPs(got); 100*f < 99*budget || f > budget {
@@ -143,7 +143,7 @@ func TestFitToBudget(t *testing.T) {
 			}
 		}
 	}
-	if fitted < 110 {
+	if fitted < 115 {
 		t.Errorf("only %d of 120 budgets could be met", fitted)
 	}
 }
@@ -268,7 +268,7 @@ func TestPruneToBudget(t *testing.T) {
 				continue
 			}
 			fitted++
-			if !slices.Equal(got, want) {
+			if 100*net.FLOPs(want) >= 99*budget && !slices.Equal(got, want) { // else a repair
 				t.Errorf("%+v %v, budget %d:\n%v, want\n%v", spec, start, budget, got, want)
 			}
 			if f := net.FLOPs(got); 100*f < 99*budget || f > budget {
@@ -306,6 +306,56 @@ func TestPruneToBudgetWalksBack(t *testing.T) {
 type counterFunc func([]int) int64
 
 func (f counterFunc) FLOPs(c []int) int64 { return f(c) }
+
+// TestPruneRepairs prunes where no channel fits any more and too much of the budget is left: one channel of layer 1 goes
+// as well, and the two of layer 0 that its room is for return.
+func TestPruneRepairs(t *testing.T) {
+	costs := counterFunc(func(c []int) int64 { return int64(40*c[0] + 70*c[1]) })
+	scores := [][]float64{{1, 2, 9}, {3, 5, 9}}
+	got, err := PruneToBudget(costs, scores, 260, []int{1, 1})
+	if err != nil || !slices.Equal(got, []int{3, 2}) {
+		t.Errorf("got %v, %v, want [3 2]", got, err)
+	}
+	got, err = PruneToBudget(costs, scores, 190, []int{1, 1}) // 180 without repair
+	if err != nil || !slices.Equal(got, []int{3, 1}) {
+		t.Errorf("got %v, %v, want [3 1]", got, err)
+	}
+}
+
+// TestPrunePerFLOP prunes by hand: layer 0 costs ten times as much a channel as layer 1, until it is narrow.
+func TestPrunePerFLOP(t *testing.T) {
+	costs := counterFunc(func(c []int) int64 { return int64(100*c[0] + 10*c[1]) })
+	p := Pruning{Network: costs, Budget: 240, Minimum: []int{1, 1}, Cost: func(w []int) []float64 {
+		if w[0] > 3 {
+			return []float64{100, 10}
+		}
+		return []float64{10, 10}
+	}}
+	// 5 and 8 per 100 FLOPs, 20 per 10: layer 0 loses two channels, then per 10 FLOPs layer 1 the one of 20.
+	kept, err := p.Prune([]int{5, 2}, Singles([][]float64{{50, 8, 5, 60, 70}, {20, 30}}))
+	if err == nil {
+		t.Fatalf("kept %v of widths that do not fit", kept)
+	}
+	p.Budget = 310
+	kept, err = p.Prune([]int{5, 2}, Singles([][]float64{{50, 8, 5, 60, 70}, {20, 30}}))
+	if diff := cmp.Diff([][]int{{0, 3, 4}, {1}}, kept); diff != "" || err != nil {
+		t.Errorf("%v (-want +got):\n%s", err, diff)
+	}
+}
+
+// TestPruneTogether prunes two layers whose channels meet, and a third of its own; what is in no unit stays.
+func TestPruneTogether(t *testing.T) {
+	costs := counterFunc(func(c []int) int64 { return int64(100*c[0] + 100*c[1] + 100*c[2]) })
+	units := Together([][]networks.Channel{{{Layer: 0, Index: 1}, {Layer: 1, Index: 1}}, {{Layer: 0, Index: 2}, {Layer: 1, Index: 2}},
+		{{Layer: 2, Index: 0}}, {{Layer: 2, Index: 1}}}, [][]float64{{0, 3, 2}, {0, 1, 1.5}, {1, 9}})
+	if got := units[0].Score; got != 4 {
+		t.Errorf("score %v of channels of 3 and 1", got)
+	}
+	kept, err := Pruning{Network: costs, Budget: 500, Minimum: []int{1, 1, 1}}.Prune([]int{3, 3, 2}, units)
+	if diff := cmp.Diff([][]int{{0, 1}, {0, 1}, {1}}, kept); diff != "" || err != nil {
+		t.Errorf("%v (-want +got):\n%s", err, diff)
+	}
+}
 
 func TestPruneToBudgetManyChannels(t *testing.T) {
 	net := network(t, networks.Spec{Name: "resnet110"})

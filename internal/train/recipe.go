@@ -7,6 +7,7 @@ import (
 
 	"netadjust/internal/data"
 	"netadjust/internal/rng"
+	"netadjust/networks"
 )
 
 // Recipe decides how a network is trained: stochastic gradient descent with momentum and weight decay on all parameters.
@@ -29,6 +30,8 @@ type Recipe struct {
 	DropRate           float64 `json:",omitempty"` // of channel dropout while training
 	DropGrowsWithEpoch bool    `json:",omitempty"` // from none in the first epoch
 	DropGrowsWithDepth bool    `json:",omitempty"` // up to DropRate in the last layer
+
+	Hook networks.Hook `json:",omitempty"` // takes part in the training
 }
 
 // LearningRateAt returns the learning rate of epoch t = 0, 1, …, constant within the epoch: the cosine

@@ -43,31 +43,48 @@ func Train(ctx context.Context, dev device.Device, n *networks.Network, c []int,
 // an interruption. Epochs that were complete then are reported in the result but not to progress. The checkpoints stay.
 func Resume(ctx context.Context, dev device.Device, n *networks.Network, c []int, images *data.Images, norm Normalization,
 	r Recipe, stream Stream, keep *Checkpoints, progress func(epoch int, e Epoch)) (*Model, []Epoch, error) {
-	if images.Len() < r.Batch {
-		return nil, nil, fmt.Errorf("train %s: %d images are less than a batch of %d", n.Name, images.Len(), r.Batch)
-	}
 	model := newModel(n, c, norm, stream)
+	epochs, err := Continue(ctx, dev, model, images, r, stream, keep, progress)
+	return model, epochs, err
+}
+
+// Continue trains a network from where it is, with velocities of zero, and otherwise as Resume does.
+func Continue(ctx context.Context, dev device.Device, model *Model, images *data.Images, r Recipe, stream Stream,
+	keep *Checkpoints, progress func(epoch int, e Epoch)) ([]Epoch, error) {
+	if images.Len() < r.Batch {
+		return nil, fmt.Errorf("train %s: %d images are less than a batch of %d", model.Network.Name, images.Len(), r.Batch)
+	}
 	t, err := newTrainer(dev, model, images, r)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	defer t.close()
 	if keep != nil {
 		t.keep = keep
 		if t.at, err = keep.restore(t.state); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 	}
 	for e := len(t.at.Epochs); e < r.Epochs; e++ {
+		if r.Hook != nil && t.at.Step == 0 {
+			if err := r.Hook.Epoch(e, t.state); err != nil {
+				return nil, err
+			}
+		}
 		report, err := t.epoch(ctx, stream, e)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		t.at = position{Epochs: append(t.at.Epochs, report)}
 		t.checkpoint(ctx, true)
 		progress(e, report)
 	}
-	return model, t.at.Epochs, model.read(t.state)
+	if r.Hook != nil {
+		if err := r.Hook.Epoch(r.Epochs, t.state); err != nil {
+			return nil, err
+		}
+	}
+	return t.at.Epochs, model.read(t.state)
 }
 
 // trainer holds what the steps of one training share.
@@ -181,6 +198,11 @@ func (t *trainer) epoch(ctx context.Context, stream Stream, e int) (Epoch, error
 		}
 		if v := float64(l[0]); math.IsNaN(v) || math.IsInf(v, 0) {
 			return report, &Diverged{Epoch: e, Step: t.at.Step, LearningRate: report.LearningRate, Loss: v}
+		}
+		if t.recipe.Hook != nil {
+			if err := t.recipe.Hook.Step(t.state, report.LearningRate); err != nil {
+				return report, err
+			}
 		}
 		t.at.Step++
 		t.at.Loss += float64(l[0]) * float64(s.batch.size)

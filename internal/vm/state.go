@@ -62,8 +62,17 @@ func (s *State) Read(name string) ([]float32, error) {
 		n *= d
 	}
 	dst := make([]float32, n)
-	if err := t.Read(dst); err != nil {
-		return nil, fmt.Errorf("state %s: %w", name, err)
+	return dst, s.Load(name, dst)
+}
+
+// Load copies the named tensor's elements to dst.
+func (s *State) Load(name string, dst []float32) error {
+	t := s.tensors[name]
+	if t == nil {
+		return fmt.Errorf("there is no state %s", name)
 	}
-	return dst, nil
+	if err := t.Read(dst); err != nil {
+		return fmt.Errorf("state %s: %w", name, err)
+	}
+	return nil
 }

@@ -28,7 +28,7 @@ var _ gorgonia.VM = (*Machine)(nil)
 // Compile prepares the part of the graph that the outputs need, and all updates of state, for the device. Nodes without
 // an operation are state if their name is in state, else inputs that Let binds before every run.
 func Compile(g *gorgonia.ExprGraph, dev device.Device, state *State, outputs ...*gorgonia.Node) (*Machine, error) {
-	p, err := lower(g, state, outputs)
+	p, err := Lower(g, state, outputs)
 	if err != nil {
 		return nil, fmt.Errorf("compile graph: %w", err)
 	}
@@ -135,9 +135,9 @@ func (m *Machine) Reset() { clear(m.inputs) }
 // Close frees the compiled program.
 func (m *Machine) Close() error { return m.exe.Close() }
 
-// lower makes a program of a graph: children before parents, nothing that neither an output nor an update of state
+// Lower makes a program of a graph: children before parents, nothing that neither an output nor an update of state
 // needs, updates last.
-func lower(g *gorgonia.ExprGraph, state *State, outputs gorgonia.Nodes) (*device.Program, error) {
+func Lower(g *gorgonia.ExprGraph, state *State, outputs gorgonia.Nodes) (*device.Program, error) {
 	sorted, err := gorgonia.Sort(g)
 	if err != nil {
 		return nil, err
