@@ -61,12 +61,7 @@ func Parse(path string, text []byte, catalog Catalog, set ...string) (*Experimen
 	if err != nil {
 		return nil, err
 	}
-	root.require("name", "the results go to a folder of this name")
-	scalar(root, "name", &e.Name, folderName)
-	e.Settings.read(root)
-	var blocks []block
-	root.require("matrix", "an experiment needs at least one [[matrix]] block")
-	root.sections("matrix", func(t *table) { blocks = append(blocks, readBlock(t, catalog)) })
+	blocks := e.read(root, catalog)
 	root.refuseUnknown()
 	scalar(over, "name", &e.Name, folderName)
 	scratch := Defaults()
@@ -101,6 +96,16 @@ func Parse(path string, text []byte, catalog Catalog, set ...string) (*Experimen
 	return e, nil
 }
 
+// read reads all of a file but the settings that it includes.
+func (e *Experiment) read(root *table, catalog Catalog) (blocks []block) {
+	root.require("name", "the results go to a folder of this name")
+	scalar(root, "name", &e.Name, folderName)
+	e.Settings.read(root)
+	root.require("matrix", "an experiment needs at least one [[matrix]] block")
+	root.sections("matrix", func(t *table) { blocks = append(blocks, readBlock(t, catalog)) })
+	return blocks
+}
+
 // decode reads the keys of a TOML text.
 func decode(path string, text []byte) (map[string]any, error) {
 	var keys map[string]any
@@ -114,8 +119,7 @@ func decode(path string, text []byte) (map[string]any, error) {
 // returns the mistakes in that file.
 func (e *Experiment) include(root *table, file *origin) (*problems, error) {
 	base := &problems{}
-	var name string
-	scalar(root, "include", &name, fileName)
+	name := includeOf(root)
 	if name == "" {
 		return base, nil
 	}
@@ -137,7 +141,15 @@ func (e *Experiment) include(root *table, file *origin) (*problems, error) {
 	return base, nil
 }
 
+func includeOf(root *table) (name string) {
+	scalar(root, "include", &name, fileName)
+	return name
+}
+
 func fileName(v any) (string, error) {
+	if v == shapeWanted {
+		return "", shape{"type": "string", "minLength": 1}
+	}
 	name, ok := v.(string)
 	if !ok || name == "" {
 		return "", fmt.Errorf("must be the path of a file with settings, not %s", describe(v))
@@ -194,6 +206,9 @@ var (
 )
 
 func folderName(v any) (string, error) {
+	if v == shapeWanted {
+		return "", shape{"type": "string", "pattern": safeName.String()}
+	}
 	name, ok := v.(string)
 	if !ok || !safeName.MatchString(name) || deviceName.MatchString(name) {
 		return "", fmt.Errorf("must be a folder name of at most 64 letters, digits, dots, dashes and underscores that "+

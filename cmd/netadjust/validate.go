@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -36,4 +37,13 @@ func validateCommand(a *app, f *flags) error {
 	return f.print(map[string]int{"cells": len(e.Cells), "merged": e.Merged}, func(w io.Writer) {
 		fmt.Fprintf(w, "%s is valid: %d cells\n", e.Path, len(e.Cells))
 	})
+}
+
+func schemaCommand(a *app, f *flags) error {
+	if _, err := f.parse(); err != nil {
+		return err
+	}
+	enc := json.NewEncoder(a.stdout)
+	enc.SetIndent("", "  ")
+	return enc.Encode(experiments.Schema(harness.Catalog()))
 }
