@@ -137,7 +137,7 @@ func newRun(o Options) (*run, error) {
 	}
 	r := &run{Options: o, cells: o.Shard.of(cells), jobs: cmp.Or(o.Jobs, cores), library: newLibrary(o.DataDir)}
 	r.jobs = max(min(r.jobs, len(r.cells)), 1)
-	r.threads = max(cores/r.jobs, 1)
+	r.threads = threadsOf(r.jobs)
 	r.store = newStore(o.Out, cmp.Or(o.Checkpoint, time.Minute), r.warn)
 	if err := os.MkdirAll(filepath.Join(o.Out, results.CellsFolder), 0o755); err != nil {
 		return nil, fmt.Errorf("output folder: %w", err)

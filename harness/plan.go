@@ -62,6 +62,7 @@ func MakePlan(e *experiments.Experiment) (*Plan, error) {
 type costs struct {
 	search, final results.Cost
 	shared        map[string]results.Cost
+	trainings     int64 // FLOPs of all trainings
 }
 
 func (c *cell) plan() (costs, error) {
@@ -73,6 +74,7 @@ func (c *cell) plan() (costs, error) {
 	for _, w := range work {
 		var training results.Cost
 		trained(&training, w.FLOPs, c.Data.Train*w.Training.Epochs)
+		p.trainings += training.FLOPs
 		p.search.ForwardImages += training.ForwardImages
 		p.search.BackwardImages += training.BackwardImages
 		p.search.FLOPs += training.FLOPs
@@ -85,6 +87,7 @@ func (c *cell) plan() (costs, error) {
 	}
 	flops := c.problem.Network.FLOPs(c.start)
 	trained(&p.final, flops, (c.Data.Train+c.Data.Validation)*c.recipe.Epochs)
+	p.trainings += p.final.FLOPs
 	evaluated(&p.final, flops, c.Data.Test)
 	return p, nil
 }

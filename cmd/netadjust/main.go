@@ -48,6 +48,7 @@ func commands() []command {
 		{"merge", "DIR…", "copy the finished cells of the other folders into the first, and write its report", mergeCommand},
 		{"validate", "FILE", "find the mistakes in an experiment file", validateCommand},
 		{"schema", "", "print the JSON schema of experiment files, for editors", schemaCommand},
+		{"slurm", "FILE", "print a batch script that runs an experiment as a job array of Slurm", slurmCommand},
 		{"explain", "FILE", "print every setting, where it comes from and what the paper used", explainCommand},
 		{"report", "DIR", "write frame, figures and report again from the records in DIR", reportCommand},
 		{"eval", "CELL", "test a trained network: a finished cell's folder, or a weights file", evalCommand},
