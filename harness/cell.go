@@ -33,29 +33,65 @@ type cell struct {
 func (c *cell) planned() int64 { return c.costs.search.FLOPs + c.costs.final.FLOPs }
 
 // prepare builds what a cell needs, and finds out early whether its budget can be met.
-func prepare(c experiments.Cell) (*cell, error) {
+func prepare(c experiments.Cell) (*cell, error) { return preparer{}.prepare(c) }
+
+// preparer prepares cells. It keeps the networks and start widths that cells share; once it has started all cells it can
+// be used by several goroutines.
+type preparer map[start]*started
+
+// start is what start widths follow from.
+type start struct {
+	network, description string
+	width                float64
+	padding, dataset     string
+	budget               experiments.Budget
+}
+
+type started struct {
+	problem  search.Problem // but for its seed
+	channels []int
+	err      error
+}
+
+func (all preparer) start(c experiments.Cell) *started {
+	key := start{c.Network, c.Description, c.Width, c.Padding, c.Dataset, c.Budget}
+	if all[key] == nil {
+		s := &started{}
+		s.problem.Network, s.err = networkOf(c)
+		if s.err == nil {
+			s.problem.Budget = c.Budget.Resolve(s.problem.Network.FLOPs(s.problem.Network.Start()))
+			s.channels, _, s.err = s.problem.Start(s.problem.Budget)
+		}
+		all[key] = s
+	}
+	return all[key]
+}
+
+func networkOf(c experiments.Cell) (*networks.Network, error) {
 	info, err := data.Lookup(c.Dataset)
 	if err != nil {
 		return nil, err
 	}
-	n, err := networks.New(networks.Spec{
+	return networks.New(networks.Spec{
 		Name: c.Network, Width: c.Width, Padding: c.Padding,
 		Input: [3]int{info.Channels, info.Height, info.Width}, Classes: info.Classes, Description: c.Description,
 	})
-	if err != nil {
-		return nil, err
+}
+
+func (all preparer) prepare(c experiments.Cell) (*cell, error) {
+	s := all.start(c)
+	if s.err != nil {
+		return nil, fmt.Errorf("%s: %w", c.ID(), s.err)
 	}
-	p := &cell{Cell: c, id: c.ID(), recipe: recipeOf(c.Train)}
+	p := &cell{Cell: c, id: c.ID(), recipe: recipeOf(c.Train), problem: s.problem, start: s.channels}
+	p.problem.Seed = c.Seed
 	p.search = p.recipe
 	if c.Search != nil {
 		p.search = recipeOf(c.SearchRecipe())
 	}
-	p.problem = search.Problem{Network: n, Budget: c.Budget.Resolve(n.FLOPs(n.Start())), Seed: c.Seed}
+	var err error
 	if p.method, err = methodOf(c); err != nil {
 		return nil, err
-	}
-	if p.start, _, err = p.problem.Start(p.problem.Budget); err != nil {
-		return nil, fmt.Errorf("%s: %w", p.id, err)
 	}
 	p.costs, p.wrong = p.plan()
 	return p, nil

@@ -167,20 +167,37 @@ func (s Shard) of(cells []*cell) []*cell {
 // prepareAll prepares the cells of an experiment and reports all that cannot run. They are in the order in which they
 // run: by seed, then the longest first.
 func prepareAll(e *experiments.Experiment) ([]*cell, error) {
-	var cells []*cell
-	var errs []error
+	cells, errs := make([]*cell, len(e.Cells)), make([]error, len(e.Cells))
+	all := preparer{}
 	for _, c := range e.Cells {
-		p, err := prepare(c)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", e.Path, err))
-			continue
+		all.start(c)
+	}
+	atOnce(len(cells), func(i int) {
+		if cells[i], errs[i] = all.prepare(e.Cells[i]); errs[i] != nil {
+			errs[i] = fmt.Errorf("%s: %w", e.Path, errs[i])
 		}
-		cells = append(cells, p)
+	})
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
 	}
 	slices.SortStableFunc(cells, func(a, b *cell) int {
 		return cmp.Or(cmp.Compare(a.Seed, b.Seed), cmp.Compare(b.planned(), a.planned()))
 	})
-	return cells, errors.Join(errs...)
+	return cells, nil
+}
+
+// atOnce calls do with 0 to n-1, as many at a time as there are processors.
+func atOnce(n int, do func(i int)) {
+	var running sync.WaitGroup
+	workers := runtime.GOMAXPROCS(0)
+	for first := range workers {
+		running.Go(func() {
+			for i := first; i < n; i += workers {
+				do(i)
+			}
+		})
+	}
+	running.Wait()
 }
 
 // folder is where a cell leaves its files.
@@ -189,13 +206,14 @@ func (r *run) folder(c *cell) string { return filepath.Join(r.Out, results.Cells
 // pending fills the queue with the cells that have no record. It is an error if there are stale ones and the user has not
 // said what to do with them.
 func (r *run) pending() error {
+	states, errs := make([]state, len(r.cells)), make([]error, len(r.cells))
+	atOnce(len(r.cells), func(i int) { states[i], errs[i] = r.look(r.cells[i]) })
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
 	var stale []error
-	for _, c := range r.cells {
-		state, err := r.look(c)
-		if err != nil {
-			return err
-		}
-		switch state {
+	for i, c := range r.cells {
+		switch states[i] {
 		case pending:
 			r.queue = append(r.queue, c)
 		case failed:
