@@ -33,6 +33,7 @@ var batchScript = template.Must(template.New("slurm").Parse(`#!/bin/bash
 #SBATCH --open-mode=append
 #SBATCH --requeue
 #SBATCH --signal=B:USR1@{{.Warning}}
+export GOMAXPROCS=$SLURM_CPUS_PER_TASK # not all of the node's, where Slurm does not confine tasks
 {{.Program}} run {{.File}} --out {{.Out}} --shard "$SLURM_ARRAY_TASK_ID/{{.Shards}}"{{.More}} &
 worker=$!
 trap 'kill -USR1 $worker' USR1
