@@ -46,7 +46,7 @@ func (l *fakeLab) Train(ctx context.Context, t search.Training) (search.Trained,
 	}
 	l.trainings = append(l.trainings, t)
 	l.validations = append(l.validations, 0)
-	return &fakeTrained{l, t}, nil
+	return &fakeTrained{fakeLab: l, training: t}, nil
 }
 
 // Cost counts trainings and validations as images.
@@ -58,11 +58,14 @@ func (l *fakeLab) Cost() (c search.Cost) {
 	return c
 }
 
+func (l *fakeLab) Charge(int64, int) {}
+
 func (l *fakeLab) Report(format string, args ...any) {
 	l.reports = append(l.reports, fmt.Sprintf(format, args...))
 }
 
 type fakeTrained struct {
+	search.Trained // for what network adjustment does not ask
 	*fakeLab
 	training search.Training
 }
@@ -111,7 +114,7 @@ func (f *fakeTrained) EvaluateDropout(ctx context.Context, on search.Images, rat
 	return d, nil
 }
 
-func (f *fakeTrained) Filters(int) []float32 {
+func (f *fakeTrained) Tensor(string) []float32 {
 	f.t.Fatal("network adjustment looks at weights")
 	return nil
 }

@@ -28,16 +28,19 @@ type fakeLab struct {
 
 func (l *fakeLab) Train(ctx context.Context, t search.Training) (search.Trained, error) {
 	l.trainings = append(l.trainings, t)
-	return &fakeTrained{l, t}, ctx.Err()
+	return &fakeTrained{fakeLab: l, training: t}, ctx.Err()
 }
 
 func (l *fakeLab) Cost() search.Cost { return search.Cost{BackwardImages: int64(len(l.trainings))} }
+
+func (l *fakeLab) Charge(int64, int) {}
 
 func (l *fakeLab) Report(format string, args ...any) {
 	l.reports = append(l.reports, fmt.Sprintf(format, args...))
 }
 
 type fakeTrained struct {
+	search.Trained // for what no test asks
 	*fakeLab
 	training search.Training
 }
@@ -51,7 +54,11 @@ func (f *fakeTrained) EvaluateDropout(context.Context, search.Images, []float64,
 	return nil, errors.New("no pruner needs dropout")
 }
 
-func (f *fakeTrained) Filters(i int) []float32 { return f.filters(i, f.training.Channels[i]) }
+// Tensor returns the filters of a layer.
+func (f *fakeTrained) Tensor(name string) []float32 {
+	i := slices.Index(f.training.Network.Adjustable(), strings.TrimSuffix(name, ".weights"))
+	return f.filters(i, f.training.Channels[i])
+}
 
 func network(t *testing.T, spec networks.Spec) *networks.Network {
 	t.Helper()
@@ -154,7 +161,7 @@ func checkTraining(t *testing.T, got, want search.Training) {
 // prune runs L1 with the given filters and returns the widths it finds.
 func prune(t *testing.T, p search.Problem, filters func(layer, width int) []float32) []int {
 	t.Helper()
-	out, err := L1{start}.Search(t.Context(), &fakeLab{filters: filters}, p)
+	out, err := L1{Start: start}.Search(t.Context(), &fakeLab{filters: filters}, p)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -171,7 +178,7 @@ func TestL1(t *testing.T) {
 	lab := &fakeLab{filters: func(layer, width int) []float32 {
 		return scaled(marked(layer, width), float32(math.Pow10(layer-3)))
 	}}
-	out, err := L1{start}.Search(t.Context(), lab, p)
+	out, err := L1{Start: start}.Search(t.Context(), lab, p)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -240,13 +247,13 @@ func TestStartIsShared(t *testing.T) {
 	training := func(s Start, p search.Problem) search.Training {
 		t.Helper()
 		lab := &fakeLab{}
-		if _, _, err := s.train(t.Context(), lab, p); err != nil {
+		if _, err := s.train(t.Context(), lab, p, nil); err != nil {
 			t.Fatal(err)
 		}
 		return lab.trainings[0]
 	}
 	lab := &fakeLab{filters: marked}
-	if _, err := (L1{start}).Search(t.Context(), lab, p); err != nil {
+	if _, err := (L1{Start: start}).Search(t.Context(), lab, p); err != nil {
 		t.Fatal(err)
 	}
 	checkTraining(t, training(start, p), lab.trainings[0])
@@ -262,11 +269,11 @@ func TestStartIsShared(t *testing.T) {
 func TestPlan(t *testing.T) {
 	p := problem(t)
 	lab := &fakeLab{filters: marked}
-	plan, err := L1{start}.Plan(p)
+	plan, err := L1{Start: start}.Plan(p)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := (L1{start}).Search(t.Context(), lab, p); err != nil {
+	if _, err := (L1{Start: start}).Search(t.Context(), lab, p); err != nil {
 		t.Fatal(err)
 	}
 	if len(plan) != 1 || len(lab.trainings) != 1 {
@@ -301,12 +308,12 @@ func TestL1Errors(t *testing.T) {
 			return scaled(marked(layer, width), float32(math.NaN()))
 		}}, start, "score NaN of channel 1 in layer 1: give a finite number", nil},
 	} {
-		_, err := L1{tt.start}.Search(tt.ctx, &tt.lab, p)
+		_, err := L1{Start: tt.start}.Search(tt.ctx, &tt.lab, p)
 		checkError(t, tt.name, err, tt.want)
 		if tt.is != nil && !errors.Is(err, tt.is) {
 			t.Errorf("%s: error %v does not wrap %v", tt.name, err, tt.is)
 		}
 	}
-	_, err := L1{Start{FLOPs: 100}}.Plan(p)
+	_, err := L1{Start: Start{FLOPs: 100}}.Plan(p)
 	checkError(t, "plan", err, "start network of 100 times the budget: budget of ")
 }

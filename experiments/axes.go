@@ -15,6 +15,7 @@ type axes struct {
 	dataset []string
 	method  []string
 	variant []string
+	final   []string
 	budget  []Budget
 	seed    []uint64
 }
@@ -27,6 +28,7 @@ func readAxes(t *table, catalog Catalog) axes {
 		dataset: list(t, "dataset", oneOf(catalog.datasetNames()...)),
 		method:  list(t, "method", oneOf(catalog.methodNames()...)),
 		variant: list(t, "variant", variant),
+		final:   list(t, "final", oneOf(scratch, finetune)),
 		budget:  list(t, "budget", budget),
 		seed:    list(t, "seed", seed),
 	}
@@ -36,7 +38,7 @@ func readAxes(t *table, catalog Catalog) axes {
 func (a axes) size() float64 {
 	n := 1.0
 	for _, length := range []int{len(a.network), len(a.width), len(a.padding), len(a.dataset), len(a.method),
-		len(a.variant), len(a.budget), len(a.seed)} {
+		len(a.variant), len(a.final), len(a.budget), len(a.seed)} {
 		n *= float64(length)
 	}
 	return n
@@ -51,6 +53,11 @@ func (a axes) cells() []Cell {
 	cells = cross(cells, a.dataset, func(c *Cell, v string) { c.Dataset = v })
 	cells = cross(cells, a.method, func(c *Cell, v string) { c.Method = v })
 	cells = cross(cells, a.variant, func(c *Cell, v string) { c.Variant = v })
+	cells = cross(cells, a.final, func(c *Cell, v string) {
+		if c.Finetune = nil; v == finetune {
+			c.Finetune = &Finetune{} // filled in with the settings
+		}
+	})
 	cells = cross(cells, a.budget, func(c *Cell, v Budget) { c.Budget = v })
 	return cross(cells, a.seed, func(c *Cell, v uint64) { c.Seed = v })
 }
@@ -70,7 +77,7 @@ func cross[T any](cells []Cell, values []T, set func(*Cell, T)) []Cell {
 func (a axes) match(c Cell) bool {
 	return holds(a.network, Network{c.Network, c.Description}) && holds(a.width, c.Width) && holds(a.padding, c.Padding) &&
 		holds(a.dataset, c.Dataset) && holds(a.method, c.Method) && holds(a.variant, c.Variant) &&
-		holds(a.budget, c.Budget) && holds(a.seed, c.Seed)
+		holds(a.final, c.final()) && holds(a.budget, c.Budget) && holds(a.seed, c.Seed)
 }
 
 func holds[T comparable](list []T, v T) bool {
@@ -85,6 +92,7 @@ func (a axes) within(matrix axes, t *table) {
 	within(t, "dataset", a.dataset, matrix.dataset)
 	within(t, "method", a.method, matrix.method)
 	within(t, "variant", a.variant, matrix.variant)
+	within(t, "final", a.final, matrix.final)
 	within(t, "budget", a.budget, matrix.budget)
 	within(t, "seed", a.seed, matrix.seed)
 }

@@ -30,14 +30,24 @@ func (n Network) String() string { return n.Name }
 type Method struct {
 	Name     string
 	Searches bool // it reads [search]
-	Prunes   bool // it starts from a larger trained network and reads [prune]
+	Prunes   bool // it reads [prune]
+	// Reads are the keys of [prune] that it reads; nil if these are start_flops and epochs.
+	Reads    []string
+	Inherits bool // it leaves trained weights, which a final training can start from
+	Given    bool // it reads width.channels
 }
 
 // Dataset is a known dataset and its size in images.
 type Dataset struct {
 	Name  string
-	Train int // images of the official training set
-	Test  int // images of the official test set
+	Train int // images of the training set
+	Test  int // images of the test set
+
+	HeldOut  int    // training images, the last ones, that a search does not train on by default; 0: a tenth
+	Checksum string // of the content, if that can change under the name; else ""
+
+	Input   [3]int // channels, height and width of an image
+	Classes int
 }
 
 // network returns a reader of networks; paths are relative to the folder of an experiment file.

@@ -25,6 +25,26 @@ type Cell struct {
 	Train       Train   `json:"train"`
 	Search      *Search `json:"search,omitempty"` // nil if Method does not read [search]
 	Prune       *Prune  `json:"prune,omitempty"`  // nil if Method does not read [prune]; Epochs is resolved
+	// Checksum is that of a dataset whose content can change under its name: with other images it is another cell.
+	Checksum string `json:"dataset_checksum,omitempty"`
+	// Finetune is how the final training goes on with the weights that Method leaves, nil where it starts from scratch.
+	Finetune *Finetune `json:"finetune,omitempty"`
+	Channels []int     `json:"channels,omitempty"` // widths that are given to Method, nil if it reads none
+	RoundTo  int       `json:"round_to,omitempty"` // of widths; 0 for 1
+}
+
+// The values of the axis "final".
+const (
+	scratch  = "scratch"
+	finetune = "finetune"
+)
+
+// final is the cell's value of that axis.
+func (c Cell) final() string {
+	if c.Finetune != nil {
+		return finetune
+	}
+	return scratch
 }
 
 // Canonical returns the cell as compact JSON with a fixed order of fields. Cells are equal exactly if these bytes are.
@@ -50,6 +70,9 @@ func (c Cell) ID() string {
 	if c.Variant != "" {
 		method += "-" + c.Variant
 	}
+	if c.Finetune != nil {
+		method += "-" + finetune
+	}
 	id := fmt.Sprintf("%s-%s-%s-%s-%s-s%d-%.6x", c.Network, width, c.Dataset, method, c.Budget, c.Seed,
 		sha256.Sum256(c.Canonical()))
 	return unsafeInID.ReplaceAllString(id, "-")
@@ -58,7 +81,7 @@ func (c Cell) ID() string {
 // fill gives the cell the settings that its method reads, with defaults resolved, and reports those that cannot hold.
 func (c *Cell) fill(s Settings, catalog Catalog, report func(key string, err error)) {
 	method, dataset := catalog.method(c.Method), catalog.dataset(c.Dataset)
-	c.Data, c.Train = s.Data.resolve(dataset), s.Train.used()
+	c.Data, c.Train, c.Checksum = s.Data.resolve(dataset), s.Train.used(), dataset.Checksum
 	if method.Searches {
 		if s.initFrom != "" {
 			var err error
@@ -77,7 +100,21 @@ func (c *Cell) fill(s Settings, catalog Catalog, report func(key string, err err
 		if s.Prune.Epochs == 0 {
 			s.Prune.Epochs = s.Train.Epochs
 		}
+		s.Prune = s.Prune.only(method.Reads)
 		c.Prune = &s.Prune
+	}
+	if c.Finetune != nil {
+		c.Finetune = &s.Finetune
+		if !method.Inherits {
+			report("final", fmt.Errorf("%q is not available for method %q: it leaves no trained weights to go on with; "+
+				"exclude it", finetune, method.Name))
+		}
+	}
+	if method.Given {
+		c.Channels = s.Width.channels(catalog, s.channelsFrom, report)
+	}
+	if s.Width.RoundTo > 1 {
+		c.RoundTo = s.Width.RoundTo
 	}
 	d := c.Data
 	switch {
@@ -102,7 +139,7 @@ func (c *Cell) fill(s Settings, catalog Catalog, report func(key string, err err
 		}
 		c.SearchRecipe().check(at, "search.epochs", d.Train, report)
 	}
-	if c.Prune != nil {
+	if c.Prune != nil && c.Prune.Epochs > 0 {
 		start := c.Train
 		start.Epochs = c.Prune.Epochs
 		start.check("train", "prune.epochs", d.Train, report)

@@ -28,7 +28,11 @@ type Experiment struct {
 
 	origins []origin // of Cells
 	lines   map[string]int
+	catalog Catalog
 }
+
+// Dataset describes the dataset of a cell.
+func (e *Experiment) Dataset(c Cell) Dataset { return e.catalog.dataset(c.Dataset) }
 
 // Load reads the experiment file at path. Its errors are those of [Parse], or say why the file cannot be read.
 func Load(path string, catalog Catalog, set ...string) (*Experiment, error) {
@@ -49,7 +53,7 @@ func Parse(path string, text []byte, catalog Catalog, set ...string) (*Experimen
 		return nil, err
 	}
 	found := &problems{file: path, lines: tomllines.Find(string(text))}
-	e := &Experiment{Path: path, Settings: Defaults(), lines: found.lines}
+	e := &Experiment{Path: path, Settings: Defaults(), lines: found.lines, catalog: catalog}
 	root := &table{keys: keys, problems: found}
 	over, err := overrides(set)
 	if err != nil {

@@ -177,7 +177,10 @@ seed = 1
 		Augment: "pad-crop",
 	}
 	cell := func(method string, search *Search, prune *Prune) Cell {
-		return Cell{"resnet20", "", 0.5, "max", "mnist", method, "", Budget{Fraction: 0.5}, 1, data, train, search, prune}
+		return Cell{
+			Network: "resnet20", Width: 0.5, Padding: "max", Dataset: "mnist", Method: method, Budget: Budget{Fraction: 0.5},
+			Seed: 1, Data: data, Train: train, Search: search, Prune: prune,
+		}
 	}
 	want := []Cell{
 		cell("uniform", nil, nil),
@@ -201,11 +204,11 @@ func TestPresets(t *testing.T) {
 	dropped.DropRate, dropped.DropGrowsWithEpoch, dropped.DropGrowsWithDepth = 0.05, true, true
 	imagenet := Train{
 		Epochs: 90, Batch: 1024, LearningRate: 0.4, MinLearningRate: 1e-3, Momentum: 0.9, WeightDecay: 4e-5,
-		LabelSmoothing: 0.1, Augment: "pad-crop-flip", WarmupEpochs: 5, WarmupLearningRate: 1e-3,
+		LabelSmoothing: 0.1, Augment: "resized-crop-flip", WarmupEpochs: 5, WarmupLearningRate: 1e-3,
 	}
 	searching := Train{
 		Epochs: 10, Batch: 512, LearningRate: 0.2, MinLearningRate: 1e-3, Momentum: 0.9, WeightDecay: 4e-5,
-		Augment: "pad-crop-flip", DropRate: 0.05, DropGrowsWithEpoch: true,
+		Augment: "resized-crop-flip", DropRate: 0.05, DropGrowsWithEpoch: true,
 	}
 	smaller := searching
 	smaller.Batch, smaller.Epochs = 256, 5
@@ -299,6 +302,36 @@ func TestDataDefaults(t *testing.T) {
 		if got := e.Cells[0].Data; got != test.want {
 			t.Errorf("%q: %v, want %v", test.data, got, test.want)
 		}
+	}
+}
+
+// TestDatasetThatCanChange checks what a dataset says of itself: which images it holds out, and that other content under
+// its name makes other cells.
+func TestDatasetThatCanChange(t *testing.T) {
+	cell := func(data string, d Dataset) Cell {
+		d.Name, d.Train, d.Test = "birds", 1000, 100
+		own := catalog
+		own.Datasets = []Dataset{d}
+		text := strings.Replace(strings.Replace(minimal, "cifar10", "birds", 1), "[[", "[data]\n"+data+"\n[[", 1)
+		e, err := Parse("t.toml", []byte(text), own)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(d, e.Dataset(e.Cells[0])); diff != "" {
+			t.Errorf("dataset of the cell (-want +got):\n%s", diff)
+		}
+		return e.Cells[0]
+	}
+	for data, want := range map[string]Data{
+		"": {930, 70, 100}, "validation = 50": {950, 50, 100}, "train = 500\nvalidation = 100": {500, 100, 100},
+	} {
+		if got := cell(data, Dataset{HeldOut: 70}).Data; got != want {
+			t.Errorf("%q: %v, want %v", data, got, want)
+		}
+	}
+	plain, one, two := cell("", Dataset{}), cell("", Dataset{Checksum: "a1"}), cell("", Dataset{Checksum: "b2"})
+	if one.ID() == two.ID() || one.ID() == plain.ID() || strings.Contains(string(plain.Canonical()), "checksum") {
+		t.Errorf("ids %s, %s and %s", plain.ID(), one.ID(), two.ID())
 	}
 }
 
@@ -418,13 +451,17 @@ At line 3, column 7:
 			`digits, dots, dashes and underscores that starts and ends with a letter or digit and is no device name of ` +
 			`Windows, not "Aux.old"`},
 		{"unknown table", settings("[trian]\nepochs = 3"),
-			`t.toml:2: trian: unknown key; did you mean "train"?; known: include, name, data, train, search, prune, matrix`},
+			`t.toml:2: trian: unknown key; did you mean "train"?; known: include, name, data, train, search, prune, finetune, width, matrix`},
 		{"unknown setting", settings("[prune]\nstart_flop = 3"),
-			`t.toml:3: prune.start_flop: unknown key; did you mean "start_flops"?; known: start_flops, epochs`},
+			`t.toml:3: prune.start_flop: unknown key; did you mean "start_flops"?; known: start_flops, epochs, scope, ` +
+				"gradient_batches, slimming_penalty, morphnet_penalty, candidates, least_ratio, norm_batches, rounds, " +
+				"slimmable_steps, slimmable_random"},
 		{"keys have one case", settings("[prune]\nEpochs = 3"),
-			`t.toml:3: prune.Epochs: unknown key; did you mean "epochs"?; known: start_flops, epochs`},
+			`t.toml:3: prune.Epochs: unknown key; did you mean "epochs"?; known: start_flops, epochs, scope, ` +
+				"gradient_batches, slimming_penalty, morphnet_penalty, candidates, least_ratio, norm_batches, rounds, " +
+				"slimmable_steps, slimmable_random"},
 		{"unknown axis", minimal + "sparsity = 3\n", `t.toml:9: matrix[1].sparsity: unknown key; known: network, width, ` +
-			`padding, dataset, method, variant, budget, seed, exclude, set`},
+			`padding, dataset, method, variant, final, budget, seed, exclude, set`},
 		{"unknown network", replace("resnet20", "resnet21"),
 			`t.toml:3: matrix[1].network: unknown network "resnet21"; families: resnetD`},
 		{"unknown method", replace(`"uniform"`, `["uniform", "ajust"]`),
@@ -438,7 +475,7 @@ At line 3, column 7:
 t.toml:3: train.epochs: must be an integer, at least 1 and at most 1e+09, not 15.0
 t.toml:4: train.batch: must be an integer, at least 2 and at most 1e+09, not "128"
 t.toml:5: train.momentum: must be a number, at least 0 and less than 1, not a list
-t.toml:6: train.augment: must be one of pad-crop-flip, pad-crop, none, not true
+t.toml:6: train.augment: must be one of pad-crop-flip, pad-crop, resized-crop-flip, none, not true
 t.toml:7: train.weight_decay: must be a number, at least 0 and at most 1, not a date or time
 t.toml:8: train.label_smoothing: must be a number, at least 0 and less than 1, not a table`},
 		{"wrong types of names", replace(`"resnet20"`, "20"),
@@ -616,7 +653,9 @@ func TestShippedFiles(t *testing.T) {
 	for _, name := range []string{"adjust_random_fur", "adjust_no_flops_norm", "adjust_one_shot", "fur_truth"} {
 		all.Methods = append(slices.Clip(all.Methods), Method{Name: name, Searches: true})
 	}
-	all.Datasets = append(slices.Clip(all.Datasets), Dataset{Name: "cifar100", Train: 50000, Test: 10000})
+	all.Network = func(name string) (Network, error) { return Network{Name: name}, nil } // what a name means is not known here
+	all.Datasets = append(slices.Clip(all.Datasets), Dataset{Name: "cifar100", Train: 50000, Test: 10000},
+		Dataset{Name: "imagenet", Train: 1281167, Test: 50000})
 	cells := map[string]int{}
 	for _, path := range paths {
 		e, err := Load(path, all)
@@ -631,6 +670,7 @@ func TestShippedFiles(t *testing.T) {
 	}
 	for name, want := range map[string]int{
 		"smoke": 6, "quick": 18, "quick-mnist": 18, "two-hours": 16, "day": 40, "fur-truth": 8, "ablations": 54,
+		"gate": 12, "paper-cifar100": 135, "paper-imagenet": 6,
 	} {
 		if cells[name] != want {
 			t.Errorf("%s has %d cells, want %d", name, cells[name], want)
@@ -657,7 +697,7 @@ func TestDocs(t *testing.T) {
 	}
 	d := Defaults()
 	for _, f := range slices.Concat(fields("data", d.Data), fields("train", d.Train), fields("search", d.Search),
-		fields("prune", d.Prune)) {
+		fields("prune", d.Prune), fields("finetune", d.Finetune), fields("width", d.Width)[1:]) {
 		want := fmt.Sprintf("| `%s` | `%v` |", f.Key, f.Value)
 		if strings.HasPrefix(f.Key, "data.") {
 			want = fmt.Sprintf("| `%s` |", f.Key) // their defaults depend on the dataset

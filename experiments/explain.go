@@ -3,6 +3,7 @@ package experiments
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 
 	"netadjust/internal/tomllines"
@@ -128,7 +129,16 @@ func (o origin) explain(c Cell, place func(path string) string) []Setting {
 		list = append(list, fields("search.train", s.searchRecipe())[1:]...) // its epochs are search.epochs
 	}
 	if c.Prune != nil {
-		list = append(list, fields("prune", *c.Prune)...)
+		list = append(list, read(fields("prune", *c.Prune))...)
+	}
+	if c.Finetune != nil {
+		list = append(list, fields("finetune", *c.Finetune)...)
+	}
+	if c.Channels != nil {
+		list = append(list, Setting{Key: "width.channels", Value: c.Channels})
+	}
+	if c.RoundTo > 0 {
+		list = append(list, Setting{Key: "width.round_to", Value: c.RoundTo})
 	}
 	for i := range list {
 		f := &list[i]
@@ -143,6 +153,11 @@ func (o origin) explain(c Cell, place func(path string) string) []Setting {
 		}
 	}
 	return list
+}
+
+// read leaves out what a method does not read, which is zero.
+func read(list []Setting) []Setting {
+	return slices.DeleteFunc(list, func(f Setting) bool { return reflect.ValueOf(f.Value).IsZero() })
 }
 
 // fields lists the settings of a section by the keys of the file.

@@ -114,7 +114,7 @@ func TestExplainIsWhatRuns(t *testing.T) {
 				used = append(used, fields("search.train", c.SearchRecipe())[1:]...)
 			}
 			if c.Prune != nil {
-				used = append(used, fields("prune", *c.Prune)...)
+				used = append(used, read(fields("prune", *c.Prune))...)
 			}
 			if len(used) != len(values) {
 				t.Errorf("%s: %d settings are explained, the cell has %d", c.ID(), len(values), len(used))

@@ -35,6 +35,9 @@ func readBlock(t *table, catalog Catalog) block {
 	if b.axes.variant == nil {
 		b.axes.variant = []string{""}
 	}
+	if b.axes.final == nil {
+		b.axes.final = []string{scratch}
+	}
 	t.sections("exclude", func(t *table) {
 		if len(t.keys) == 0 {
 			t.add(t.path, errors.New("names no key, so it would exclude every cell"))

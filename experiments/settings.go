@@ -1,10 +1,14 @@
 package experiments
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"math"
 	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
 )
 
 // Settings is how cells are trained, searched and pruned. The JSON names are the keys of the experiment file. A tag
@@ -14,9 +18,13 @@ type Settings struct {
 	Train  Train  `json:"train"`
 	Search Search `json:"search"`
 	Prune  Prune  `json:"prune"`
+	// Finetune is read where a final training goes on with inherited weights.
+	Finetune Finetune `json:"finetune"`
+	Width    Width    `json:"width"`
 
-	searchTrain map[string]any // the keys of [search.train], checked; see [Search]
-	initFrom    string         // path of the cell that search.init names, if it does
+	searchTrain  map[string]any // the keys of [search.train], checked; see [Search]
+	initFrom     string         // path of the cell that search.init names, if it does
+	channelsFrom string         // path of the cell that width.channels names, if it does
 }
 
 // Data says which images of a dataset are used. A search trains on the first Train images of the training set and
@@ -38,7 +46,7 @@ type Train struct {
 	Momentum        float64 `json:"momentum"`
 	WeightDecay     float64 `json:"weight_decay"`    // of all parameters
 	LabelSmoothing  float64 `json:"label_smoothing"` // share of the target spread over all classes
-	Augment         string  `json:"augment"`         // "pad-crop-flip", "pad-crop" or "none"
+	Augment         string  `json:"augment"`         // "pad-crop-flip", "pad-crop", "resized-crop-flip" or "none"
 
 	WarmupEpochs       int     `json:"warmup_epochs,omitempty"`         // before the cosine takes over
 	WarmupLearningRate float64 `json:"warmup_learning_rate,omitempty"`  // of the first of them
@@ -73,18 +81,85 @@ type Search struct {
 	Train *Train `json:"train,omitempty"`
 }
 
-// Prune is how pruners make the network that they start from. Its training follows [Train] but for its Epochs.
+// Prune is how pruners make the network that they start from, and their own settings. Its training follows [Train] but
+// for its Epochs. In a cell, what its method does not read is zero.
 type Prune struct {
-	StartFLOPs float64 `json:"start_flops"` // FLOPs of the start network, relative to the budget
-	Epochs     int     `json:"epochs"`      // of the start network's training; 0: as Train.Epochs
+	StartFLOPs float64 `json:"start_flops,omitempty"` // FLOPs of the start network, relative to the budget
+	Epochs     int     `json:"epochs,omitempty"`      // of the start network's training; 0: as Train.Epochs
+	Scope      string  `json:"scope,omitempty"`       // filters compete in all layers, "global", or each "layer"; "" in cells is global
+	// GradientBatches are the minibatches that Taylor scores are averaged over: 30 in Molchanov et al. 2019.
+	GradientBatches int `json:"gradient_batches,omitempty"`
+	// SlimmingPenalty is the factor of the L1 norm of batch norm scales: 1e-4 in Liu et al. 2017 for VGG, 1e-5 for others.
+	SlimmingPenalty float64 `json:"slimming_penalty,omitempty"`
+	// MorphNetPenalty is the factor of the FLOPs, as a share of the start network's, in the loss.
+	MorphNetPenalty float64 `json:"morphnet_penalty,omitempty"`
+	Candidates      int     `json:"candidates,omitempty"`   // networks with random ratios
+	LeastRatio      float64 `json:"least_ratio,omitempty"`  // of a layer's filters that such a network keeps
+	NormBatches     int     `json:"norm_batches,omitempty"` // that its batch norm statistics are estimated on
+	Rounds          int     `json:"rounds,omitempty"`       // of SynFlow: 100 in Tanaka et al. 2020
+	// SlimmableSteps are the widths that a layer of AutoSlim's slimmable network can have, and Random those of them that a
+	// training step draws besides the largest and the smallest network.
+	SlimmableSteps  int `json:"slimmable_steps,omitempty"`
+	SlimmableRandom int `json:"slimmable_random,omitempty"`
+}
+
+// only returns p without what a method does not read, given the keys of what it does.
+func (p Prune) only(keys []string) Prune {
+	if keys == nil {
+		keys = []string{"start_flops", "epochs"}
+	}
+	v := reflect.ValueOf(&p).Elem()
+	for i, f := range fields("", p) {
+		if !slices.Contains(keys, strings.TrimPrefix(f.Key, ".")) {
+			v.Field(i).SetZero()
+		}
+	}
+	if p.Scope == "global" {
+		p.Scope = "" // as in cells from before there was a choice
+	}
+	return p
+}
+
+// Finetune is a final training that goes on with inherited weights, relative to one from scratch. Its learning rate falls
+// along a cosine without warm-up.
+type Finetune struct {
+	Epochs       float64 `json:"epochs"`        // share of those of a training from scratch, rounded; at least one
+	LearningRate float64 `json:"learning_rate"` // share of that at the start
+}
+
+// Width is what concerns the widths of all methods.
+type Width struct {
+	Channels []int `json:"channels,omitempty"` // of the method that takes given widths
+	RoundTo  int   `json:"round_to"`           // widths are multiples of this number
+}
+
+// channels returns the given widths.
+func (w Width) channels(catalog Catalog, from string, report func(key string, err error)) []int {
+	var err error
+	if from != "" {
+		w.Channels, err = catalog.Widths(from)
+	} else if w.Channels == nil {
+		err = errors.New("missing; it is a list with the channels of each adjustable layer, or the folder of a finished cell")
+	}
+	if err != nil {
+		report("width.channels", err)
+	}
+	return w.Channels
 }
 
 // Defaults returns the settings of an empty experiment file. The recipe is that of the paper's code for CIFAR. In Data
 // three zeros stand for a split that depends on the dataset: without Train and Validation 90 % of the training images
-// are for training and the others for validation, without Train alone it is what Validation leaves, without Validation
-// alone there is none; without Test it is the whole test set.
+// are for training and the others for validation, or as the dataset says, without Train alone it is what Validation
+// leaves, without Validation alone there is none; without Test it is the whole test set.
 func Defaults() Settings {
-	s := Settings{Prune: Prune{StartFLOPs: 2, Epochs: 0}}
+	s := Settings{
+		Prune: Prune{
+			StartFLOPs: 2, Epochs: 0, Scope: "global", GradientBatches: 30, SlimmingPenalty: 1e-4, MorphNetPenalty: 0.3,
+			Candidates: 50, LeastRatio: 0.3, NormBatches: 50, Rounds: 100, SlimmableSteps: 12, SlimmableRandom: 2,
+		},
+		Finetune: Finetune{Epochs: 0.2, LearningRate: 0.1},
+		Width:    Width{RoundTo: 1},
+	}
 	s.presetTrain("default")
 	s.presetSearch("default")
 	return s
@@ -118,7 +193,7 @@ func (s *Settings) read(t *table) {
 		scalar(t, "reference", &s.Search.Reference, boolean)
 		scalar(t, "fur", &s.Search.FUR, oneOfOr("loss", "accuracy"))
 		scalar(t, "fur_images", &s.Search.FURImages, oneOfOr("validation", "training"))
-		s.readInit(t)
+		widths(t, "init", "uniform", &s.Search.Init, &s.initFrom)
 		scalar(t, "early_end", &s.Search.EarlyEnd, boolean)
 		t.section("train", func(t *table) {
 			var recipe Train
@@ -130,34 +205,55 @@ func (s *Settings) read(t *table) {
 	t.section("prune", func(t *table) {
 		scalar(t, "start_flops", &s.Prune.StartFLOPs, number(moreThan(1, 16)))
 		scalar(t, "epochs", &s.Prune.Epochs, integer(atLeast(0, most)))
+		scalar(t, "scope", &s.Prune.Scope, oneOf("global", "layer"))
+		scalar(t, "gradient_batches", &s.Prune.GradientBatches, integer(atLeast(1, most)))
+		scalar(t, "slimming_penalty", &s.Prune.SlimmingPenalty, number(moreThan(0, 1)))
+		scalar(t, "morphnet_penalty", &s.Prune.MorphNetPenalty, number(moreThan(0, 1000)))
+		scalar(t, "candidates", &s.Prune.Candidates, integer(atLeast(1, most)))
+		scalar(t, "least_ratio", &s.Prune.LeastRatio, number(moreThan(0, 1)))
+		scalar(t, "norm_batches", &s.Prune.NormBatches, integer(atLeast(1, most)))
+		scalar(t, "rounds", &s.Prune.Rounds, integer(atLeast(1, 10000)))
+		scalar(t, "slimmable_steps", &s.Prune.SlimmableSteps, integer(atLeast(2, 100)))
+		scalar(t, "slimmable_random", &s.Prune.SlimmableRandom, integer(atLeast(1, 100)))
+	})
+	t.section("finetune", func(t *table) {
+		scalar(t, "epochs", &s.Finetune.Epochs, number(moreThan(0, 1)))
+		scalar(t, "learning_rate", &s.Finetune.LearningRate, number(moreThan(0, 1)))
+	})
+	t.section("width", func(t *table) {
+		widths(t, "channels", "", &s.Width.Channels, &s.channelsFrom)
+		scalar(t, "round_to", &s.Width.RoundTo, integer(atLeast(1, 1024)))
 	})
 }
 
-// readInit reads search.init: "uniform", a list of widths, or the path of a cell relative to the file.
-func (s *Settings) readInit(t *table) {
-	v, ok := t.lookup("init")
+// widths reads a list of widths, or the path of a cell relative to the file, or the word that stands for none of both.
+func widths(t *table, key, none string, list *[]int, from *string) {
+	v, ok := t.lookup(key)
 	if !ok {
 		return
 	}
-	s.Search.Init, s.initFrom = nil, ""
+	*list, *from = nil, ""
 	path, isText := v.(string)
 	switch items, isList := v.([]any); {
-	case isText && path != "" && path != "uniform":
-		if s.initFrom = path; !filepath.IsAbs(path) {
-			s.initFrom = filepath.Join(filepath.Dir(t.file), path)
+	case isText && path != "" && path != none:
+		if *from = path; !filepath.IsAbs(path) {
+			*from = filepath.Join(filepath.Dir(t.file), path)
 		}
 	case isList && len(items) > 0:
 		width := integer(atLeast(1, most))
 		for i, item := range items {
 			w, err := width(item)
 			if err != nil {
-				t.add(fmt.Sprintf("%s[%d]", t.at("init"), i+1), err)
+				t.add(fmt.Sprintf("%s[%d]", t.at(key), i+1), err)
 			}
-			s.Search.Init = append(s.Search.Init, w)
+			*list = append(*list, w)
 		}
-	case path != "uniform":
-		t.add(t.at("init"), fmt.Errorf("must be \"uniform\", a list with the channels of each adjustable layer, or the "+
-			"folder of a finished cell, not %s", describe(v)))
+	case path != none || none == "":
+		allowed := "a list with the channels of each adjustable layer, or the folder of a finished cell"
+		if none != "" {
+			allowed = fmt.Sprintf("%q, %s", none, allowed)
+		}
+		t.add(t.at(key), fmt.Errorf("must be %s, not %s", allowed, describe(v)))
 	}
 }
 
@@ -178,7 +274,7 @@ func (r *Train) read(t *table) {
 	scalar(t, "momentum", &r.Momentum, number(atLeastBelow(0, 1)))
 	scalar(t, "weight_decay", &r.WeightDecay, number(atLeast(0, 1)))
 	scalar(t, "label_smoothing", &r.LabelSmoothing, number(atLeastBelow(0, 1)))
-	scalar(t, "augment", &r.Augment, oneOf("pad-crop-flip", "pad-crop", "none"))
+	scalar(t, "augment", &r.Augment, oneOf("pad-crop-flip", "pad-crop", "resized-crop-flip", "none"))
 	scalar(t, "warmup_epochs", &r.WarmupEpochs, integer(atLeast(0, most)))
 	scalar(t, "warmup_learning_rate", &r.WarmupLearningRate, number(atLeast(0, 100)))
 	scalar(t, "drop_rate", &r.DropRate, number(atLeastBelow(0, 1)))
@@ -208,6 +304,8 @@ func (s Settings) searchRecipe() Train {
 // resolve replaces what stands for a default by the number of images it means for dataset.
 func (d Data) resolve(dataset Dataset) Data {
 	switch {
+	case d.Train == 0 && d.Validation == 0 && dataset.HeldOut > 0:
+		d.Train, d.Validation = dataset.Train-dataset.HeldOut, dataset.HeldOut
 	case d.Train == 0 && d.Validation == 0:
 		d.Train = int(math.RoundToEven(0.9 * float64(dataset.Train)))
 		d.Validation = dataset.Train - d.Train

@@ -2,9 +2,10 @@ package harness
 
 import (
 	"fmt"
+	"math"
+	"strings"
 
 	"netadjust/experiments"
-	"netadjust/internal/data"
 	"netadjust/internal/search"
 	"netadjust/internal/train"
 	"netadjust/networks"
@@ -33,7 +34,9 @@ type cell struct {
 func (c *cell) planned() int64 { return c.costs.search.FLOPs + c.costs.final.FLOPs }
 
 // prepare builds what a cell needs, and finds out early whether its budget can be met.
-func prepare(c experiments.Cell) (*cell, error) { return preparer{}.prepare(c) }
+func prepare(c experiments.Cell, d experiments.Dataset) (*cell, error) {
+	return preparer{}.prepare(c, d)
+}
 
 // preparer prepares cells. It keeps the networks and start widths that cells share; once it has started all cells it can
 // be used by several goroutines.
@@ -53,11 +56,11 @@ type started struct {
 	err      error
 }
 
-func (all preparer) start(c experiments.Cell) *started {
+func (all preparer) start(c experiments.Cell, d experiments.Dataset) *started {
 	key := start{c.Network, c.Description, c.Width, c.Padding, c.Dataset, c.Budget}
 	if all[key] == nil {
 		s := &started{}
-		s.problem.Network, s.err = networkOf(c)
+		s.problem.Network, s.err = networkOf(c, d)
 		if s.err == nil {
 			s.problem.Budget = c.Budget.Resolve(s.problem.Network.FLOPs(s.problem.Network.Start()))
 			s.channels, _, s.err = s.problem.Start(s.problem.Budget)
@@ -67,25 +70,27 @@ func (all preparer) start(c experiments.Cell) *started {
 	return all[key]
 }
 
-func networkOf(c experiments.Cell) (*networks.Network, error) {
-	info, err := data.Lookup(c.Dataset)
-	if err != nil {
-		return nil, err
-	}
+func networkOf(c experiments.Cell, d experiments.Dataset) (*networks.Network, error) {
 	return networks.New(networks.Spec{
 		Name: c.Network, Width: c.Width, Padding: c.Padding,
-		Input: [3]int{info.Channels, info.Height, info.Width}, Classes: info.Classes, Description: c.Description,
+		Input: d.Input, Classes: d.Classes, Description: c.Description,
 	})
 }
 
-func (all preparer) prepare(c experiments.Cell) (*cell, error) {
-	s := all.start(c)
+func (all preparer) prepare(c experiments.Cell, d experiments.Dataset) (*cell, error) {
+	s := all.start(c, d)
 	if s.err != nil {
 		return nil, fmt.Errorf("%s: %w", c.ID(), s.err)
 	}
 	p := &cell{Cell: c, id: c.ID(), recipe: recipeOf(c.Train), problem: s.problem, start: s.channels}
 	p.problem.Seed = c.Seed
 	p.search = p.recipe
+	if f := c.Finetune; f != nil {
+		p.recipe.Epochs = max(1, int(math.RoundToEven(f.Epochs*float64(p.recipe.Epochs))))
+		p.recipe.LearningRate *= f.LearningRate
+		p.recipe.MinLearningRate = min(p.recipe.MinLearningRate, p.recipe.LearningRate)
+		p.recipe.WarmupEpochs, p.recipe.WarmupLearningRate = 0, 0
+	}
 	if c.Search != nil {
 		p.search = recipeOf(c.SearchRecipe())
 	}
@@ -104,9 +109,10 @@ func recipeOf(t experiments.Train) train.Recipe {
 		WarmupEpochs: t.WarmupEpochs, WarmupLearningRate: t.WarmupLearningRate,
 		DropRate: t.DropRate, DropGrowsWithEpoch: t.DropGrowsWithEpoch, DropGrowsWithDepth: t.DropGrowsWithDepth,
 	}
-	if t.Augment != "none" {
+	if strings.HasPrefix(t.Augment, "pad-crop") {
 		r.CropPad = cropPad
 	}
-	r.Mirror = t.Augment == "pad-crop-flip"
+	r.Mirror = strings.HasSuffix(t.Augment, "-flip")
+	r.ResizedCrop = t.Augment == "resized-crop-flip"
 	return r
 }

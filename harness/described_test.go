@@ -44,7 +44,7 @@ func TestDescribedNetwork(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		e, err := experiments.Load(file, Catalog())
+		e, err := experiments.Load(file, Catalog(dataDir))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -170,10 +170,10 @@ func prepareAll(e *experiments.Experiment) ([]*cell, error) {
 	cells, errs := make([]*cell, len(e.Cells)), make([]error, len(e.Cells))
 	all := preparer{}
 	for _, c := range e.Cells {
-		all.start(c)
+		all.start(c, e.Dataset(c))
 	}
 	atOnce(len(cells), func(i int) {
-		if cells[i], errs[i] = all.prepare(e.Cells[i]); errs[i] != nil {
+		if cells[i], errs[i] = all.prepare(e.Cells[i], e.Dataset(e.Cells[i])); errs[i] != nil {
 			errs[i] = fmt.Errorf("%s: %w", e.Path, errs[i])
 		}
 	})

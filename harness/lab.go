@@ -43,8 +43,22 @@ func (l *lab) Train(ctx context.Context, t search.Training) (search.Trained, err
 	trained(l.cost, flops, l.data.train.Len()*t.Epochs)
 	l.advance(trainingPasses * flops * int64(l.data.train.Len()) * int64(t.Epochs-charged))
 	return &trainedNetwork{
-		lab: l, content: c, model: m, key: rng.NewKey(l.cell.Seed, t.Purpose+"/fur"), flops: flops,
+		lab: l, content: &c, model: m, key: rng.NewKey(l.cell.Seed, t.Purpose+"/fur"), flops: flops,
+		stream: train.Stream{Seed: l.cell.Seed, Purpose: t.Purpose + "/look"},
 	}, nil
+}
+
+// Charge accounts for gradients that the method has computed.
+func (l *lab) Charge(flops int64, images int) { l.charge(trainingPasses*flops, images, true) }
+
+// charge accounts for images, at so many FLOPs each, and for their gradients if these were computed.
+func (l *lab) charge(flops int64, images int, backward bool) {
+	l.cost.ForwardImages += int64(images)
+	if backward {
+		l.cost.BackwardImages += int64(images)
+	}
+	l.cost.FLOPs += flops * int64(images)
+	l.advance(flops * int64(images))
 }
 
 // Cost returns what the search has cost so far.
@@ -62,10 +76,11 @@ func (l *lab) Report(format string, args ...any) {
 // trainedNetwork is a network that the lab has trained.
 type trainedNetwork struct {
 	lab     *lab
-	content content
+	content *content // what it was trained by; nil for a network that was cut out of another one
 	model   *train.Model
 	key     rng.Key // of channel dropout
 	flops   int64
+	stream  train.Stream // of the batches that it is looked at with
 }
 
 // Validate evaluates on the validation images.
@@ -87,9 +102,13 @@ func (t *trainedNetwork) Validate(ctx context.Context) (search.Evaluation, error
 	return t.charge(result, t.flops), nil
 }
 
-// recall is that of the store, for evaluations of this network.
+// recall is that of the store, for evaluations of this network. Those of networks that were cut out of others are many
+// and short, and not kept.
 func (t *trainedNetwork) recall(ctx context.Context, of evaluation, value any, run func() error) error {
-	of.Training = t.content
+	if t.content == nil {
+		return run()
+	}
+	of.Training = *t.content
 	return t.lab.store.recall(ctx, of, value, run)
 }
 
@@ -140,7 +159,28 @@ func evaluationOf(e train.Evaluation) search.Evaluation {
 	return search.Evaluation{Loss: e.Loss, Top1: e.Top1}
 }
 
-// Filters returns the weights of an adjustable layer.
-func (t *trainedNetwork) Filters(i int) []float32 {
-	return t.model.Tensor(t.model.Network.Adjustable()[i] + ".weights")
+// Tensor returns a parameter.
+func (t *trainedNetwork) Tensor(name string) []float32 { return t.model.Tensor(name) }
+
+// Gradients computes gradients on batches of the images that the network was trained on, in an order of their own.
+func (t *trainedNetwork) Gradients(ctx context.Context, batches int,
+	visit func(gradient func(name string) []float32)) error {
+	l := t.lab
+	defer l.charge(t.flops*trainingPasses, batches*l.cell.search.Batch, true)
+	return t.model.Gradients(ctx, l.dev, l.data.train, l.cell.search, t.stream, batches, visit)
+}
+
+// Inherit cuts channels away.
+func (t *trainedNetwork) Inherit(ctx context.Context, keep [][]int, batches int) (search.Trained, error) {
+	m, err := t.model.Inherit(keep)
+	if err != nil {
+		return nil, err
+	}
+	l, narrow := t.lab, *t
+	narrow.content, narrow.model, narrow.flops = nil, m, m.Network.FLOPs(m.Channels)
+	if batches > 0 {
+		err = m.Reestimate(ctx, l.dev, l.data.train, l.cell.search, t.stream, batches)
+		l.charge(narrow.flops, batches*l.cell.search.Batch, false)
+	}
+	return &narrow, err
 }

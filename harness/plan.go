@@ -78,8 +78,11 @@ func (c *cell) plan() (costs, error) {
 		p.search.ForwardImages += training.ForwardImages
 		p.search.BackwardImages += training.BackwardImages
 		p.search.FLOPs += training.FLOPs
-		evaluated(&p.search, w.ValidationFLOPs, c.Data.Validation)
-		p.search.ForwardImages += int64(c.Data.Validation * (w.Validations - 1))
+		p.search.ForwardImages += int64(c.Data.Validation * w.Validations)
+		p.search.FLOPs += w.ValidationFLOPs * int64(c.Data.Validation)
+		trained(&p.search, w.FLOPs, w.Images+w.Backward*c.search.Batch)
+		p.search.ForwardImages += int64(w.Forward * c.search.Batch)
+		p.search.FLOPs += w.ForwardFLOPs * int64(c.search.Batch)
 		if w.Training.Channels != nil {
 			key := keyOf(contentOf(c, w.Training, c.Dataset, device.Info{}))
 			p.shared[key] = training

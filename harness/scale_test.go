@@ -26,7 +26,7 @@ func many() string {
 func BenchmarkPlan(b *testing.B) {
 	text, out := []byte(many()), b.TempDir()
 	for b.Loop() {
-		e, err := experiments.Parse("many.toml", text, Catalog())
+		e, err := experiments.Parse("many.toml", text, Catalog(dataDir))
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -42,14 +42,14 @@ func BenchmarkPlan(b *testing.B) {
 
 // BenchmarkLoad finds out that the 1000 cells of an experiment are finished, as a run does before anything else.
 func BenchmarkLoad(b *testing.B) {
-	e, err := experiments.Parse("many.toml", []byte(many()), Catalog())
+	e, err := experiments.Parse("many.toml", []byte(many()), Catalog(dataDir))
 	if err != nil {
 		b.Fatal(err)
 	}
 	e.Cells = e.Cells[:1000]
 	out := b.TempDir()
 	for _, c := range e.Cells {
-		p, err := prepare(c)
+		p, err := prepare(c, e.Dataset(c))
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -53,7 +53,10 @@ type content struct {
 
 func contentOf(c *cell, t search.Training, dataset string, dev device.Info) content {
 	recipe := c.search
-	recipe.Epochs = t.Epochs
+	recipe.Epochs, recipe.Hook = t.Epochs, t.Hook
+	if t.Constant {
+		recipe.MinLearningRate, recipe.WarmupEpochs = recipe.LearningRate, 0
+	}
 	return content{
 		Network: t.Network.Spec, Channels: t.Channels, Recipe: recipe, Stream: train.Stream{Seed: c.Seed, Purpose: t.Purpose},
 		Images: [2]int{0, c.Data.Train}, Dataset: dataset, Device: dev.Name + " " + dev.Kernels,

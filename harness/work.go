@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"netadjust/experiments"
 	"netadjust/internal/atomicfile"
 	"netadjust/internal/lease"
 	"netadjust/internal/progress"
@@ -116,6 +117,7 @@ func (w *worker) cell(ctx context.Context, c *cell) error {
 	c.log = log
 	w.tell(c, progress.Started, "")
 	start, busy := time.Now(), w.dev.busy
+	w.dev.clock.Reset()
 	images, err := w.library.images(c.Dataset, c.Data)
 	if err != nil {
 		return err
@@ -128,7 +130,7 @@ func (w *worker) cell(ctx context.Context, c *cell) error {
 	record.Run = results.Run{
 		Host: host, Job: os.Getenv("SLURM_JOB_ID"), Jobs: w.jobs, Threads: w.threads, GoVersion: runtime.Version(),
 		Start: start.UTC().Truncate(time.Second), WallSeconds: time.Since(start).Seconds(),
-		DeviceSeconds: (w.dev.busy - busy).Seconds(), Resumed: log.resumed,
+		DeviceSeconds: (w.dev.busy - busy).Seconds(), CalibrationSeconds: w.dev.clock.Seconds(), Resumed: log.resumed,
 	}
 	if record.Result.Failure != nil {
 		record.Run.Log = log.tail
@@ -226,8 +228,13 @@ func (w *worker) searchAndTrain(ctx context.Context, c *cell, images *images, r 
 	}
 	describe(c, found, r)
 	n := c.problem.Network
+	if c.RoundTo > 0 {
+		if found.Channels, err = search.RoundToMultiples(n, found.Channels, c.problem.Budget, c.RoundTo); err != nil {
+			return err
+		}
+	}
 	flops := n.FLOPs(found.Channels)
-	if !search.WithinBudget(flops, c.problem.Budget) {
+	if c.RoundTo == 0 && !search.WithinBudget(flops, c.problem.Budget) {
 		hint := ""
 		if c.Search != nil && c.Search.Reference {
 			hint = "; reference mode does not guarantee the budget"
@@ -240,12 +247,11 @@ func (w *worker) searchAndTrain(ctx context.Context, c *cell, images *images, r 
 		Params: n.Params(found.Channels),
 	}
 	stream := train.Stream{Seed: c.Seed, Purpose: "final"}
-	keep := w.checkpoints(c, finalOf(c, found.Channels, images.checksum, w.dev.Info()))
-	model, epochs, err := train.Resume(ctx, w.dev, n, found.Channels, images.both, images.norm, c.recipe, stream, keep,
-		func(e int, report train.Epoch) {
-			w.epoch(c, stream.Purpose, e, c.recipe.Epochs, report)
-			w.advance(trainingPasses * flops * int64(images.both.Len()))
-		})
+	progress := func(e int, report train.Epoch) {
+		w.epoch(c, stream.Purpose, e, c.recipe.Epochs, report)
+		w.advance(trainingPasses * flops * int64(images.both.Len()))
+	}
+	model, epochs, err := w.finish(ctx, c, found, images, stream, progress)
 	if err != nil {
 		return fmt.Errorf("final training: %w", err)
 	}
@@ -261,6 +267,23 @@ func (w *worker) searchAndTrain(ctx context.Context, c *cell, images *images, r 
 		return fatal{err}
 	}
 	return w.test(ctx, model, images, flops, r.Final)
+}
+
+// finish trains the network that was found, from scratch or from the weights that it has inherited.
+func (w *worker) finish(ctx context.Context, c *cell, found *search.Outcome, images *images, stream train.Stream,
+	progress func(e int, report train.Epoch)) (*train.Model, []train.Epoch, error) {
+	keep := w.checkpoints(c, finalOf(c, found.Channels, images.checksum, w.dev.Info()))
+	if c.Finetune == nil {
+		return train.Resume(ctx, w.dev, c.problem.Network, found.Channels, images.both, images.norm, c.recipe, stream, keep,
+			progress)
+	}
+	left, ok := found.Inherited.(*trainedNetwork)
+	if !ok {
+		return nil, nil, fmt.Errorf("method %s leaves no weights to go on with", c.Method)
+	}
+	model := left.model.Clone()
+	epochs, err := train.Continue(ctx, w.dev, model, images.both, c.recipe, stream, keep, progress)
+	return model, epochs, err
 }
 
 // test evaluates a finished network on the test set. Nothing else reads it.
@@ -292,15 +315,23 @@ func (w *worker) result(c *cell, images *images) results.Result {
 	info := w.dev.Info()
 	r := results.Result{
 		ID: c.id, Experiment: w.Experiment.Name, Network: c.Network, Width: c.Width, Padding: c.Padding, Dataset: c.Dataset,
-		Method: c.Method, Variant: c.Variant, Budget: strings.TrimPrefix(c.Budget.String(), "b"),
+		Method: c.Method, Variant: variantOf(c.Cell), Budget: strings.TrimPrefix(c.Budget.String(), "b"),
 		BudgetFLOPs: c.problem.Budget, Seed: c.Seed, Config: c.Canonical(),
-		Layers: c.problem.Network.Adjustable(), Device: info.Name + " (" + info.Kernels + ")", Version: w.Version, ResultsVersion: results.ResultsVersion,
-		Libraries: libraries(), DatasetChecksum: images.checksum,
+		Layers: c.problem.Network.Adjustable(), Device: info.Name + " (" + info.Kernels + ")", Version: w.Version,
+		ResultsVersion: results.ResultsVersion, Libraries: libraries(), DatasetChecksum: images.checksum,
 	}
 	if images.dataset.Modified {
 		r.DatasetNote = "not the official files: checksums are those of SHA256SUMS in the data folder"
 	}
 	return r
+}
+
+// variantOf is what tells a cell's series from others of its method.
+func variantOf(c experiments.Cell) string {
+	if c.Finetune == nil {
+		return c.Variant
+	}
+	return strings.TrimPrefix(c.Variant+", finetune", ", ")
 }
 
 // describe records what the search found.

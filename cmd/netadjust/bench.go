@@ -54,11 +54,11 @@ func benchCommand(a *app, f *flags) error {
 	if err != nil {
 		return err
 	}
-	open, err := openDevice(*deviceName)
+	choice, err := openDevice(*deviceName)
 	if err != nil {
 		return err
 	}
-	dev, err := open(*threads)
+	dev, err := choice.open(*threads)
 	if err != nil {
 		return err
 	}

@@ -62,8 +62,8 @@ func evalCommand(a *app, f *flags) error {
 		return err
 	}
 	if *images < 0 || *batch < 1 || *threads < 0 || !(*seconds > 0) {
-		return failf(exitUsage, "--images %d, --batch %d, --threads %d and --seconds %v: none may be negative, and a batch and "+
-			"some time are needed", *images, *batch, *threads, *seconds)
+		return failf(exitUsage, "--images %d, --batch %d, --threads %d and --seconds %v: none may be negative, and a batch "+
+			"and some time are needed", *images, *batch, *threads, *seconds)
 	}
 	t, err := open(args[0])
 	if err != nil {
@@ -79,11 +79,11 @@ func evalCommand(a *app, f *flags) error {
 	if err != nil {
 		return err
 	}
-	openDev, err := openDevice(*deviceName)
+	choice, err := openDevice(*deviceName)
 	if err != nil {
 		return err
 	}
-	dev, err := openDev(*threads)
+	dev, err := choice.open(*threads)
 	if err != nil {
 		return err
 	}
@@ -142,10 +142,16 @@ func writeLogits(path string, images *data.Images, logits []float32) error {
 	for i, label := range images.Labels {
 		labels[i] = uint32(label)
 	}
+	size := images.Channels * images.Height * images.Width
+	pixels := make([]uint8, n*size)
+	for i := range n {
+		seen := pixels[i*size : (i+1)*size]
+		copy(seen, images.Load(i, images.Center(i), seen))
+	}
 	f := safetensors.File{Tensors: []safetensors.Tensor{
 		{Name: "logits", Shape: []int{n, len(logits) / n}, Data: logits},
 		{Name: "labels", Shape: []int{n}, Data: labels},
-		{Name: "pixels", Shape: []int{n, images.Channels, images.Height, images.Width}, Data: images.Pixels},
+		{Name: "pixels", Shape: []int{n, images.Channels, images.Height, images.Width}, Data: pixels},
 	}}
 	return f.Write(path)
 }

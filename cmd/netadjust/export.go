@@ -10,7 +10,7 @@ import (
 
 func exportCommand(a *app, f *flags) error {
 	open := f.trained()
-	format := f.String("format", "onnx", "onnx; torch, a PyTorch module with weights beside it; or widths, as JSON or TOML")
+	format := f.String("format", "onnx", "onnx; torch, a PyTorch module and its weights; or widths, as JSON or TOML")
 	out := f.String("out", "", "`FILE` to write: NAME.onnx, NAME.py, NAME.json or NAME.toml")
 	fold := f.Bool("fold", false, "make batch norm part of the convolutions")
 	normalize := f.Bool("normalize", false, "let the network take pixels from 0 to 255 and normalize them itself")

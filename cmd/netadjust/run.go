@@ -16,7 +16,6 @@ import (
 	"netadjust/experiments"
 	"netadjust/harness"
 	"netadjust/internal/data"
-	"netadjust/internal/device"
 	"netadjust/internal/progress"
 )
 
@@ -25,7 +24,7 @@ func runCommand(a *app, f *flags) error {
 	deviceName := f.device()
 	o := harness.Options{Version: version}
 	dataDir := f.data()
-	f.IntVar(&o.Jobs, "jobs", 0, "cells to run at the same time (default: one per core)")
+	jobs := f.Int("jobs", 0, "cells to run at the same time (default: one per core, or one on a GPU)")
 	f.Func("shard", "run the cells of part `I/N`, from 0/N; N processes with one output folder run all", o.Shard.Set)
 	f.DurationVar(&o.Checkpoint, "checkpoint", time.Minute, "`TIME` that is lost at most when the run is killed")
 	f.IntVar(&o.Retries, "retries", 0, "times that a cell is tried again that fails for a reason that may pass")
@@ -48,10 +47,12 @@ func runCommand(a *app, f *flags) error {
 	case *rerun:
 		o.Stale = harness.RerunStale
 	}
-	if o.Experiment, o.Device, err = load(args[0], *deviceName, *set...); err != nil {
+	e, dev, err := load(args[0], *deviceName, *dataDir, *set...)
+	if err != nil {
 		return err
 	}
-	o.Out, o.DataDir = cmp.Or(*out, filepath.Join("out", o.Experiment.Name)), data.Dir(*dataDir)
+	o.Experiment, o.Device, o.Jobs = e, dev.open, dev.jobs(*jobs)
+	o.Out, o.DataDir = cmp.Or(*out, filepath.Join("out", e.Name)), data.Dir(*dataDir)
 	o.Progress = newPrinter(a, *f.asJSON, *quiet)
 	summary, err := harness.Run(a.ctx, o)
 	o.Progress.Close()
@@ -87,14 +88,15 @@ func outcome(s harness.Summary, o harness.Options) error {
 	return nil
 }
 
-// load reads an experiment and returns what opens the device to run it on.
-func load(path, deviceName string, set ...string) (*experiments.Experiment, func(threads int) (device.Device, error), error) {
-	e, err := experiments.Load(path, harness.Catalog(), set...)
+// load reads an experiment, whose datasets are known or in the data folder that the flag names, and chooses the device
+// to run it on.
+func load(path, deviceName, dataDir string, set ...string) (*experiments.Experiment, *chosen, error) {
+	e, err := experiments.Load(path, harness.Catalog(data.Dir(dataDir)), set...)
 	if err != nil {
 		return nil, nil, err
 	}
-	open, err := openDevice(deviceName)
-	return e, open, err
+	dev, err := openDevice(deviceName)
+	return e, dev, err
 }
 
 // newPrinter shows progress on standard error, so that standard output holds results only; JSON events are the result.
@@ -139,7 +141,8 @@ func reportCommand(a *app, f *flags) error {
 
 func planCommand(a *app, f *flags) error {
 	deviceName := f.device()
-	jobs := f.Int("jobs", 0, "cells that will run at the same time (default: one per core)")
+	dataDir := f.data()
+	jobs := f.Int("jobs", 0, "cells that will run at the same time (default: one per core, or one on a GPU)")
 	ids := f.Bool("ids", false, "print the ids of the cells alone, in the order in which they run")
 	set := f.set()
 	f.json()
@@ -147,7 +150,7 @@ func planCommand(a *app, f *flags) error {
 	if err != nil {
 		return err
 	}
-	e, open, err := load(args[0], *deviceName, *set...)
+	e, dev, err := load(args[0], *deviceName, *dataDir, *set...)
 	if err != nil {
 		return err
 	}
@@ -164,7 +167,7 @@ func planCommand(a *app, f *flags) error {
 	if *jobs < 0 {
 		return failf(exitUsage, "--jobs %d: want 1 or more, or 0 for one per core", *jobs)
 	}
-	estimate, err := harness.Estimate(a.ctx, e, p, cmp.Or(*jobs, runtime.GOMAXPROCS(0)), open)
+	estimate, err := harness.Estimate(a.ctx, e, p, cmp.Or(dev.jobs(*jobs), runtime.GOMAXPROCS(0)), dev.open)
 	if err != nil {
 		return err
 	}

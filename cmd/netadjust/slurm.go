@@ -63,7 +63,7 @@ func slurmCommand(a *app, f *flags) error {
 	if err != nil {
 		return err
 	}
-	e, _, err := load(args[0], *deviceName, *set...)
+	e, _, err := load(args[0], *deviceName, *dataDir, *set...)
 	if err != nil {
 		return err
 	}

@@ -8,16 +8,18 @@ import (
 
 	"netadjust/experiments"
 	"netadjust/harness"
+	"netadjust/internal/data"
 )
 
 func validateCommand(a *app, f *flags) error {
+	dataDir := f.data()
 	set := f.set()
 	f.json()
 	args, err := f.parse()
 	if err != nil {
 		return err
 	}
-	e, err := experiments.Load(args[0], harness.Catalog(), *set...)
+	e, err := experiments.Load(args[0], harness.Catalog(data.Dir(*dataDir)), *set...)
 	if err != nil {
 		return err
 	}
@@ -40,10 +42,11 @@ func validateCommand(a *app, f *flags) error {
 }
 
 func schemaCommand(a *app, f *flags) error {
+	dataDir := f.data()
 	if _, err := f.parse(); err != nil {
 		return err
 	}
 	enc := json.NewEncoder(a.stdout)
 	enc.SetIndent("", "  ")
-	return enc.Encode(experiments.Schema(harness.Catalog()))
+	return enc.Encode(experiments.Schema(harness.Catalog(data.Dir(*dataDir))))
 }

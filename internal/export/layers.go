@@ -1,5 +1,5 @@
-// Package export writes trained networks for other programs: as ONNX, as a PyTorch module with its weights, and as plain
-// widths.
+// Package export writes trained networks for other programs: as ONNX, as a PyTorch module with its weights, and as
+// plain widths.
 //
 // The formats know no network. They write the steps of the program that evaluation runs, whatever it is made of.
 package export
@@ -36,6 +36,9 @@ func metadata(m *train.Model, o Options) map[string]string {
 		"network": n.Name, "width": fmt.Sprint(n.Width), "padding": n.Padding, "channels": list(c),
 		"layers": list(n.Adjustable()), "flops": fmt.Sprint(n.FLOPs(c)), "params": fmt.Sprint(n.Params(c)),
 		"normalization": m.Norm.String(),
+	}
+	if n.Description != "" {
+		text["description"] = n.Description
 	}
 	maps.Copy(text, o.Provenance)
 	return text

@@ -58,8 +58,8 @@ func WriteONNX(path string, m *train.Model, o Options) error {
 	}
 	model := w.file(metadata(m, o))
 	if len(model) > maxONNX {
-		return fmt.Errorf("export %s: %d bytes, but an ONNX file ends at %d; write another format", m.Network.Name, len(model),
-			maxONNX)
+		return fmt.Errorf("export %s: %d bytes, but an ONNX file ends at %d; write another format", m.Network.Name,
+			len(model), maxONNX)
 	}
 	return atomicfile.Write(path, model)
 }
@@ -201,8 +201,8 @@ func window(k ops.Window, in, out []int) []attribute {
 	}
 }
 
-// channels cuts the channels that the window leaves out, appends zeros for those that do not exist, and returns the name
-// of the result.
+// channels cuts the channels that the window leaves out, appends zeros for those that do not exist, and returns the
+// name of the result.
 func (w *onnxWriter) channels(k ops.ChannelWindow, in operand, output string) string {
 	name, c := in.name, in.shape[0]
 	from, to := max(k.Offset, 0), min(k.Offset+k.Count, c)

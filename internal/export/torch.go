@@ -43,12 +43,13 @@ func WriteTorch(path string, m *train.Model, o Options) error {
 		return err
 	}
 	if !moduleFile.MatchString(filepath.Base(path)) {
-		return fmt.Errorf("%s: Python imports no such file; name it like network.py, with letters, digits and underscores", path)
+		return fmt.Errorf("%s: Python imports no such file; name it like network.py, with letters, digits and underscores",
+			path)
 	}
 	stem := strings.TrimSuffix(path, ".py")
 	module := torchModule{
 		Network: m.Network.Name, Module: filepath.Base(stem), Input: m.Network.Input, Normalize: o.Normalize,
-		Mean: list(m.Norm.Mean), Std: list(m.Norm.Std),
+		Mean: strings.ReplaceAll(list(m.Norm.Mean), ",", ", "), Std: strings.ReplaceAll(list(m.Norm.Std), ",", ", "),
 	}
 	weights := safetensors.File{Metadata: metadata(m, o)}
 	for _, key := range slices.Sorted(maps.Keys(weights.Metadata)) {

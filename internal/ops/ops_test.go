@@ -86,15 +86,15 @@ func TestGradients(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			run := func() opstest.Values {
-				known := opstest.Values{}
+			run := func() Values {
+				known := Values{}
 				for i, n := range nodes {
 					if !followsImages(c.kind, i) {
 						known[n] = values[i]
 					}
 				}
 				known[nodes[len(nodes)-1]] = values[len(nodes)-1]
-				if err := opstest.Evaluate(g, known); err != nil {
+				if err := Evaluate(g, known); err != nil {
 					t.Fatal(err)
 				}
 				return known

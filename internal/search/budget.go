@@ -144,6 +144,47 @@ func (f filling) repair(widths []int, flops int64, minimum []int) ([]int, int64)
 	return widths, flops
 }
 
+// RoundToMultiples returns widths that are multiples of k: the nearest ones, less k in the layer that gained most as long
+// as they exceed the budget; then single multiples are added where a width is furthest below
+// what it was, as long as they fit. Nothing is said of how far below the budget that ends.
+func RoundToMultiples(net Counter, channels []int, budget int64, k int) ([]int, error) {
+	widths := make([]int, len(channels))
+	for i, c := range channels {
+		widths[i] = max(k, k*int(math.RoundToEven(float64(c)/float64(k))))
+	}
+	excess := func(i int) float64 { return float64(widths[i]) - float64(channels[i]) }
+	for net.FLOPs(widths) > budget {
+		next := -1
+		for i := range widths {
+			if widths[i] > k && (next < 0 || excess(i) > excess(next)) {
+				next = i
+			}
+		}
+		if next < 0 {
+			return nil, fmt.Errorf("budget of %d FLOPs is too small for widths that are multiples of %d: the least need %d",
+				budget, k, net.FLOPs(widths))
+		}
+		widths[next] -= k
+	}
+	full := make([]bool, len(widths))
+	for {
+		next := -1
+		for i := range widths {
+			if !full[i] && (next < 0 || excess(i) < excess(next)) {
+				next = i
+			}
+		}
+		if next < 0 {
+			return widths, nil
+		}
+		widths[next] += k
+		if net.FLOPs(widths) > budget {
+			widths[next] -= k
+			full[next] = true
+		}
+	}
+}
+
 // NormalizeByMean divides the scores of each layer by their mean, which makes layers of different fan-in comparable. A
 // layer whose scores are all 0 is left as it is.
 func NormalizeByMean(scores [][]float64) [][]float64 {

@@ -18,6 +18,8 @@ type Pruning struct {
 	// the cost of what they are of, which is computed again after each removal: the view of the knapsack problem (Aflalo
 	// et al., "Knapsack pruning with inner distillation", 2020).
 	Cost func(widths []int) []float64
+	// Loose accepts FLOPs that are further than 1 % below the budget.
+	Loose bool
 }
 
 // Unit is what pruning removes or keeps as one: a channel of a layer, or channels of several layers that meet in a
@@ -65,7 +67,7 @@ func PruneToBudget(net Counter, scores [][]float64, budget int64, minimum []int)
 // are always those of the highest scores.
 //
 // In a network so narrow that this leaves more than 1 % of the budget, the unit of the least score that makes room for
-// others goes as well. If that does not help, it is an error, with the FLOPs that can be had.
+// others goes as well, or two of them. If that does not help, it is an error, with the FLOPs that can be had.
 func (p Pruning) Prune(widths []int, units []Unit) ([][]int, error) {
 	if err := checkWidths(widths, p.Minimum, p.Budget); err != nil {
 		return nil, err
@@ -86,10 +88,10 @@ func (p Pruning) Prune(widths []int, units []Unit) ([][]int, error) {
 		r.remove(u)
 	}
 	r.walkBack(nil)
-	if !WithinBudget(r.flops, p.Budget) {
+	if !p.Loose && !WithinBudget(r.flops, p.Budget) {
 		r.repair()
 	}
-	if !WithinBudget(r.flops, p.Budget) {
+	if !p.Loose && !WithinBudget(r.flops, p.Budget) {
 		return nil, notReached(r.flops, p.Budget)
 	}
 	return r.kept(widths), nil
@@ -183,20 +185,37 @@ func (r *removal) walkBack(except []networks.Channel) {
 	}
 }
 
-// repair tries to remove one unit more, the least score first, for units of other layers that fit instead of it.
+// repair tries to remove one unit more, the least score first, for units of other layers that fit instead of it, and if
+// that does not help, two units more.
 func (r *removal) repair() {
-	for _, u := range r.byScore() {
+	for more := 1; more <= 2 && !WithinBudget(r.flops, r.Budget); more++ {
+		if better := r.without(more, r.byScore(), nil); better != nil {
+			*r = *better
+		}
+	}
+}
+
+// without returns the first state within the budget that lacks so many units more of an order, or nil.
+func (r *removal) without(more int, order []int, layers []networks.Channel) *removal {
+	for i, u := range order {
 		if r.gone[u] || !r.removable(u) {
 			continue
 		}
 		other := *r
 		other.widths, other.gone, other.order = slices.Clone(r.widths), slices.Clone(r.gone), slices.Clone(r.order)
 		other.remove(u)
-		if other.walkBack(r.units[u].Channels); WithinBudget(other.flops, r.Budget) {
-			*r = other
-			return
+		lost := slices.Concat(layers, r.units[u].Channels)
+		if more > 1 {
+			if found := other.without(more-1, order[i+1:], lost); found != nil {
+				return found
+			}
+			continue
+		}
+		if other.walkBack(lost); WithinBudget(other.flops, r.Budget) {
+			return &other
 		}
 	}
+	return nil
 }
 
 // kept lists the channels of each layer that are left of the given widths.

@@ -22,6 +22,10 @@ type Work struct {
 	FLOPs           int64    // of the network for one image
 	Validations     int      // runs of each validation image, through the network or a part of it
 	ValidationFLOPs int64    // of all these runs for one image
+	Forward         int      // further batches of training images, forward only
+	ForwardFLOPs    int64    // of all these for one image of each
+	Backward        int      // further batches of training images whose gradient is computed
+	Images          int      // further images whose gradient is computed
 }
 
 // Problem is what a method has to solve.
@@ -43,6 +47,8 @@ type Lab interface {
 	Train(ctx context.Context, t Training) (Trained, error)
 	// Cost is what trainings and evaluations have cost so far, those that another search has done included.
 	Cost() Cost
+	// Charge adds to it the gradients of so many images, which a method has computed itself.
+	Charge(flops int64, images int)
 	// Report tells what the search has found so far, for people who watch.
 	Report(format string, args ...any)
 }
@@ -58,8 +64,11 @@ type Cost struct {
 type Training struct {
 	Network  *networks.Network
 	Channels []int
-	Epochs   int
+	Epochs   int    // 0: the network stays as it is initialised
 	Purpose  string // names its random numbers, see train.Stream; equal trainings have equal purposes
+	Constant bool   // the learning rate does not fall
+	// Hook, if there is one, takes part. Hooks whose JSON is the same do the same.
+	Hook networks.Hook
 }
 
 // Trained is a trained network.
@@ -69,8 +78,14 @@ type Trained interface {
 	// EvaluateDropout evaluates without channel dropout, and with dropout in one adjustable layer after the other, each
 	// at its rate. Other repeats draw other channels.
 	EvaluateDropout(ctx context.Context, on Images, rates []float64, repeats int) (*Dropout, error)
-	// Filters returns the weights of adjustable layer i, filter after filter, [width, inputs * kernel * kernel].
-	Filters(i int) []float32
+	// Tensor returns a parameter by its name, see networks.Tensors. It must not be changed.
+	Tensor(name string) []float32
+	// Gradients computes the gradients of the loss of so many batches of training images, in training mode, and shows
+	// those of each batch to visit, by the names of the parameters.
+	Gradients(ctx context.Context, batches int, visit func(gradient func(name string) []float32)) error
+	// Inherit returns the network with the channels that each adjustable layer keeps, see networks.Inherit, after
+	// estimating its batch norm statistics again on so many batches of training images.
+	Inherit(ctx context.Context, keep [][]int, batches int) (Trained, error)
 }
 
 // Images are a set of images to evaluate on. All are taken as they are, without augmentation.
@@ -101,9 +116,11 @@ type Outcome struct {
 	Channels []int
 	Start    []int         // widths where the search began, if it did
 	Network  *StartNetwork // the trained network that was pruned, if there is one
-	Updates  []Update      // of network adjustment
-	Stopped  string        // why a search ended before its last update, if it did
-	Truth    *Truth        // if that is what was measured
+	// Inherited is the network of these widths whose weights are to be trained on, nil if the method leaves none.
+	Inherited Trained
+	Updates   []Update // of network adjustment
+	Stopped   string   // why a search ended before its last update, if it did
+	Truth     *Truth   // if that is what was measured
 }
 
 // StartNetwork is the trained network that a pruner starts from.

@@ -65,6 +65,11 @@ func Continue(ctx context.Context, dev device.Device, model *Model, images *data
 			return nil, err
 		}
 	}
+	if r.Hook != nil && t.at.Step > 0 {
+		if err := r.Hook.Resume(t.state); err != nil {
+			return nil, err
+		}
+	}
 	for e := len(t.at.Epochs); e < r.Epochs; e++ {
 		if r.Hook != nil && t.at.Step == 0 {
 			if err := r.Hook.Epoch(e, t.state); err != nil {
@@ -106,7 +111,7 @@ type trainer struct {
 type step struct {
 	graph   *networks.Graph
 	machine *vm.Machine
-	batch   batch
+	batch   *batch
 	rate    []float32
 	logits  []float32
 }
@@ -180,17 +185,19 @@ func (t *trainer) checkpoint(ctx context.Context, epochEnded bool) {
 func (t *trainer) epoch(ctx context.Context, stream Stream, e int) (Epoch, error) {
 	report := Epoch{LearningRate: t.recipe.LearningRateAt(e)}
 	t.setDropout(stream, e)
-	moves := rng.NewKey(stream.Seed, stream.purpose("augment"), uint64(e))
+	key := rng.NewKey(stream.Seed, stream.purpose("augment"), uint64(e))
+	see := func(image int, move []uint32) data.Box { return t.recipe.see(key, t.images, image, move) }
 	order := stream.order(e, t.images.Len())
 	order = order[min(t.at.Step*t.recipe.Batch, len(order)):]
+	ready, stop := ahead(t.images, order, t.recipe.Batch)
+	defer stop()
 	for len(order) > 0 {
-		if err := ctx.Err(); err != nil {
+		if err := await(ctx, ready); err != nil {
 			return report, err
 		}
 		s := t.steps[min(t.recipe.Batch, len(order))]
-		chosen := order[:s.batch.size]
+		s.batch.take(order[:s.batch.size], see)
 		order = order[s.batch.size:]
-		s.batch.take(t.images, chosen, func(image int, move []uint32) { t.recipe.move(moves, t.images.First+image, move) })
 		s.rate[0] = float32(report.LearningRate)
 		var l [1]float32
 		if err := s.run(l[:]); err != nil {

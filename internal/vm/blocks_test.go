@@ -29,7 +29,7 @@ type blocks struct {
 
 	rates, samples, key *gorgonia.Node // of channel dropout
 	params, outputs     gorgonia.Nodes
-	values              opstest.Values // of the leaves, in float64
+	values              ops.Values // of the leaves, in float64
 }
 
 func (b *blocks) leaf(name string, f func() float64, shape ...int) *gorgonia.Node {
@@ -108,7 +108,7 @@ func (b *blocks) squeeze(name string, x *gorgonia.Node, channels int) *gorgonia.
 func newBlocks(t *testing.T, training bool, batch, height, width int) *blocks {
 	t.Helper()
 	b := &blocks{
-		t: t, g: gorgonia.NewGraph(), r: rand.New(rand.NewPCG(31, 32)), training: training, values: opstest.Values{},
+		t: t, g: gorgonia.NewGraph(), r: rand.New(rand.NewPCG(31, 32)), training: training, values: ops.Values{},
 	}
 	b.rates = b.leaf("rates", func() float64 { return dropped }, 2)
 	b.samples, b.key = b.words("samples", batch), b.words("key", 3)
@@ -141,13 +141,13 @@ func (b *blocks) classify(logits *gorgonia.Node) {
 }
 
 // reference evaluates the graph in float64.
-func (b *blocks) reference() opstest.Values {
+func (b *blocks) reference() ops.Values {
 	b.t.Helper()
-	known := opstest.Values{}
+	known := ops.Values{}
 	for n, v := range b.values {
 		known[n] = v
 	}
-	if err := opstest.Evaluate(b.g, known); err != nil {
+	if err := ops.Evaluate(b.g, known); err != nil {
 		b.t.Fatal(err)
 	}
 	return known

@@ -14,7 +14,7 @@ import (
 
 	"netadjust/internal/device"
 	"netadjust/internal/device/cpu"
-	"netadjust/internal/ops/opstest"
+	"netadjust/internal/ops"
 	"netadjust/internal/vm"
 	"netadjust/networks"
 )
@@ -206,10 +206,10 @@ func (p *prepared) draw(node *gorgonia.Node) leaf {
 
 // reference evaluates the graph operation by operation in float64, on copies of the leaves. What updates overwrite is
 // held back until all else is known: the velocities, and in training the running statistics.
-func (p *prepared) reference(t *testing.T) (values opstest.Values, state map[string][]float64) {
+func (p *prepared) reference(t *testing.T) (values ops.Values, state map[string][]float64) {
 	t.Helper()
-	values = opstest.Values{}
-	held := opstest.Values{}
+	values = ops.Values{}
+	held := ops.Values{}
 	state = map[string][]float64{}
 	for name, l := range p.leaves {
 		v := l.reference.(*tensor.Dense).Clone().(*tensor.Dense)
@@ -223,7 +223,7 @@ func (p *prepared) reference(t *testing.T) (values opstest.Values, state map[str
 		}
 	}
 	for range 2 {
-		if err := opstest.Evaluate(p.ExprGraph, values); err != nil {
+		if err := ops.Evaluate(p.ExprGraph, values); err != nil {
 			t.Fatal(err)
 		}
 		for n, v := range held {

@@ -13,7 +13,6 @@ import (
 	"netadjust/internal/device/cpu"
 	"netadjust/internal/device/cpu/kernel"
 	"netadjust/internal/ops"
-	"netadjust/internal/ops/opstest"
 )
 
 // randomBlocks builds a network of 2 to 9 random operations, each on the map that the one before gave, and some on an
@@ -21,7 +20,7 @@ import (
 func randomBlocks(t *testing.T, seed uint64) *blocks {
 	t.Helper()
 	r := rand.New(rand.NewPCG(seed, 6))
-	b := &blocks{t: t, g: gorgonia.NewGraph(), r: r, training: r.IntN(3) > 0, values: opstest.Values{}}
+	b := &blocks{t: t, g: gorgonia.NewGraph(), r: r, training: r.IntN(3) > 0, values: ops.Values{}}
 	const most = 3000 // elements of a map
 	batch, channels := 1+r.IntN(9), 1+r.IntN(40)
 	height := 1 + r.IntN(min(20, most/(batch*channels)))
@@ -90,7 +89,7 @@ func (b *blocks) random(layer int, maps gorgonia.Nodes) *gorgonia.Node {
 
 // edge tells whether an operation that the gradient jumps at stands within a few times the rounding errors of such a
 // place: where a rectifier begins or ends, or where two elements compete for a maximum.
-func (b *blocks) edge(exact, rounded opstest.Values) bool {
+func (b *blocks) edge(exact, rounded ops.Values) bool {
 	for _, n := range b.g.AllNodes() {
 		o, ok := n.Op().(ops.Op)
 		if !ok {
@@ -156,9 +155,9 @@ func leads(k ops.Window, x, y tensor.Shape, v []float64) []float64 {
 }
 
 // rounded evaluates the graph with the result of every operation rounded to float32.
-func (b *blocks) rounded() opstest.Values {
+func (b *blocks) rounded() ops.Values {
 	b.t.Helper()
-	known := opstest.Values{}
+	known := ops.Values{}
 	for n, v := range b.values {
 		known[n] = v
 		if wide, ok := v.Data().([]float64); ok {
@@ -169,7 +168,7 @@ func (b *blocks) rounded() opstest.Values {
 			known[n] = tensor.New(tensor.WithShape(v.Shape()...), tensor.WithBacking(narrow))
 		}
 	}
-	if err := opstest.Evaluate(b.g, known); err != nil {
+	if err := ops.Evaluate(b.g, known); err != nil {
 		b.t.Fatal(err)
 	}
 	return known

@@ -49,8 +49,8 @@ func Compile(g *gorgonia.ExprGraph, dev device.Device, state *State, outputs ...
 	return m, nil
 }
 
-// Let binds the named input: []float32, []uint8 or []uint32 with as many elements as the node. The slice is read by the
-// runs that follow, not copied. Inputs that no output needs are ignored.
+// Let binds the named input: []float32, []uint8 or []uint32 with as many elements as the node, or a device.Loader for
+// the []uint8 of images. The slice is read by the runs that follow, not copied. Inputs that no output needs are ignored.
 func (m *Machine) Let(name string, data any) error {
 	i, ok := m.index[name]
 	if !ok {
@@ -66,6 +66,8 @@ func (m *Machine) Let(name string, data any) error {
 		n, elem = len(d), ops.Byte
 	case []uint32:
 		n, elem = len(d), ops.Word
+	case device.Loader:
+		n, elem = v.Size(), ops.Byte
 	default:
 		return fmt.Errorf("input %s: elements of type %T are not supported", name, data)
 	}
