@@ -514,10 +514,10 @@ t.toml:6: train.drop_grows_with_epoch: must be true or false, not 1
 t.toml:7: train.preset: unknown name "imagenet"; known: default, readme, readme-imagenet
 t.toml:9: search.train.epochs: unknown key; known: batch, learning_rate, min_learning_rate, momentum, weight_decay, ` +
 			`label_smoothing, augment, warmup_epochs, warmup_learning_rate, drop_rate, drop_grows_with_epoch, ` +
-			`drop_grows_with_depth
+			`drop_grows_with_depth, init, zero_gamma, no_bias_decay
 t.toml:10: search.train.preset: unknown key; known: batch, learning_rate, min_learning_rate, momentum, weight_decay, ` +
 			`label_smoothing, augment, warmup_epochs, warmup_learning_rate, drop_rate, drop_grows_with_epoch, ` +
-			`drop_grows_with_depth
+			`drop_grows_with_depth, init, zero_gamma, no_bias_decay
 t.toml:11: search.train.batch: must be an integer, at least 2 and at most 1e+09, not 0`},
 		{"warm-up longer than trainings", strings.NewReplacer(`"uniform"`, `["uniform", "l1", "adjust"]`, "[[",
 			"[train]\nwarmup_epochs = 5\nwarmup_learning_rate = 0.2\nepochs = 5\n[search]\nepochs = 3\n"+
@@ -592,7 +592,7 @@ t.toml:13: matrix[1].exclude[2].padding: local matches no cell; this matrix has 
 t.toml:10: matrix[1].set[1].values.train.batch: must be an integer, at least 2 and at most 1e+09, not 1
 t.toml:10: matrix[1].set[1].values.train.epoch: unknown key; did you mean "epochs"?; known: preset, epochs, ` +
 			`batch, learning_rate, min_learning_rate, momentum, weight_decay, label_smoothing, augment, warmup_epochs, ` +
-			`warmup_learning_rate, drop_rate, drop_grows_with_epoch, drop_grows_with_depth
+			`warmup_learning_rate, drop_rate, drop_grows_with_epoch, drop_grows_with_depth, init, zero_gamma, no_bias_decay
 t.toml:11: matrix[1].set[2].values: missing; it holds the settings for the matching cells
 t.toml:14: matrix[1].set[3].values: holds no setting`},
 		{"set that cannot hold", minimal + "[[matrix.set]]\nvalues = { data = { test = 10001 } }\n",

@@ -47,7 +47,11 @@ channels = [5, 9, 12, 20, 30, 28]
 		if p.BackwardImages != r.SearchCost.BackwardImages || p.ForwardImages != r.SearchCost.ForwardImages {
 			t.Errorf("%s: planned %+v, cost %+v", r.ID, p, r.SearchCost)
 		}
-		if r.SearchCost.FLOPs > p.FLOPs || 100*r.SearchCost.FLOPs < 98*p.FLOPs {
+		least := int64(98) // percent: budgets are not used to the last
+		if c.Method == "autoslim" {
+			least = 90 // nobody knows which networks it will try
+		}
+		if r.SearchCost.FLOPs > p.FLOPs || 100*r.SearchCost.FLOPs < least*p.FLOPs {
 			t.Errorf("%s: planned %d FLOPs, cost %d", r.ID, p.FLOPs, r.SearchCost.FLOPs)
 		}
 		if want := map[bool]string{true: "finetune"}[c.Finetune != nil]; r.Variant != want {
@@ -59,8 +63,8 @@ channels = [5, 9, 12, 20, 30, 28]
 		}
 	}
 	// Start networks: one of l1, l1_per_flop, taylor, taylor_per_flop and random_ratio for both finals; one each of
-	// slimming for both, of fpgm and sfp for each, and of morphnet.
-	if n := events.count(progress.Epoch, "start: epoch"); n != 1+1+4+1 {
+	// slimming for both, of fpgm and sfp for each, and of morphnet and autoslim.
+	if n := events.count(progress.Epoch, "start: epoch"); n != 1+1+4+1+1 {
 		t.Errorf("%d epochs of start networks", n)
 	}
 }

@@ -108,6 +108,7 @@ func recipeOf(t experiments.Train) train.Recipe {
 		Momentum: t.Momentum, WeightDecay: t.WeightDecay, LabelSmoothing: t.LabelSmoothing,
 		WarmupEpochs: t.WarmupEpochs, WarmupLearningRate: t.WarmupLearningRate,
 		DropRate: t.DropRate, DropGrowsWithEpoch: t.DropGrowsWithEpoch, DropGrowsWithDepth: t.DropGrowsWithDepth,
+		HeInit: t.Init == "he", ZeroGamma: t.ZeroGamma, NoBiasDecay: t.NoBiasDecay,
 	}
 	if strings.HasPrefix(t.Augment, "pad-crop") {
 		r.CropPad = cropPad

@@ -40,8 +40,13 @@ func (l *lab) Train(ctx context.Context, t search.Training) (search.Trained, err
 	if err != nil {
 		return nil, err
 	}
-	trained(l.cost, flops, l.data.train.Len()*t.Epochs)
-	l.advance(trainingPasses * flops * int64(l.data.train.Len()) * int64(t.Epochs-charged))
+	m.BatchStatistics = t.Slimmable != nil
+	images := l.data.train.Len()
+	cost := c.cost(t, images)
+	l.cost.ForwardImages += cost.ForwardImages
+	l.cost.BackwardImages += cost.BackwardImages
+	l.cost.FLOPs += cost.FLOPs
+	l.advance(cost.FLOPs - trainingPasses*flops*int64(images)*int64(charged))
 	return &trainedNetwork{
 		lab: l, content: &c, model: m, key: rng.NewKey(l.cell.Seed, t.Purpose+"/fur"), flops: flops,
 		stream: train.Stream{Seed: l.cell.Seed, Purpose: t.Purpose + "/look"},

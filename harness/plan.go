@@ -73,7 +73,11 @@ func (c *cell) plan() (costs, error) {
 	p := costs{shared: map[string]results.Cost{}}
 	for _, w := range work {
 		var training results.Cost
-		trained(&training, w.FLOPs, c.Data.Train*w.Training.Epochs)
+		if w.Training.Channels != nil {
+			training = contentOf(c, w.Training, c.Dataset, device.Info{}).cost(w.Training, c.Data.Train)
+		} else {
+			trained(&training, w.FLOPs, c.Data.Train*w.Training.Epochs)
+		}
 		p.trainings += training.FLOPs
 		p.search.ForwardImages += training.ForwardImages
 		p.search.BackwardImages += training.BackwardImages

@@ -53,7 +53,7 @@ type content struct {
 
 func contentOf(c *cell, t search.Training, dataset string, dev device.Info) content {
 	recipe := c.search
-	recipe.Epochs, recipe.Hook = t.Epochs, t.Hook
+	recipe.Epochs, recipe.Hook, recipe.Slimmable = t.Epochs, t.Hook, t.Slimmable
 	if t.Constant {
 		recipe.MinLearningRate, recipe.WarmupEpochs = recipe.LearningRate, 0
 	}
@@ -69,6 +69,18 @@ func finalOf(c *cell, channels []int, dataset string, dev device.Info) content {
 	f := contentOf(c, search.Training{Network: c.problem.Network, Channels: channels, Purpose: "final"}, dataset, dev)
 	f.Recipe, f.Images[1] = c.recipe, c.Data.Train+c.Data.Validation
 	return f
+}
+
+// cost is what the training costs on so many images, whoever does it. A slimmable one sends each through several networks.
+func (c content) cost(t search.Training, images int) results.Cost {
+	seen := int64(images) * int64(c.Recipe.Epochs)
+	if c.Recipe.Slimmable != nil {
+		seen *= int64(2 + c.Recipe.Slimmable.Random)
+	}
+	return results.Cost{
+		ForwardImages: seen, BackwardImages: seen,
+		FLOPs: trainingPasses * c.Recipe.ForwardFLOPs(t.Network, t.Channels, c.Stream, images),
+	}
 }
 
 // keyOf names content in files.

@@ -33,7 +33,7 @@ type interpreter struct {
 	err     error
 }
 
-// width is a named channel count. An adjustable one gets its place in the width vector from the first layer that has it.
+// width is a named channel count. The first layer that has an adjustable one gives it its place in the width vector.
 type width struct {
 	path  string
 	start int
@@ -444,7 +444,7 @@ func (p *interpreter) layer(it item, s *scope, name string, x int) int {
 		return p.concat(name, s.input, x)
 	case "gate":
 		if a, b := p.nodes[s.input], p.nodes[x]; !reflect.DeepEqual(a.channels, b.channels) {
-			p.fail(it.path, `%s of %s and %s of %s numbers do not have one width; { linear = "in" } has that of the block's input`,
+			p.fail(it.path, `%s of %s and %s of %s numbers do not have one width; { linear = "in" } has that of the input`,
 				a.name, p.shape(s.input), b.name, p.shape(x))
 		}
 		return p.plain(name, Gate, s.input, x)

@@ -44,6 +44,7 @@ type command struct {
 
 func commands() []command {
 	return []command{
+		{"init", "NETWORK DATASET", "write a commented experiment file to start from", initCommand},
 		{"run", "FILE", "run an experiment: make every cell complete, then write frame, figures and report", runCommand},
 		{"plan", "FILE", "list an experiment's cells with FLOPs, images and estimated time", planCommand},
 		{"status", "DIR", "tell how the cells in an output folder stand, also while they run", statusCommand},
@@ -68,6 +69,7 @@ func commands() []command {
 			dataVerifyCommand},
 		{"data pack", "FOLDER", "make a folder of images, train/CLASS/FILE and val/CLASS/FILE, a dataset of one file",
 			dataPackCommand},
+		{"check", "", "run every operation on a device and compare it with its reference", checkCommand},
 		{"bench", "[NETWORK…]", "measure training and evaluation speed", benchCommand},
 		{"doctor", "", "tell which device is used, and what is missing", doctorCommand},
 		{"version", "", "print version and libraries", versionCommand},

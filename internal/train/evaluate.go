@@ -57,7 +57,7 @@ func NewEvaluator(dev device.Device, m *Model, images *data.Images, drop bool) (
 		}
 		p := &pass{from: part[0], to: part[1], batch: newBatch(images, part[2])}
 		var err error
-		if p.graph, err = m.Network.Graph(m.Channels, networks.GraphOptions{Batch: part[2], Drop: drop}); err != nil {
+		if p.graph, err = m.Network.Graph(m.Channels, networks.GraphOptions{Batch: part[2], Drop: drop, Estimate: m.BatchStatistics}); err != nil {
 			e.Close()
 			return nil, err
 		}

@@ -44,6 +44,7 @@ func Train(ctx context.Context, dev device.Device, n *networks.Network, c []int,
 func Resume(ctx context.Context, dev device.Device, n *networks.Network, c []int, images *data.Images, norm Normalization,
 	r Recipe, stream Stream, keep *Checkpoints, progress func(epoch int, e Epoch)) (*Model, []Epoch, error) {
 	model := newModel(n, c, norm, stream)
+	model.initialize(r, stream)
 	epochs, err := Continue(ctx, dev, model, images, r, stream, keep, progress)
 	return model, epochs, err
 }
@@ -102,6 +103,7 @@ type trainer struct {
 	// Inputs of channel dropout, the same for all steps of an epoch. Without dropout the steps do not have them.
 	dropRates []float32
 	dropKey   []uint32
+	slim      *slim // of a slimmable training
 
 	at   position
 	keep *Checkpoints // nil: none
@@ -132,6 +134,9 @@ func newTrainer(dev device.Device, m *Model, images *data.Images, r Recipe) (*tr
 			return nil, err
 		}
 	}
+	if r.Slimmable != nil {
+		t.slim = newSlim(dev, m, *r.Slimmable)
+	}
 	for _, size := range []int{r.Batch, images.Len() % r.Batch} {
 		if size == 0 || t.steps[size] != nil {
 			continue
@@ -150,7 +155,9 @@ func (t *trainer) compile(dev device.Device, m *Model, size int) (*step, error) 
 	r := t.recipe
 	g, err := m.Network.Graph(m.Channels, networks.GraphOptions{
 		Batch: size, ImagePad: r.CropPad, Drop: r.DropRate > 0,
-		Train: &networks.TrainOptions{LabelSmoothing: r.LabelSmoothing, Momentum: r.Momentum, WeightDecay: r.WeightDecay},
+		Train: &networks.TrainOptions{
+			LabelSmoothing: r.LabelSmoothing, Momentum: r.Momentum, WeightDecay: r.WeightDecay, NoBiasDecay: r.NoBiasDecay,
+		},
 	})
 	if err != nil {
 		return nil, err
@@ -205,6 +212,11 @@ func (t *trainer) epoch(ctx context.Context, stream Stream, e int) (Epoch, error
 		}
 		if v := float64(l[0]); math.IsNaN(v) || math.IsInf(v, 0) {
 			return report, &Diverged{Epoch: e, Step: t.at.Step, LearningRate: report.LearningRate, Loss: v}
+		}
+		if t.slim != nil {
+			if err := t.slim.step(t.state, s, t.scale, t.recipe.CropPad, stream, e, t.at.Step); err != nil {
+				return report, err
+			}
 		}
 		if t.recipe.Hook != nil {
 			if err := t.recipe.Hook.Step(t.state, report.LearningRate); err != nil {

@@ -22,6 +22,7 @@ type Device struct {
 	name   string
 	driver driver.Driver
 	state  *pool
+	tiles  []kernels.Tile
 	stage  driver.Host // through which state is written and read; nil until it is needed
 	done   driver.Event
 	sweep  int  // bytes that the feature maps of a RunDropped may take
@@ -34,7 +35,12 @@ func New(name string, d driver.Driver) (*Device, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	return &Device{name: name, driver: d, state: &pool{driver: d}, done: done, sweep: d.Properties().Memory / 4}, nil
+	p := d.Properties()
+	tiles := kernels.Tiles
+	if p.Processor {
+		tiles = tiles[:1] // a processor gains nothing by others, and each takes its compiler a second
+	}
+	return &Device{name: name, driver: d, state: &pool{driver: d}, tiles: tiles, done: done, sweep: p.Memory / 4}, nil
 }
 
 // Info describes the device: card, driver, layer and compiler are part of its kernels' name.

@@ -173,6 +173,7 @@ type plan struct {
 	calls    []call       // of the launches
 	block    driver.Chunk // of all inputs
 	inputs   []driver.Buffer
+	batch    []int // rows of each input
 	ring     [3]slot
 	next     int // slot
 	arena    []driver.Chunk
@@ -264,6 +265,7 @@ func (p *planner) placeInputs(pl *plan, buffers []driver.Buffer) error {
 	for _, v := range p.program.Inputs {
 		buffers[v].Chunk = pl.block
 		pl.inputs = append(pl.inputs, buffers[v])
+		pl.batch = append(pl.batch, append(p.values[v].shape, 1)[0])
 	}
 	for i := range pl.ring {
 		s := &pl.ring[i]
