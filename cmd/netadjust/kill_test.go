@@ -26,13 +26,14 @@ var (
 // byte; times and hosts are elsewhere.
 func TestKill(t *testing.T) {
 	file := experiment(t, strings.NewReplacer("train      = 16", "train      = 64", "epochs  = 1", "epochs  = 3",
-		"iterations        = 1", "iterations        = 2", "seed    = 1", "seed    = [1, 2]").Replace(tiny))
+		"iterations        = 1", "iterations        = 2", `"adjust"`, `"adjust", "sfp", "slimming", "autoslim", "random_ratio"`).
+		Replace(tiny))
 	run := func(out string, args ...string) []string {
 		return append([]string{"run", file, "--out", out, "--jobs", "2", "--checkpoint", "20ms"}, args...)
 	}
 	whole, killed := filepath.Join(t.TempDir(), "out"), filepath.Join(t.TempDir(), "out")
 	start := time.Now()
-	wait(t, child(t, run(whole)...)).check(t, 0, "6 cells finished now", "")
+	wait(t, child(t, run(whole)...)).check(t, 0, "7 cells finished now", "")
 	longest := min(time.Since(start), *life)
 	want := resultsIn(t, whole)
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -62,6 +63,9 @@ func runCommand(a *app, f *flags) error {
 	var files []string
 	if err == nil {
 		files, err = harness.Report(a.ctx, o.Out)
+		if summary.Stopped && errors.Is(err, context.Canceled) {
+			err = nil // another process is at it, and there is no time to wait
+		}
 	}
 	if err != nil {
 		return failf(exitStopped, "%w\nfinished cells are kept in %s; the same command goes on from there", err, o.Out)
