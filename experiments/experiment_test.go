@@ -456,7 +456,7 @@ At line 3, column 7:
 			`digits, dots, dashes and underscores that starts and ends with a letter or digit and is no device name of ` +
 			`Windows, not "Aux.old"`},
 		{"unknown table", settings("[trian]\nepochs = 3"),
-			`t.toml:2: trian: unknown key; did you mean "train"?; known: name, data, train, search, prune, finetune, width, matrix`},
+			`t.toml:2: trian: unknown key; did you mean "train"?; known: include, name, data, train, search, prune, finetune, width, matrix`},
 		{"unknown setting", settings("[prune]\nstart_flop = 3"),
 			`t.toml:3: prune.start_flop: unknown key; did you mean "start_flops"?; known: start_flops, epochs, scope, ` +
 				"gradient_batches, slimming_penalty, morphnet_penalty, candidates, least_ratio, norm_batches, rounds, " +
