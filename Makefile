@@ -7,7 +7,7 @@ OUT = out/quick
 NETADJUST = bin/netadjust
 VERSION   = $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 
-.PHONY: help build test lint smoke bench reproduce figures clean
+.PHONY: help build test lint smoke gate bench reproduce figures record clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  \1	/p' $(MAKEFILE_LIST) | expand -t 14
@@ -33,6 +33,12 @@ smoke: build ## run experiments/smoke.toml twice in a temporary folder: the seco
 	grep '^0 cells finished now' "$$dir/log"; \
 	diff -r "$$dir/first" "$$dir/out"
 
+gate: build ## run experiments/gate.toml in a temporary folder and compare its results with the recorded ones
+	@set -e; dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; \
+	$(NETADJUST) data get experiments/gate.toml; \
+	$(NETADJUST) run experiments/gate.toml --out "$$dir/gate" > "$$dir/log" 2>&1 || { cat "$$dir/log"; exit 1; }; \
+	$(NETADJUST) compare results/recorded/gate "$$dir/gate"
+
 bench: build ## measure training, evaluation and utilization ratios, and what their time goes to
 	$(NETADJUST) bench
 	$(NETADJUST) bench --mode fur
@@ -50,6 +56,11 @@ reproduce: build ## get the data of an experiment and run it (EXP=experiments/NA
 
 figures: build ## draw report and figures again from the records (OUT=out/NAME, else out/quick)
 	$(NETADJUST) report $(OUT)
+
+record: build ## keep the records of OUT=out/NAME in results/recorded/NAME, without weights, with report and figures
+	@set -e; to=results/recorded/$(notdir $(OUT)); mkdir -p "$$to"; \
+	(cd $(OUT) && tar -cf - plan.json cells/*/record.json) | tar -xf - -C "$$to"; \
+	$(NETADJUST) report "$$to"
 
 clean: ## remove bin; data and results stay
 	rm -rf bin

@@ -20,10 +20,11 @@ import (
 // nothing imports the command line. An import that is not here is either a mistake or a decision, which belongs here
 // and in docs/design.md.
 var allowed = map[string]string{
-	"cmd/netadjust": "adjustment experiments harness networks internal/data internal/device internal/device/cpu " +
-		"internal/bench internal/progress internal/suggest",
-	"harness": "experiments adjustment baselines networks results internal/atomicfile internal/data internal/device " +
-		"internal/lease internal/progress internal/rng internal/search internal/train",
+	"cmd/netadjust": "adjustment experiments harness networks results results/gate results/published internal/data " +
+		"internal/device internal/device/cpu internal/device/gpu internal/device/gpu/choose internal/device/gpu/driver " +
+		"internal/bench internal/export internal/progress internal/safetensors internal/suggest internal/train",
+	"harness": "experiments adjustment baselines networks results internal/atomicfile internal/calibration " +
+		"internal/data internal/device internal/lease internal/progress internal/rng internal/search internal/train",
 
 	"adjustment":      "networks internal/rng internal/search",
 	"baselines":       "networks internal/rng internal/search",
@@ -34,27 +35,50 @@ var allowed = map[string]string{
 	"networks":       "internal/ops internal/suggest internal/tomllines",
 	"internal/vm":    "internal/device internal/ops",
 	"internal/bench": "networks internal/device internal/vm",
+	"internal/export": "networks internal/atomicfile internal/ops internal/safetensors internal/train " +
+		"internal/vm",
 
 	"internal/device":            "internal/ops",
 	"internal/device/cpu":        "internal/device internal/device/cpu/kernel internal/ops",
 	"internal/device/cpu/kernel": "",
 	"internal/device/devicetest": "internal/device internal/ops internal/ops/opstest internal/vm",
 
+	"internal/device/gpu":                   "internal/device internal/device/gpu/driver internal/device/gpu/kernels internal/ops",
+	"internal/device/gpu/choose":            "internal/device/gpu/cuda internal/device/gpu/driver internal/device/gpu/opencl",
+	"internal/device/gpu/clib":              "",
+	"internal/device/gpu/cuda":              "internal/device/gpu/clib internal/device/gpu/driver",
+	"internal/device/gpu/cuda/standin":      "internal/atomicfile internal/device/gpu/cuda internal/device/gpu/driver",
+	"internal/device/gpu/driver":            "internal/atomicfile",
+	"internal/device/gpu/driver/drivertest": "internal/device/gpu/driver",
+	"internal/device/gpu/gputest": "internal/device/gpu/choose internal/device/gpu/cuda internal/device/gpu/cuda/standin " +
+		"internal/device/gpu/driver internal/device/gpu/opencl/oclgrind",
+	"internal/device/gpu/kernels":         "",
+	"internal/device/gpu/opencl":          "internal/device/gpu/clib internal/device/gpu/driver",
+	"internal/device/gpu/opencl/oclgrind": "internal/device/gpu/choose",
+
 	"internal/ops":         "internal/rng",
 	"internal/ops/opstest": "",
 
-	"experiments":   "internal/suggest internal/tomllines",
-	"results":       "internal/atomicfile",
-	"internal/data": "internal/atomicfile internal/suggest",
+	"experiments":            "internal/suggest internal/tomllines",
+	"results":                "internal/atomicfile results/font results/markdown results/paired",
+	"internal/data":          "internal/atomicfile internal/suggest",
+	"internal/data/datatest": "",
+
+	"results/font":      "",
+	"results/gate":      "results results/markdown results/paired",
+	"results/markdown":  "",
+	"results/paired":    "",
+	"results/published": "results results/markdown",
 
 	"internal/safetensors": "internal/atomicfile",
 
-	"internal/atomicfile": "",
-	"internal/lease":      "",
-	"internal/progress":   "",
-	"internal/rng":        "",
-	"internal/suggest":    "",
-	"internal/tomllines":  "",
+	"internal/atomicfile":  "",
+	"internal/calibration": "",
+	"internal/lease":       "",
+	"internal/progress":    "",
+	"internal/rng":         "",
+	"internal/suggest":     "",
+	"internal/tomllines":   "",
 }
 
 func TestImportRule(t *testing.T) {

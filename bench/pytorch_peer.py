@@ -48,7 +48,7 @@ NETADJUST = Path(__file__).resolve().parent.parent / "bin" / "netadjust"
 @dataclass
 class Case:
     network: str
-    widths: tuple  # of the stages
+    widths: tuple  # of the stages; empty: the network's own
     mode: str  # of netadjust bench: train, eval or fur
     batch: int = 128
     side: int = 32  # of the images
@@ -67,6 +67,10 @@ CASES = {
     "resnet18 train": Case("resnet18", (64, 128, 256, 512), "train", batch=32, side=224),
     "resnet20 eval": Case("resnet20", (16, 32, 64), "eval", compile=True),
     "resnet20 fur": Case("resnet20", (16, 32, 64), "fur"),
+    "mobilenet_v2 train": Case("mobilenet_v2", (), "train", batch=32, side=224),
+    "mobilenet_v2 eval": Case("mobilenet_v2", (), "eval", batch=32, side=224),
+    "densenet40 train": Case("densenet40", (), "train", batch=64),
+    "densenet40 eval": Case("densenet40", (), "eval", batch=64),
 }
 REPEATS = 5  # of dropout in each layer, as in netadjust bench
 DROP_RATE = 0.1
@@ -80,8 +84,84 @@ AVX2 = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "NETADJUST_
 
 
 def build(network, widths):
-    """The network as netadjust describes it: shortcuts are padded or cut to the wider of block and stream. The
-    attribute dropped of a block is the convolution whose channels are dropped, 0 or 1, if any."""
+    """The network as netadjust describes it."""
+    if network == "mobilenet_v2":
+        return mobilenet_v2()
+    if network == "densenet40":
+        return densenet40()
+    return residual(network, widths)
+
+
+def mobilenet_v2():
+    from torch import nn
+
+    def conv(inputs, outputs, kernel=1, stride=1, groups=1):
+        return [nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False),
+                nn.BatchNorm2d(outputs)]
+
+    class Inverted(nn.Sequential):
+        def __init__(self, inputs, outputs, stride, expand):
+            inner = inputs * expand
+            layers = [*conv(inputs, inner), nn.ReLU6(inplace=True)] if expand > 1 else []
+            layers += [*conv(inner, inner, 3, stride, inner), nn.ReLU6(inplace=True), *conv(inner, outputs)]
+            super().__init__(*layers)
+            self.residual = stride == 1 and inputs == outputs
+
+        def forward(self, x):
+            return x + super().forward(x) if self.residual else super().forward(x)
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            layers, channels = [*conv(3, 32, 3, 2), nn.ReLU6(inplace=True)], 32
+            for expand, width, repeat, stride in ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2),
+                                                  (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1)):
+                for block in range(repeat):
+                    layers.append(Inverted(channels, width, 1 if block else stride, expand))
+                    channels = width
+            self.features = nn.Sequential(*layers, *conv(channels, 1280), nn.ReLU6(inplace=True))
+            self.classifier = nn.Linear(1280, 1000)
+
+        def forward(self, x):
+            return self.classifier(self.features(x).mean((2, 3)))
+
+    return Net()
+
+
+def densenet40():
+    import torch
+    from torch import nn
+
+    def conv(inputs, outputs, kernel):
+        return [nn.BatchNorm2d(inputs), nn.ReLU(inplace=True),
+                nn.Conv2d(inputs, outputs, kernel, 1, kernel // 2, bias=False)]
+
+    class Dense(nn.Sequential):
+        def forward(self, x):
+            return torch.cat((x, super().forward(x)), 1)
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            layers, channels = [nn.Conv2d(3, 24, 3, 1, 1, bias=False)], 24
+            for block in range(3):
+                for _ in range(12):
+                    layers.append(Dense(*conv(channels, 12, 3)))
+                    channels += 12
+                if block < 2:
+                    layers += [*conv(channels, channels, 1), nn.AvgPool2d(2)]
+            self.features = nn.Sequential(*layers, nn.BatchNorm2d(channels), nn.ReLU(inplace=True))
+            self.classifier = nn.Linear(channels, 100)
+
+        def forward(self, x):
+            return self.classifier(self.features(x).mean((2, 3)))
+
+    return Net()
+
+
+def residual(network, widths):
+    """A residual network, whose shortcuts are padded or cut to the wider of block and stream. The attribute dropped of
+    a block is the convolution whose channels are dropped, 0 or 1, if any."""
     import torch
     from torch import nn
     from torch.nn import functional as F
@@ -246,8 +326,10 @@ def measure(case, layout, form, threads, seconds):
 
 def ours(case, threads, seconds):
     """What netadjust bench prints of a case."""
-    args = [NETADJUST, "bench", case.network, "--widths", ",".join(map(str, case.widths)), "--mode", case.mode,
-            "--batch", str(case.batch), "--threads", str(threads), "--seconds", str(seconds), "--json"]
+    args = [NETADJUST, "bench", case.network, "--mode", case.mode, "--batch", str(case.batch),
+            "--threads", str(threads), "--seconds", str(seconds), "--json"]
+    if case.widths:
+        args += ["--widths", ",".join(map(str, case.widths))]
     done = subprocess.run(args, env=environment(case, threads, False), capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"{' '.join(map(str, args))}: {done.stderr.strip()}")

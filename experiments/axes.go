@@ -9,7 +9,7 @@ import (
 // axes are the lists of a [[matrix]], which are crossed, or of an exclude or a where, which select cells. A list that
 // is nil is absent from the file.
 type axes struct {
-	network []string
+	network []Network
 	width   []float64
 	padding []string
 	dataset []string
@@ -22,7 +22,7 @@ type axes struct {
 
 func readAxes(t *table, catalog Catalog) axes {
 	return axes{
-		network: list(t, "network", catalog.network),
+		network: list(t, "network", catalog.network(t.file)),
 		width:   list(t, "width", number(moreThan(0, 64))),
 		padding: list(t, "padding", oneOf("max", "local")),
 		dataset: list(t, "dataset", oneOf(catalog.datasetNames()...)),
@@ -47,7 +47,7 @@ func (a axes) size() float64 {
 // cells crosses the lists, the first one outermost.
 func (a axes) cells() []Cell {
 	cells := []Cell{{}}
-	cells = cross(cells, a.network, func(c *Cell, v string) { c.Network = v })
+	cells = cross(cells, a.network, func(c *Cell, v Network) { c.Network, c.Description = v.Name, v.Description })
 	cells = cross(cells, a.width, func(c *Cell, v float64) { c.Width = v })
 	cells = cross(cells, a.padding, func(c *Cell, v string) { c.Padding = v })
 	cells = cross(cells, a.dataset, func(c *Cell, v string) { c.Dataset = v })
@@ -75,7 +75,7 @@ func cross[T any](cells []Cell, values []T, set func(*Cell, T)) []Cell {
 
 // match tells whether every list of a that is there holds the cell's value.
 func (a axes) match(c Cell) bool {
-	return holds(a.network, c.Network) && holds(a.width, c.Width) && holds(a.padding, c.Padding) &&
+	return holds(a.network, Network{c.Network, c.Description}) && holds(a.width, c.Width) && holds(a.padding, c.Padding) &&
 		holds(a.dataset, c.Dataset) && holds(a.method, c.Method) && holds(a.variant, c.Variant) &&
 		holds(a.final, c.final()) && holds(a.budget, c.Budget) && holds(a.seed, c.Seed)
 }

@@ -1,16 +1,30 @@
 package experiments
 
-import "fmt"
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+)
 
 // Catalog is what an experiment may name.
 type Catalog struct {
 	Methods  []Method
 	Datasets []Dataset
-	// Network returns nil if there is a network of this name, else an error that lists what there is.
-	Network func(name string) error
+	// Network returns the network of a name, or of the file of a description, which ends in .toml; else an error that
+	// lists what there is.
+	Network func(name string) (Network, error)
 	// Widths returns the channels that the cell in a folder ended with.
 	Widths func(folder string) ([]int, error)
 }
+
+// Network is a network that an experiment may name.
+type Network struct {
+	Name        string
+	Description string // what the file of a network of no known family says
+}
+
+// String returns the name.
+func (n Network) String() string { return n.Name }
 
 // Method is a known way to choose widths, and which settings it reads.
 type Method struct {
@@ -26,16 +40,28 @@ type Method struct {
 // Dataset is a known dataset and its size in images.
 type Dataset struct {
 	Name  string
-	Train int // images of the official training set
-	Test  int // images of the official test set
+	Train int // images of the training set
+	Test  int // images of the test set
+
+	HeldOut  int    // training images, the last ones, that a search does not train on by default; 0: a tenth
+	Checksum string // of the content, if that can change under the name; else ""
+
+	Input   [3]int // channels, height and width of an image
+	Classes int
 }
 
-func (c Catalog) network(v any) (string, error) {
-	name, ok := v.(string)
-	if !ok {
-		return "", fmt.Errorf("must be the name of a network, not %s", describe(v))
+// network returns a reader of networks; paths are relative to the folder of an experiment file.
+func (c Catalog) network(file string) func(any) (Network, error) {
+	return func(v any) (Network, error) {
+		name, ok := v.(string)
+		if !ok {
+			return Network{}, fmt.Errorf("must be the name of a network, or the path of a description, not %s", describe(v))
+		}
+		if strings.HasSuffix(name, ".toml") && !filepath.IsAbs(name) {
+			name = filepath.Join(filepath.Dir(file), name)
+		}
+		return c.Network(name)
 	}
-	return name, c.Network(name)
 }
 
 func (c Catalog) methodNames() []string {

@@ -11,18 +11,22 @@ import (
 // Cell is the smallest unit that is run and resumed: one search and one final training. It holds everything in an
 // experiment file that decides the cell's numbers, and nothing else.
 type Cell struct {
-	Network string  `json:"network"`
-	Width   float64 `json:"width"`   // multiplier of the network's own widths
-	Padding string  `json:"padding"` // residual width rule, "max" or "local"
-	Dataset string  `json:"dataset"`
-	Method  string  `json:"method"`
-	Variant string  `json:"variant,omitempty"` // name of the settings, where an experiment has several for one method
-	Budget  Budget  `json:"budget"`
-	Seed    uint64  `json:"seed"`
-	Data    Data    `json:"data"` // resolved for Dataset: no field stands for a default
-	Train   Train   `json:"train"`
-	Search  *Search `json:"search,omitempty"` // nil if Method does not read [search]
-	Prune   *Prune  `json:"prune,omitempty"`  // nil if Method does not read [prune]; Epochs is resolved
+	Network string `json:"network"`
+	// Description is what the file says that Network was read from, "" for a network of a known family.
+	Description string  `json:"description,omitempty"`
+	Width       float64 `json:"width"`   // multiplier of the network's own widths
+	Padding     string  `json:"padding"` // residual width rule, "max" or "local"
+	Dataset     string  `json:"dataset"`
+	Method      string  `json:"method"`
+	Variant     string  `json:"variant,omitempty"` // name of the settings, where an experiment has several for one method
+	Budget      Budget  `json:"budget"`
+	Seed        uint64  `json:"seed"`
+	Data        Data    `json:"data"` // resolved for Dataset: no field stands for a default
+	Train       Train   `json:"train"`
+	Search      *Search `json:"search,omitempty"` // nil if Method does not read [search]
+	Prune       *Prune  `json:"prune,omitempty"`  // nil if Method does not read [prune]; Epochs is resolved
+	// Checksum is that of a dataset whose content can change under its name: with other images it is another cell.
+	Checksum string `json:"dataset_checksum,omitempty"`
 	// Finetune is how the final training goes on with the weights that Method leaves, nil where it starts from scratch.
 	Finetune *Finetune `json:"finetune,omitempty"`
 	Channels []int     `json:"channels,omitempty"` // widths that are given to Method, nil if it reads none
@@ -77,7 +81,7 @@ func (c Cell) ID() string {
 // fill gives the cell the settings that its method reads, with defaults resolved, and reports those that cannot hold.
 func (c *Cell) fill(s Settings, catalog Catalog, report func(key string, err error)) {
 	method, dataset := catalog.method(c.Method), catalog.dataset(c.Dataset)
-	c.Data, c.Train = s.Data.resolve(dataset), s.Train.used()
+	c.Data, c.Train, c.Checksum = s.Data.resolve(dataset), s.Train.used(), dataset.Checksum
 	if method.Searches {
 		if s.initFrom != "" {
 			var err error

@@ -27,7 +27,11 @@ type Experiment struct {
 
 	origins []origin // of Cells
 	lines   map[string]int
+	catalog Catalog
 }
+
+// Dataset describes the dataset of a cell.
+func (e *Experiment) Dataset(c Cell) Dataset { return e.catalog.dataset(c.Dataset) }
 
 // Load reads the experiment file at path. Its errors are those of [Parse], or say why the file cannot be read.
 func Load(path string, catalog Catalog) (*Experiment, error) {
@@ -47,7 +51,7 @@ func Parse(path string, text []byte, catalog Catalog) (*Experiment, error) {
 		return nil, syntaxError(path, err)
 	}
 	found := &problems{file: path, lines: tomllines.Find(string(text))}
-	e := &Experiment{Path: path, Settings: Defaults(), lines: found.lines}
+	e := &Experiment{Path: path, Settings: Defaults(), lines: found.lines, catalog: catalog}
 	root := &table{keys: keys, problems: found}
 
 	root.require("name", "the results go to a folder of this name")

@@ -25,11 +25,14 @@ var catalog = Catalog{
 		{Name: "fashion-mnist", Train: 60000, Test: 10000},
 		{Name: "cifar10", Train: 50000, Test: 10000},
 	},
-	Network: func(name string) error {
+	Network: func(name string) (Network, error) {
 		if slices.Contains([]string{"resnet8", "resnet14", "resnet20", "resnet32"}, name) {
-			return nil
+			return Network{Name: name}, nil
 		}
-		return fmt.Errorf("unknown network %q; families: resnetD", name)
+		if base, ok := strings.CutSuffix(name, ".toml"); ok {
+			return Network{filepath.Base(base), "what " + filepath.ToSlash(name) + " says"}, nil
+		}
+		return Network{}, fmt.Errorf("unknown network %q; families: resnetD", name)
 	},
 }
 
@@ -59,6 +62,42 @@ func ids(e *Experiment) []string {
 		out = append(out, c.ID())
 	}
 	return out
+}
+
+// TestDescribedNetworks checks that a network of a file is found beside the experiment file, and that a cell holds what
+// the file says and not where it is.
+func TestDescribedNetworks(t *testing.T) {
+	text := strings.Replace(minimal, `"resnet20"`, `["nets/mine.toml", "resnet20", "/abs/other.toml"]`, 1) +
+		"[[matrix.set]]\nwhere = { network = \"nets/mine.toml\" }\nvalues = { train = { epochs = 7 } }\n"
+	e, err := Parse("folder/t.toml", []byte(text), catalog)
+	if err != nil {
+		t.Fatal(err)
+	}
+	type network struct {
+		name, description string
+		epochs            int
+	}
+	var got []network
+	for _, c := range e.Cells {
+		got = append(got, network{c.Network, c.Description, c.Train.Epochs})
+		if id := c.ID(); !strings.HasPrefix(id, c.Network+"-w0.5-cifar10-uniform-b0.5-s1-") {
+			t.Errorf("id %s", id)
+		}
+	}
+	want := []network{
+		{"mine", "what folder/nets/mine.toml says", 7}, {"resnet20", "", 200}, {"other", "what /abs/other.toml says", 200},
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("networks %+v, want %+v", got, want)
+	}
+	changed := e.Cells[0]
+	changed.Description += " now"
+	if changed.ID() == e.Cells[0].ID() {
+		t.Error("another description has the same id")
+	}
+	if c := string(e.Cells[1].Canonical()); strings.Contains(c, "description") {
+		t.Errorf("a network of a known family has a description: %s", c)
+	}
 }
 
 func TestExpandInFileOrder(t *testing.T) {
@@ -165,11 +204,11 @@ func TestPresets(t *testing.T) {
 	dropped.DropRate, dropped.DropGrowsWithEpoch, dropped.DropGrowsWithDepth = 0.05, true, true
 	imagenet := Train{
 		Epochs: 90, Batch: 1024, LearningRate: 0.4, MinLearningRate: 1e-3, Momentum: 0.9, WeightDecay: 4e-5,
-		LabelSmoothing: 0.1, Augment: "pad-crop-flip", WarmupEpochs: 5, WarmupLearningRate: 1e-3,
+		LabelSmoothing: 0.1, Augment: "resized-crop-flip", WarmupEpochs: 5, WarmupLearningRate: 1e-3,
 	}
 	searching := Train{
 		Epochs: 10, Batch: 512, LearningRate: 0.2, MinLearningRate: 1e-3, Momentum: 0.9, WeightDecay: 4e-5,
-		Augment: "pad-crop-flip", DropRate: 0.05, DropGrowsWithEpoch: true,
+		Augment: "resized-crop-flip", DropRate: 0.05, DropGrowsWithEpoch: true,
 	}
 	smaller := searching
 	smaller.Batch, smaller.Epochs = 256, 5
@@ -263,6 +302,36 @@ func TestDataDefaults(t *testing.T) {
 		if got := e.Cells[0].Data; got != test.want {
 			t.Errorf("%q: %v, want %v", test.data, got, test.want)
 		}
+	}
+}
+
+// TestDatasetThatCanChange checks what a dataset says of itself: which images it holds out, and that other content under
+// its name makes other cells.
+func TestDatasetThatCanChange(t *testing.T) {
+	cell := func(data string, d Dataset) Cell {
+		d.Name, d.Train, d.Test = "birds", 1000, 100
+		own := catalog
+		own.Datasets = []Dataset{d}
+		text := strings.Replace(strings.Replace(minimal, "cifar10", "birds", 1), "[[", "[data]\n"+data+"\n[[", 1)
+		e, err := Parse("t.toml", []byte(text), own)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(d, e.Dataset(e.Cells[0])); diff != "" {
+			t.Errorf("dataset of the cell (-want +got):\n%s", diff)
+		}
+		return e.Cells[0]
+	}
+	for data, want := range map[string]Data{
+		"": {930, 70, 100}, "validation = 50": {950, 50, 100}, "train = 500\nvalidation = 100": {500, 100, 100},
+	} {
+		if got := cell(data, Dataset{HeldOut: 70}).Data; got != want {
+			t.Errorf("%q: %v, want %v", data, got, want)
+		}
+	}
+	plain, one, two := cell("", Dataset{}), cell("", Dataset{Checksum: "a1"}), cell("", Dataset{Checksum: "b2"})
+	if one.ID() == two.ID() || one.ID() == plain.ID() || strings.Contains(string(plain.Canonical()), "checksum") {
+		t.Errorf("ids %s, %s and %s", plain.ID(), one.ID(), two.ID())
 	}
 }
 
@@ -406,11 +475,11 @@ At line 3, column 7:
 t.toml:3: train.epochs: must be an integer, at least 1 and at most 1e+09, not 15.0
 t.toml:4: train.batch: must be an integer, at least 2 and at most 1e+09, not "128"
 t.toml:5: train.momentum: must be a number, at least 0 and less than 1, not a list
-t.toml:6: train.augment: must be one of pad-crop-flip, pad-crop, none, not true
+t.toml:6: train.augment: must be one of pad-crop-flip, pad-crop, resized-crop-flip, none, not true
 t.toml:7: train.weight_decay: must be a number, at least 0 and at most 1, not a date or time
 t.toml:8: train.label_smoothing: must be a number, at least 0 and less than 1, not a table`},
 		{"wrong types of names", replace(`"resnet20"`, "20"),
-			`t.toml:3: matrix[1].network: must be the name of a network, not 20`},
+			`t.toml:3: matrix[1].network: must be the name of a network, or the path of a description, not 20`},
 		{"not a table", "train = 3\n" + minimal, `t.toml:1: train: must be a table, not 3`},
 		{"one bracket", replace("[[matrix]]", "[matrix]"),
 			`t.toml:2: matrix: must be one or more tables, each under [[matrix]] in two brackets, not a table`},
@@ -584,7 +653,9 @@ func TestShippedFiles(t *testing.T) {
 	for _, name := range []string{"adjust_random_fur", "adjust_no_flops_norm", "adjust_one_shot", "fur_truth"} {
 		all.Methods = append(slices.Clip(all.Methods), Method{Name: name, Searches: true})
 	}
-	all.Datasets = append(slices.Clip(all.Datasets), Dataset{Name: "cifar100", Train: 50000, Test: 10000})
+	all.Network = func(name string) (Network, error) { return Network{Name: name}, nil } // what a name means is not known here
+	all.Datasets = append(slices.Clip(all.Datasets), Dataset{Name: "cifar100", Train: 50000, Test: 10000},
+		Dataset{Name: "imagenet", Train: 1281167, Test: 50000})
 	cells := map[string]int{}
 	for _, path := range paths {
 		e, err := Load(path, all)
@@ -599,6 +670,7 @@ func TestShippedFiles(t *testing.T) {
 	}
 	for name, want := range map[string]int{
 		"smoke": 6, "quick": 18, "quick-mnist": 18, "two-hours": 16, "day": 40, "fur-truth": 8, "ablations": 54,
+		"gate": 12, "paper-cifar100": 135, "paper-imagenet": 6,
 	} {
 		if cells[name] != want {
 			t.Errorf("%s has %d cells, want %d", name, cells[name], want)

@@ -24,7 +24,7 @@ var trainPresets = map[string]Train{
 	},
 	"readme-imagenet": {
 		Epochs: 90, Batch: 1024, LearningRate: 0.4, MinLearningRate: 1e-3, Momentum: 0.9, WeightDecay: 4e-5,
-		LabelSmoothing: 0.1, Augment: "pad-crop-flip", WarmupEpochs: 5, WarmupLearningRate: 1e-3,
+		LabelSmoothing: 0.1, Augment: "resized-crop-flip", WarmupEpochs: 5, WarmupLearningRate: 1e-3,
 		DropGrowsWithEpoch: true, DropGrowsWithDepth: true,
 	},
 }
@@ -70,7 +70,6 @@ var publications = []struct {
 	{"README for CIFAR", publication("readme", func(*Settings) {})},
 	{"README for ImageNet", publication("readme-imagenet", func(s *Settings) {
 		s.Data = Data{Train: 1281167, Validation: 50000, Test: 50000} // these two are the same images
-		s.Train.Augment = "random resized crop, flip"
 	})},
 }
 

@@ -46,7 +46,7 @@ type Train struct {
 	Momentum        float64 `json:"momentum"`
 	WeightDecay     float64 `json:"weight_decay"`    // of all parameters
 	LabelSmoothing  float64 `json:"label_smoothing"` // share of the target spread over all classes
-	Augment         string  `json:"augment"`         // "pad-crop-flip", "pad-crop" or "none"
+	Augment         string  `json:"augment"`         // "pad-crop-flip", "pad-crop", "resized-crop-flip" or "none"
 
 	WarmupEpochs       int     `json:"warmup_epochs,omitempty"`         // before the cosine takes over
 	WarmupLearningRate float64 `json:"warmup_learning_rate,omitempty"`  // of the first of them
@@ -149,8 +149,8 @@ func (w Width) channels(catalog Catalog, from string, report func(key string, er
 
 // Defaults returns the settings of an empty experiment file. The recipe is that of the paper's code for CIFAR. In Data
 // three zeros stand for a split that depends on the dataset: without Train and Validation 90 % of the training images
-// are for training and the others for validation, without Train alone it is what Validation leaves, without Validation
-// alone there is none; without Test it is the whole test set.
+// are for training and the others for validation, or as the dataset says, without Train alone it is what Validation
+// leaves, without Validation alone there is none; without Test it is the whole test set.
 func Defaults() Settings {
 	s := Settings{
 		Prune: Prune{
@@ -274,7 +274,7 @@ func (r *Train) read(t *table) {
 	scalar(t, "momentum", &r.Momentum, number(atLeastBelow(0, 1)))
 	scalar(t, "weight_decay", &r.WeightDecay, number(atLeast(0, 1)))
 	scalar(t, "label_smoothing", &r.LabelSmoothing, number(atLeastBelow(0, 1)))
-	scalar(t, "augment", &r.Augment, oneOf("pad-crop-flip", "pad-crop", "none"))
+	scalar(t, "augment", &r.Augment, oneOf("pad-crop-flip", "pad-crop", "resized-crop-flip", "none"))
 	scalar(t, "warmup_epochs", &r.WarmupEpochs, integer(atLeast(0, most)))
 	scalar(t, "warmup_learning_rate", &r.WarmupLearningRate, number(atLeast(0, 100)))
 	scalar(t, "drop_rate", &r.DropRate, number(atLeastBelow(0, 1)))
@@ -304,6 +304,8 @@ func (s Settings) searchRecipe() Train {
 // resolve replaces what stands for a default by the number of images it means for dataset.
 func (d Data) resolve(dataset Dataset) Data {
 	switch {
+	case d.Train == 0 && d.Validation == 0 && dataset.HeldOut > 0:
+		d.Train, d.Validation = dataset.Train-dataset.HeldOut, dataset.HeldOut
 	case d.Train == 0 && d.Validation == 0:
 		d.Train = int(math.RoundToEven(0.9 * float64(dataset.Train)))
 		d.Validation = dataset.Train - d.Train

@@ -3,9 +3,9 @@ package harness
 import (
 	"fmt"
 	"math"
+	"strings"
 
 	"netadjust/experiments"
-	"netadjust/internal/data"
 	"netadjust/internal/search"
 	"netadjust/internal/train"
 	"netadjust/networks"
@@ -28,14 +28,10 @@ type cell struct {
 }
 
 // prepare builds what a cell needs, and finds out early whether its budget can be met.
-func prepare(c experiments.Cell) (*cell, error) {
-	info, err := data.Lookup(c.Dataset)
-	if err != nil {
-		return nil, err
-	}
+func prepare(c experiments.Cell, d experiments.Dataset) (*cell, error) {
 	n, err := networks.New(networks.Spec{
 		Name: c.Network, Width: c.Width, Padding: c.Padding,
-		Input: [3]int{info.Channels, info.Height, info.Width}, Classes: info.Classes,
+		Input: d.Input, Classes: d.Classes, Description: c.Description,
 	})
 	if err != nil {
 		return nil, err
@@ -68,9 +64,10 @@ func recipeOf(t experiments.Train) train.Recipe {
 		WarmupEpochs: t.WarmupEpochs, WarmupLearningRate: t.WarmupLearningRate,
 		DropRate: t.DropRate, DropGrowsWithEpoch: t.DropGrowsWithEpoch, DropGrowsWithDepth: t.DropGrowsWithDepth,
 	}
-	if t.Augment != "none" {
+	if strings.HasPrefix(t.Augment, "pad-crop") {
 		r.CropPad = cropPad
 	}
-	r.Mirror = t.Augment == "pad-crop-flip"
+	r.Mirror = strings.HasSuffix(t.Augment, "-flip")
+	r.ResizedCrop = t.Augment == "resized-crop-flip"
 	return r
 }

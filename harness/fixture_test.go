@@ -114,7 +114,7 @@ const all = `"uniform", "l1", "adjust"`
 
 func parse(t *testing.T, text string) *experiments.Experiment {
 	t.Helper()
-	e, err := experiments.Parse("tiny.toml", []byte(text), Catalog())
+	e, err := experiments.Parse("tiny.toml", []byte(text), Catalog(dataDir))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -216,7 +216,7 @@ func snapshot(t *testing.T, dir string) map[string]string {
 // reference is the folder of an uninterrupted run of settings with all methods and two seeds. Tests only read it.
 var reference = sync.OnceValues(func() (string, error) {
 	out := filepath.Join(filepath.Dir(dataDir), "reference")
-	e, err := experiments.Parse("tiny.toml", []byte(settings+matrix(all, "1, 2")), Catalog())
+	e, err := experiments.Parse("tiny.toml", []byte(settings+matrix(all, "1, 2")), Catalog(dataDir))
 	if err != nil {
 		return "", err
 	}

@@ -126,7 +126,7 @@ func prepareAll(e *experiments.Experiment) ([]*cell, error) {
 	var cells []*cell
 	var errs []error
 	for _, c := range e.Cells {
-		p, err := prepare(c)
+		p, err := prepare(c, e.Dataset(c))
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", e.Path, err))
 			continue

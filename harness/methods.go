@@ -268,11 +268,11 @@ func methodOf(c experiments.Cell) (search.Method, error) {
 	return nil, fmt.Errorf("unknown method %q", c.Method)
 }
 
-// Catalog is what experiments may name.
-func Catalog() experiments.Catalog {
-	c := experiments.Catalog{Network: func(name string) error {
-		_, err := networks.New(networks.Spec{Name: name})
-		return err
+// Catalog is what experiments may name, with the datasets of the data folder dir.
+func Catalog(dir string) experiments.Catalog {
+	c := experiments.Catalog{Network: func(name string) (experiments.Network, error) {
+		s, err := networks.Read(name)
+		return experiments.Network{Name: s.Name, Description: s.Description}, err
 	}}
 	c.Widths = results.Widths
 	for _, m := range Methods() {
@@ -280,8 +280,14 @@ func Catalog() experiments.Catalog {
 			Name: m.Name, Searches: m.Searches, Prunes: m.Prunes != nil, Reads: m.Prunes, Inherits: m.Inherits, Given: m.Given,
 		})
 	}
-	for _, d := range data.Known() {
-		c.Datasets = append(c.Datasets, experiments.Dataset{Name: d.Name, Train: d.TrainImages, Test: d.TestImages})
+	for _, d := range data.List(dir) {
+		if d.TrainImages == 0 {
+			continue // it cannot be opened
+		}
+		c.Datasets = append(c.Datasets, experiments.Dataset{
+			Name: d.Name, Train: d.TrainImages, Test: d.TestImages, HeldOut: d.HeldOut, Checksum: d.Checksum,
+			Input: [3]int{d.Channels, d.Height, d.Width}, Classes: d.Classes,
+		})
 	}
 	return c
 }

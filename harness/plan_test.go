@@ -95,7 +95,7 @@ func TestEstimate(t *testing.T) {
 
 func load(t *testing.T, name string) *experiments.Experiment {
 	t.Helper()
-	e, err := experiments.Load(filepath.Join("..", "experiments", name), Catalog())
+	e, err := experiments.Load(filepath.Join("..", "experiments", name), Catalog(dataDir))
 	if err != nil {
 		t.Fatal(err)
 	}

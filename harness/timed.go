@@ -3,13 +3,15 @@ package harness
 import (
 	"time"
 
+	"netadjust/internal/calibration"
 	"netadjust/internal/device"
 )
 
-// timed measures how long a device computes.
+// timed measures how long a device computes, and how fast the machine is meanwhile.
 type timed struct {
 	device.Device
-	busy time.Duration
+	busy  time.Duration
+	clock calibration.Clock
 }
 
 // Compile wraps the program so that its runs are timed.
@@ -36,4 +38,7 @@ func (e *timedExecutable) RunDropped(inputs []any, repeats int) error {
 	return e.Executable.RunDropped(inputs, repeats)
 }
 
-func (t *timed) since(start time.Time) { t.busy += time.Since(start) }
+func (t *timed) since(start time.Time) {
+	t.busy += time.Since(start)
+	t.clock.Tick()
+}

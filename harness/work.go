@@ -52,6 +52,7 @@ func (w *worker) cell(ctx context.Context, c *cell) error {
 	w.print(progress.Event{Kind: progress.Started, Cell: c.id})
 	start, busy := time.Now(), w.dev.busy
 	w.counted = 0
+	w.dev.clock.Reset()
 	images, err := w.library.images(c.Dataset, c.Data)
 	if err != nil {
 		return err
@@ -67,7 +68,7 @@ func (w *worker) cell(ctx context.Context, c *cell) error {
 	record.Run = results.Run{
 		Host: host, Job: os.Getenv("SLURM_JOB_ID"), Jobs: w.jobs, Threads: w.threads, GoVersion: runtime.Version(),
 		Start: start.UTC().Truncate(time.Second), WallSeconds: time.Since(start).Seconds(),
-		DeviceSeconds: (w.dev.busy - busy).Seconds(),
+		DeviceSeconds: (w.dev.busy - busy).Seconds(), CalibrationSeconds: w.dev.clock.Seconds(),
 	}
 	if err := os.MkdirAll(w.folder(c), 0o755); err != nil {
 		return err
@@ -159,7 +160,7 @@ func (w *worker) searchAndTrain(ctx context.Context, c *cell, images *images, r 
 	if err := os.MkdirAll(w.folder(c), 0o755); err != nil {
 		return fatal{err}
 	}
-	if err := model.Save(filepath.Join(w.folder(c), "weights.safetensors"), map[string]string{"cell": c.id}); err != nil {
+	if err := model.Save(filepath.Join(w.folder(c), weightsFile), map[string]string{"cell": c.id}); err != nil {
 		return fatal{err}
 	}
 	return w.test(ctx, model, images, flops, r.Final)

@@ -3,11 +3,17 @@ package networks
 import (
 	"embed"
 	"fmt"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
+
+	"github.com/BurntSushi/toml"
+
+	"netadjust/internal/suggest"
 )
 
 //go:embed families/*.toml
@@ -61,7 +67,9 @@ func (d *description) match(name string) (n, variant int, ok bool) {
 // find returns the description of a network, and what match says of its name.
 func find(s Spec) (d *description, n, variant int, err error) {
 	if s.Description != "" {
-		d, err = parse(s.Name+".toml", s.Description)
+		if d, err = parse(s.Name+extension, s.Description); d != nil {
+			d.lines = nil // those of the file were others
+		}
 		return d, 0, 0, err
 	}
 	var known []string
@@ -69,17 +77,72 @@ func find(s Spec) (d *description, n, variant int, err error) {
 		if n, variant, ok := d.match(s.Name); ok {
 			return d, n, variant, nil
 		}
-		known = append(known, fmt.Sprintf("%s (%s)", strings.Join(d.names, ", "), d.title))
+		known = append(known, d.names...)
 	}
-	return nil, 0, 0, fmt.Errorf("unknown network %q; known are %s", s.Name, strings.Join(known, ", "))
+	return nil, 0, 0, fmt.Errorf("unknown network %q%s; a network of your own is given as a file, NAME%s", s.Name,
+		suggest.Known(s.Name, known), extension)
+}
+
+// extension ends the paths of descriptions.
+const extension = ".toml"
+
+// safeName is what files of descriptions may be called, since ids and folders of results are made of it.
+var safeName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
+
+// Read returns the network that people mean by a name: one of a known family, or a file in the language of
+// docs/networks.md, whose path ends in .toml. The file is checked with the images that it names itself; its description
+// is kept in a form that comments do not change. Errors of the file tell where in it they are.
+func Read(name string) (Spec, error) {
+	base, isFile := strings.CutSuffix(filepath.Base(name), extension)
+	if !isFile {
+		_, _, _, err := find(Spec{Name: name})
+		return Spec{Name: name}, err
+	}
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return Spec{}, fmt.Errorf("read network: %w", err)
+	}
+	d, err := parse(name, string(text))
+	if err != nil {
+		return Spec{}, err
+	}
+	if d.names != nil {
+		return Spec{}, d.mistake("names", "only built-in families have names; this network is called %s by its file", base)
+	}
+	if _, _, _, err := find(Spec{Name: base}); err == nil || !safeName.MatchString(base) {
+		return Spec{}, fmt.Errorf("%s: give the file a name of letters, digits, dots, dashes and underscores that no "+
+			"built-in network has", name)
+	}
+	if _, err := d.network(Spec{Name: base}, 0, 0); err != nil {
+		return Spec{}, err
+	}
+	return Spec{Name: base, Description: canonical(string(text))}, nil
+}
+
+// canonical returns a description in the one form that all with the same content have: without comments, with sorted
+// keys, and without what only people read.
+func canonical(text string) string {
+	keys := map[string]any{}
+	if _, err := toml.Decode(text, &keys); err != nil {
+		panic(err) // it has been read before
+	}
+	delete(keys, "title")
+	delete(keys, "source")
+	var b strings.Builder
+	e := toml.NewEncoder(&b)
+	e.Indent = ""
+	if err := e.Encode(keys); err != nil {
+		panic(err) // what was decoded can be encoded
+	}
+	return b.String()
 }
 
 var digits = regexp.MustCompile(`\d+`)
 
 // family describes a description. Its adjustable layers are those of its smallest network.
 func (d *description) family() Family {
-	n := &Network{Spec: Spec{Name: d.names[0], Width: 1, Padding: PaddingMax, Input: d.input, Classes: d.classes}}
-	if err := d.build(n, 1, 0); err != nil {
+	n, err := d.network(Spec{Name: d.names[0]}, 1, 0)
+	if err != nil {
 		panic(err) // the files are part of the program
 	}
 	var layers []string

@@ -214,6 +214,8 @@ func TestDerivativeAgainstDifferences(t *testing.T) {
 	for _, spec := range []Spec{
 		{Name: "resnet20"}, {Name: "resnet20", Padding: PaddingLocal}, {Name: "resnet18"},
 		{Name: "resnet34", Padding: PaddingLocal, Width: 0.5}, {Name: "resnet56", Width: 0.5, Input: [3]int{1, 28, 28}},
+		{Name: "plain20"}, {Name: "densenet40"}, {Name: "pyramidnet20"}, {Name: "vgg16_bn"}, {Name: "mobilenet_v2"},
+		{Name: "mnasnet_a1"},
 	} {
 		n := mustNew(t, spec)
 		for range 5 {

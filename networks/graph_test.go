@@ -62,6 +62,7 @@ func TestTensorsHoldAllParams(t *testing.T) {
 	for _, spec := range []Spec{
 		{Name: "resnet20"}, {Name: "resnet18"}, {Name: "resnet34", Width: 0.3},
 		{Name: "resnet20", Padding: PaddingLocal}, {Name: "resnet18", Padding: PaddingLocal, Classes: 7},
+		{Name: "densenet40"}, {Name: "pyramidnet20"}, {Name: "vgg16_bn"}, {Name: "mobilenet_v2"}, {Name: "mnasnet_a1"},
 	} {
 		n := mustNew(t, spec)
 		for _, c := range [][]int{n.Start(), odd(n)} {

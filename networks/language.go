@@ -169,7 +169,9 @@ func (r *reader) read(keys map[string]any) {
 	}
 	var classes int64
 	get(r, keys, "", "classes", "a number", &classes)
-	r.classes = int(min(classes, maxClasses+1))
+	if r.classes = int(min(classes, maxClasses+1)); r.classes < 2 || r.classes > maxClasses {
+		r.report("classes", "give the default number of classes, 2 to %d", maxClasses)
+	}
 	init := "uniform"
 	get(r, keys, "", "init", "a text", &init)
 	if r.normal = init == "normal"; !r.normal && init != "uniform" {

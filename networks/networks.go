@@ -18,7 +18,7 @@ const (
 	PaddingLocal = "local"
 )
 
-// Limits of what New and Check accept. With them no count overflows an int64.
+// Limits of what New and Check accept.
 const (
 	maxSide     = 1024
 	maxChannels = 1 << 14
@@ -75,6 +75,11 @@ func New(s Spec) (*Network, error) {
 	if err != nil {
 		return nil, err
 	}
+	return d.network(s, depth, variant)
+}
+
+// network returns the network that the description makes for s.
+func (d *description) network(s Spec, depth, variant int) (*Network, error) {
 	if s.Width == 0 {
 		s.Width = 1
 	}
@@ -101,7 +106,21 @@ func New(s Spec) (*Network, error) {
 	if err := d.build(n, depth, variant); err != nil {
 		return nil, err
 	}
+	if n.overflows() {
+		return nil, fmt.Errorf("%s: with %d channels in every layer its FLOPs would not fit 64 bits; use smaller images",
+			s.Name, maxChannels)
+	}
 	return n, nil
+}
+
+// overflows tells whether FLOPs of widths that pass Check could overflow.
+func (n *Network) overflows() bool {
+	flops, widest := 0., slices.Repeat([]int{maxChannels}, len(n.start))
+	for i := range n.nodes {
+		d := &n.nodes[i]
+		flops += float64(d.perPair()) * float64(n.pairs(d, widest))
+	}
+	return flops > 1<<62
 }
 
 // Start returns the widths of the adjustable layers that the network has at its width multiplier, c0.

@@ -42,9 +42,8 @@ func TestNewErrors(t *testing.T) {
 		spec Spec
 		want string
 	}{
-		{Spec{Name: "resnet21"}, `unknown network "resnet21"; known are `},
-		{Spec{Name: "resnet21"}, `, resnet{6n+2} (ResNet for CIFAR: three stages of n = 1 to 200 blocks), resnet18, ` +
-			`resnet34 (ResNet for ImageNet: four stages), vgg16_bn (`},
+		{Spec{Name: "resnet21"}, `unknown network "resnet21"; did you mean "resnet18"?; known: densenet{3n+4}, `},
+		{Spec{Name: "resnet21"}, `, resnet{6n+2}, resnet18, resnet34, vgg16_bn; a network of your own is given as a file`},
 		{Spec{}, `unknown network ""`},
 		{Spec{Name: "resnet2"}, `unknown network "resnet2"`},
 		{Spec{Name: "resnet-4"}, `unknown network "resnet-4"`},
@@ -209,7 +208,9 @@ func TestLayersAreConsistent(t *testing.T) {
 	for _, spec := range []Spec{
 		{Name: "resnet20"}, {Name: "resnet110", Width: 0.5}, {Name: "resnet8", Input: [3]int{1, 28, 28}},
 		{Name: "resnet14", Input: [3]int{3, 1, 9}, Padding: PaddingLocal}, {Name: "resnet18", Width: 0.8},
-		{Name: "resnet34", Padding: PaddingLocal, Input: [3]int{3, 64, 64}},
+		{Name: "resnet34", Padding: PaddingLocal, Input: [3]int{3, 64, 64}}, {Name: "plain20"}, {Name: "densenet40"},
+		{Name: "pyramidnet20"}, {Name: "vgg16_bn", Width: 0.3, Input: [3]int{1, 29, 31}}, {Name: "mobilenet_v2"},
+		{Name: "mobilenet_v2", Width: 0.5, Input: [3]int{3, 32, 32}}, {Name: "mnasnet_a1", Width: 1.3},
 	} {
 		n := mustNew(t, spec)
 		c := n.Start()
@@ -241,6 +242,9 @@ func TestLayersAreConsistent(t *testing.T) {
 			in := layers[l.Inputs[0]].Output
 			want, wantFLOPs, wantParams := in, 0, 0
 			window := func(size int) int { return (size+2*l.Pad-l.Kernel)/l.Stride + 1 }
+			if l.Pad == 0 {
+				window = func(size int) int { return (size-1)/max(l.Stride, 1) + 1 }
+			}
 			switch l.Kind {
 			case Conv:
 				want = [3]int{l.Output[0], window(in[1]), window(in[2])}
@@ -248,9 +252,23 @@ func TestLayersAreConsistent(t *testing.T) {
 				wantFLOPs = wantParams * want[1] * want[2]
 				if l.Adjustable >= 0 {
 					convs[l.Adjustable]++
-					if l.Output[0] != c[l.Adjustable] || l.Name != n.Adjustable()[l.Adjustable] {
+					name := l.Name
+					if convs[l.Adjustable] > 1 {
+						name = l.Tied
+					}
+					if l.Output[0] != c[l.Adjustable] || name != n.Adjustable()[l.Adjustable] {
 						t.Errorf("%+v: layer %+v is not adjustable layer %d", spec, l, l.Adjustable)
 					}
+				}
+			case Depthwise:
+				want = [3]int{in[0], window(in[1]), window(in[2])}
+				wantParams = l.Kernel * l.Kernel * in[0]
+				wantFLOPs = wantParams * want[1] * want[2]
+			case Concat:
+				want[0] = in[0] + layers[l.Inputs[1]].Output[0]
+			case Gate:
+				if gates := layers[l.Inputs[1]].Output; gates != [3]int{in[0], 1, 1} {
+					t.Errorf("%+v: %s multiplies %v by %v", spec, l.Name, in, gates)
 				}
 			case Drop:
 				drops[l.Adjustable]++
@@ -275,24 +293,23 @@ func TestLayersAreConsistent(t *testing.T) {
 			case GlobalAvgPool:
 				want = [3]int{in[0], 1, 1}
 			case Linear:
-				want = [3]int{n.Classes, 1, 1}
-				wantFLOPs = in[0] * n.Classes
-				wantParams = wantFLOPs + n.Classes
+				want = [3]int{l.Output[0], 1, 1}
+				wantFLOPs = in[0] * l.Output[0]
+				wantParams = wantFLOPs + l.Output[0]
 			}
 			if l.Output != want || l.FLOPs != int64(wantFLOPs) || l.Params != int64(wantParams) {
 				t.Errorf("%+v: %+v, want output %v, %d FLOPs, %d parameters", spec, l, want, wantFLOPs, wantParams)
 			}
 		}
-		if last := layers[len(layers)-1]; last.Kind != Linear {
+		if last := layers[len(layers)-1]; last.Kind != Linear || last.Output[0] != n.Classes {
 			t.Errorf("%+v: last layer is %+v", spec, last)
 		}
 		if flops != n.FLOPs(c) || params != n.Params(c) {
 			t.Errorf("%+v: layers add up to %d FLOPs and %d parameters, network has %d and %d",
 				spec, flops, params, n.FLOPs(c), n.Params(c))
 		}
-		ones := slices.Repeat([]int{1}, len(c))
-		if !slices.Equal(convs, ones) || !slices.Equal(drops, ones) {
-			t.Errorf("%+v: adjustable convolutions %v, drops %v, want one each", spec, convs, drops)
+		if !slices.Equal(convs, drops) || slices.Contains(convs, 0) {
+			t.Errorf("%+v: adjustable convolutions %v, drops %v, want as many", spec, convs, drops)
 		}
 	}
 }

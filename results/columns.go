@@ -2,6 +2,7 @@ package results
 
 import (
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -134,6 +135,12 @@ func timingColumns() []column[*Record] {
 		texts("start", func(r *Record) string { return r.Run.Start.UTC().Format(time.RFC3339) }),
 		reals("wall_seconds", func(r *Record) float64 { return r.Run.WallSeconds }),
 		reals("device_seconds", func(r *Record) float64 { return r.Run.DeviceSeconds }),
+		reals("calibration_seconds", func(r *Record) float64 {
+			if r.Run.CalibrationSeconds == 0 {
+				return math.NaN()
+			}
+			return r.Run.CalibrationSeconds
+		}),
 		texts("host", func(r *Record) string { return r.Run.Host }),
 		texts("job", func(r *Record) string { return r.Run.Job }),
 		integers("jobs", func(r *Record) int { return r.Run.Jobs }),

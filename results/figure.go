@@ -1,12 +1,14 @@
 package results
 
 import (
+	"bytes"
 	"cmp"
 	"image/color"
 	"io"
 	"math"
 	"path/filepath"
 	"slices"
+	"sync"
 	"time"
 
 	"codeberg.org/go-pdf/fpdf"
@@ -18,6 +20,7 @@ import (
 	"gonum.org/v1/plot/vg/vgsvg"
 
 	"netadjust/internal/atomicfile"
+	"netadjust/results/font"
 )
 
 // figure is a grid of plots with one legend or colour bar above them.
@@ -44,10 +47,28 @@ var figureFormats = []struct {
 		return vgimg.PngCanvas{Canvas: vgimg.NewWith(vgimg.UseWH(w, h), vgimg.UseDPI(pngDPI))}
 	}},
 	{".svg", func(w, h vg.Length) vg.CanvasWriterTo {
-		return vgsvg.NewWith(vgsvg.UseWH(w, h), vgsvg.EmbedFonts(true))
+		return svgCanvas{vgsvg.NewWith(vgsvg.UseWH(w, h))}
 	}},
 	{".pdf", func(w, h vg.Length) vg.CanvasWriterTo { return vgpdf.New(w, h) }},
 }
+
+// svgCanvas is an SVG canvas that writes the letters of the figures into the file, not the whole font as gonum does.
+type svgCanvas struct{ *vgsvg.Canvas }
+
+// WriteTo implements io.WriterTo.
+func (c svgCanvas) WriteTo(w io.Writer) (int64, error) {
+	var b bytes.Buffer
+	if _, err := c.Canvas.WriteTo(&b); err != nil {
+		return 0, err
+	}
+	element := bytes.Index(b.Bytes(), []byte("<svg"))
+	body := element + bytes.IndexByte(b.Bytes()[element:], '>') + 1
+	n, err := w.Write(slices.Insert(b.Bytes(), body, svgFont()...))
+	return int64(n), err
+}
+
+// svgFont is the part of an SVG file that holds the letters.
+var svgFont = sync.OnceValue(func() []byte { return []byte("\n<style>" + font.Face() + "</style>") })
 
 // PDF files hold dates and lists in the order of maps unless told otherwise; the same records must give the same bytes.
 func init() {

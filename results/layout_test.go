@@ -99,15 +99,11 @@ func TestLabelsNeitherOverlapNorAreCut(t *testing.T) {
 // figuresOf returns the figures of the first comparison among records.
 func figuresOf(t *testing.T, records []*Record) []figure {
 	t.Helper()
-	layers, err := layerTable(records)
+	f, err := framesOf(records)
 	if err != nil {
 		t.Fatal(err)
 	}
-	epochs, err := epochTable(records)
-	if err != nil {
-		t.Fatal(err)
-	}
-	figs, err := figures(comparisons(frameOf(t, records))[0], layers, epochs, "")
+	figs, err := figures(comparisons(f.cells)[0], f.layers, f.epochs, "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -150,6 +150,9 @@ type Run struct {
 	Start         time.Time `json:"start"`
 	WallSeconds   float64   `json:"wall_seconds"`
 	DeviceSeconds float64   `json:"device_seconds"` // time spent inside the device
+	// CalibrationSeconds is the mean time of a fixed computation that ran between the steps of the cell, so that
+	// DeviceSeconds can be compared with that of another machine or hour. Records of earlier programs lack it.
+	CalibrationSeconds float64 `json:"calibration_seconds,omitempty"`
 }
 
 // State returns "done" or "failed".

@@ -3,11 +3,13 @@ package results
 import (
 	"slices"
 	"strings"
+
+	"netadjust/results/markdown"
 )
 
 // whatWasRun lists what the finished cells have in common and where they differ.
-func whatWasRun(m *markdown, done table) {
-	m.line("## What was run\n")
+func whatWasRun(m *markdown.Document, done table) {
+	m.Line("## What was run\n")
 	facts := []struct{ title, column string }{
 		{"Network", "network"}, {"Width", "width"}, {"Padding", "padding"}, {"Dataset", "dataset"},
 		{"Dataset checksum", "dataset_checksum"}, {"Dataset note", "dataset_note"},
@@ -19,12 +21,12 @@ func whatWasRun(m *markdown, done table) {
 		if slices.Equal(values, []string{""}) {
 			continue
 		}
-		m.line("- %s: %s", f.title, escape(list(values)))
+		m.Line("- %s: %s", f.title, markdown.Escape(list(values)))
 	}
 	for _, line := range recipe(done) {
-		m.line("- %s", escape(line))
+		m.Line("- %s", markdown.Escape(line))
 	}
-	m.line("")
+	m.Line("")
 }
 
 // recipe returns the settings of the configuration, one line for each section of it and each set of methods that has

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"gonum.org/v1/gonum/stat"
+
+	"netadjust/results/markdown"
 )
 
 // moments are the mean and the sample standard deviation (n-1 in the denominator) of n values. The mean is NaN for n =
@@ -28,6 +30,11 @@ func momentsOf(x []float64) moments {
 	}
 	mean, std := stat.MeanStdDev(x, nil)
 	return moments{len(x), mean, std}
+}
+
+// spread writes a mean with its standard deviation.
+func spread(m moments, factor float64, decimals int) string {
+	return markdown.Fixed(factor*m.mean, decimals) + " ± " + markdown.Fixed(factor*m.std, decimals)
 }
 
 // comparison holds the finished cells that may be compared with each other: same network, width, padding and dataset.
@@ -110,54 +117,4 @@ func groupBy(t table, columns ...string) []rowGroup {
 		groups[g].rows = t.at(members[g])
 	}
 	return groups
-}
-
-// baseline is the method every other one is compared with.
-const baseline = "uniform"
-
-// difference is a method's top-1 accuracy minus that of the baseline at the same budget, in percentage points, seed by
-// seed over the seeds that both have.
-type difference struct {
-	method, budget string
-	seeds          []string
-	values         []float64
-}
-
-// differences returns one difference for each point of c that shares seeds with the baseline at its budget.
-func differences(c comparison) []difference {
-	reference := make(map[string]map[string]float64) // budget, seed to top-1
-	for _, p := range c.points {
-		if p.method == baseline {
-			reference[p.budget] = bySeed(p)
-		}
-	}
-	var out []difference
-	for _, p := range c.points {
-		base := reference[p.budget]
-		if p.method == baseline || base == nil {
-			continue
-		}
-		d := difference{method: p.method, budget: p.budget}
-		top1 := bySeed(p)
-		for _, seed := range p.cells.strings("seed") {
-			if b, ok := base[seed]; ok {
-				d.seeds = append(d.seeds, seed)
-				d.values = append(d.values, 100*(top1[seed]-b))
-			}
-		}
-		if len(d.seeds) > 0 {
-			out = append(out, d)
-		}
-	}
-	return out
-}
-
-// bySeed maps the seeds of a point to its top-1 accuracies.
-func bySeed(p point) map[string]float64 {
-	out := make(map[string]float64)
-	top1 := p.cells.numbers("test_top1")
-	for i, seed := range p.cells.strings("seed") {
-		out[seed] = top1[i]
-	}
-	return out
 }

@@ -95,26 +95,6 @@ func TestGroupsWithAlikeNames(t *testing.T) {
 	}
 }
 
-func TestDifferences(t *testing.T) {
-	records := []*Record{
-		withTop1(t, "uniform", "0.5", 1, 0.90), withTop1(t, "uniform", "0.5", 2, 0.91),
-		withTop1(t, "uniform", "0.5", 3, 0.92), withTop1(t, "adjust", "0.5", 2, 0.93),
-		withTop1(t, "adjust", "0.5", 1, 0.91), withTop1(t, "adjust", "0.5", 7, 0.5),
-		withTop1(t, "l1", "1.0", 1, 0.9), withTop1(t, "random", "0.5", 9, 0.9),
-	}
-	ds := differences(comparisons(frameOf(t, records))[0])
-	if len(ds) != 1 || ds[0].method != "adjust" || ds[0].budget != "0.5" {
-		t.Fatalf("differences %+v, want one for adjust at 0.5: others share no budget or no seed", ds)
-	}
-	got := make(map[string]float64)
-	for i, seed := range ds[0].seeds {
-		got[seed] = math.Round(ds[0].values[i]*1e9) / 1e9
-	}
-	if diff := cmp.Diff(map[string]float64{"1": 1, "2": 2}, got); diff != "" {
-		t.Errorf("differences in points by seed:\n%s", diff)
-	}
-}
-
 func TestResidue(t *testing.T) {
 	change := map[string]struct {
 		spoil func(*Result)

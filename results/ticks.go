@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"gonum.org/v1/plot"
+
+	"netadjust/results/markdown"
 )
 
 // roundTicks puts labelled ticks at multiples of 1, 2 or 5 times a power of ten, at most max of them, and none between.
@@ -71,10 +73,10 @@ func ticksAt(low, high float64, step int, multiples ...float64) []plot.Tick {
 // prefixed writes a count with a decimal prefix.
 func prefixed(v float64) string {
 	power := 0
-	for v >= 1000 && power < len(prefixes)-1 {
+	for v >= 1000 && power < len(markdown.Prefixes)-1 {
 		v, power = v/1000, power+1
 	}
-	return strings.TrimSpace(strconv.FormatFloat(v, 'g', 4, 64) + " " + prefixes[power])
+	return strings.TrimSpace(strconv.FormatFloat(v, 'g', 4, 64) + " " + markdown.Prefixes[power])
 }
 
 // unlabelled puts the ticks of another ticker without their labels.

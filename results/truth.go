@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"gonum.org/v1/gonum/stat"
+
+	"netadjust/results/markdown"
 )
 
 // truthRow is one row of truth.csv: the utilization ratio of one layer beside what retraining it has shown.
@@ -200,9 +202,9 @@ func reliability(gains [][]float64) float64 {
 }
 
 // write writes what the truth says about utilization ratios.
-func (t truth) write(m *markdown) {
-	m.line("### What the utilization ratio is worth: %s at budget %s\n", escape(t.point.method), escape(t.point.budget))
-	m.line("Each layer was trained half and one and a half times as wide, the others unchanged, with %s. The truth is "+
+func (t truth) write(m *markdown.Document) {
+	m.Line("### What the utilization ratio is worth: %s at budget %s\n", markdown.Escape(t.point.method), markdown.Escape(t.point.budget))
+	m.Line("Each layer was trained half and one and a half times as wide, the others unchanged, with %s. The truth is "+
 		"the fall of the validation loss per million FLOPs: from half the width to the width (shrinking), from there to one "+
 		"and a half times the width (growing), and from end to end (both). The table compares the order of the %d "+
 		"layers by utilization ratio, measured by dropout in the unchanged network, with their order by truth.\n",
@@ -210,13 +212,13 @@ func (t truth) write(m *markdown) {
 	var rows [][]string
 	for _, d := range directions {
 		a := t.agreement(d)
-		rows = append(rows, []string{a.direction, signed(a.spearman, 2),
-			signed(a.low, 2) + " to " + signed(a.high, 2), signed(a.kendall, 2), signed(a.single.mean, 2) + " ± " +
-				fixed(a.single.std, 2), signed(a.reliability, 2), signed(math.Sqrt(a.reliability), 2), fmt.Sprint(a.n)})
+		rows = append(rows, []string{a.direction, markdown.Signed(a.spearman, 2),
+			markdown.Signed(a.low, 2) + " to " + markdown.Signed(a.high, 2), markdown.Signed(a.kendall, 2), markdown.Signed(a.single.mean, 2) + " ± " +
+				markdown.Fixed(a.single.std, 2), markdown.Signed(a.reliability, 2), markdown.Signed(math.Sqrt(a.reliability), 2), fmt.Sprint(a.n)})
 	}
-	m.table(1, []string{"Direction", "Spearman", "95 % interval", "Kendall", "Spearman, ratios of one seed",
+	m.Table(1, []string{"Direction", "Spearman", "95 % interval", "Kendall", "Spearman, ratios of one seed",
 		"Reliability of the truth", "Ceiling", "n"}, rows)
-	m.line("Spearman and Kendall are of the means over seeds; the interval is Fisher's with the variance of Bonett and "+
+	m.Line("Spearman and Kendall are of the means over seeds; the interval is Fisher's with the variance of Bonett and "+
 		"Wright and speaks of other layers, not of other seeds. A search sees the ratios of one seed: their correlation "+
 		"with the mean truth is given as mean ± standard deviation. Reliability is the rank correlation of the truth "+
 		"with one from other seeds: between random halves of the seeds (mean over %d splits), corrected for their size by "+

@@ -1,6 +1,7 @@
 package results
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -11,6 +12,8 @@ import (
 	"sync"
 
 	"netadjust/internal/atomicfile"
+	"netadjust/results/font"
+	"netadjust/results/markdown"
 )
 
 // Options say what the records themselves do not tell.
@@ -21,44 +24,21 @@ type Options struct {
 	Problems []error  // records that could not be used, from Load
 }
 
-// WriteAll writes frames, figures and report of the records into the folder outDir, which must exist: frame.csv,
-// layers.csv, epochs.csv, truth.csv, timing.csv, report.md and each figure as PNG, SVG, PDF and CSV. It returns the
-// paths of the files, the report first. The same records give the same bytes. Figures of an earlier call that are not
-// drawn any more are removed, so that none shows numbers that are not in the frame.
+// WriteAll writes frames, figures and reports of the records into the folder outDir, which must exist: report.html,
+// report.md, the frames, benchmarks.txt and each figure as PNG, SVG, PDF and CSV. It returns the paths of the files,
+// the reports first. The same records give the same bytes. Figures of an earlier call that are not drawn any more are
+// removed, so that none shows numbers that are not in the frame.
 func WriteAll(outDir string, records []*Record, opts Options) (files []string, err error) {
 	records = slices.SortedFunc(slices.Values(records), compareRecords)
-	frame, err := cellTable(records)
+	f, err := framesOf(records)
 	if err != nil {
 		return nil, err
 	}
-	layers, err := layerTable(records)
+	sections, err := sectionsOf(f)
 	if err != nil {
 		return nil, err
 	}
-	timing, err := timingTable(records)
-	if err != nil {
-		return nil, err
-	}
-	epochs, err := epochTable(records)
-	if err != nil {
-		return nil, err
-	}
-	truths, err := truthTable(records)
-	if err != nil {
-		return nil, err
-	}
-	sections, err := compare(frame, layers, epochs, truths)
-	if err != nil {
-		return nil, err
-	}
-	path := filepath.Join(outDir, "report.md")
-	files = append(files, path)
-	for _, t := range []struct {
-		name  string
-		table table
-	}{
-		{"frame.csv", frame}, {"layers.csv", layers}, {"epochs.csv", epochs}, {"truth.csv", truths}, {"timing.csv", timing},
-	} {
+	for _, t := range f.files() {
 		path := filepath.Join(outDir, t.name)
 		if err := writeCSV(path, t.table.csv()); err != nil {
 			return nil, err
@@ -72,23 +52,74 @@ func WriteAll(outDir string, records []*Record, opts Options) (files []string, e
 	if err := removeStale(outDir, drawn); err != nil {
 		return nil, err
 	}
-	return append(files, drawn...), atomicfile.Write(path, []byte(report(frame, sections, opts)))
+	text := report(f.cells, sections, opts)
+	page, err := markdown.Page("Results of "+opts.Name, []byte(text), font.Face(), func(image string) ([]byte, error) {
+		svg, err := os.ReadFile(filepath.Join(outDir, strings.TrimSuffix(image, ".png")+".svg"))
+		return bytes.Replace(svg, svgFont(), nil, 1), err // the page has the letters once
+	})
+	if err != nil {
+		return nil, err
+	}
+	var reports []string
+	for _, d := range []struct {
+		name    string
+		content []byte
+	}{{"report.html", page}, {"report.md", []byte(text)}, {"benchmarks.txt", []byte(benchmarks(records))}} {
+		path := filepath.Join(outDir, d.name)
+		if err := atomicfile.Write(path, d.content); err != nil {
+			return nil, err
+		}
+		reports = append(reports, path)
+	}
+	return slices.Concat(reports, files, drawn), nil
 }
 
-// compare makes one section for each comparison in the frame.
-func compare(frame, layers, epochs, truths table) ([]section, error) {
-	cs := comparisons(frame)
+// frames are the tables of all records.
+type frames struct{ cells, layers, epochs, truths, timing table }
+
+func framesOf(records []*Record) (f frames, err error) {
+	for _, t := range []struct {
+		table *table
+		of    func([]*Record) (table, error)
+	}{
+		{&f.cells, cellTable}, {&f.layers, layerTable}, {&f.epochs, epochTable}, {&f.truths, truthTable},
+		{&f.timing, timingTable},
+	} {
+		if *t.table, err = t.of(records); err != nil {
+			return f, err
+		}
+	}
+	return f, nil
+}
+
+// file is a table with the name of its file.
+type file struct {
+	name  string
+	table table
+}
+
+// files returns the tables with the names of their files.
+func (f frames) files() []file {
+	return []file{
+		{"frame.csv", f.cells}, {"layers.csv", f.layers}, {"epochs.csv", f.epochs}, {"truth.csv", f.truths},
+		{"timing.csv", f.timing},
+	}
+}
+
+// sectionsOf makes one section for each comparison in the frames.
+func sectionsOf(f frames) ([]section, error) {
+	cs := comparisons(f.cells)
 	sections := make([]section, len(cs))
 	for i, suffix := range suffixes(cs) {
-		figs, err := figures(cs[i], layers, epochs, suffix)
+		figs, err := figures(cs[i], f.layers, f.epochs, suffix)
 		if err != nil {
 			return nil, err
 		}
-		found := truthsOf(cs[i], truths)
+		found := truthsOf(cs[i], f.truths)
 		for _, t := range found {
 			figs = append(figs, truthFigure("truth-"+slug(t.point.method+"-"+t.point.budget)+suffix, cs[i], t))
 		}
-		sections[i] = section{cs[i], found, figs}
+		sections[i] = section{cs[i], contests(cs[i]), found, figs}
 	}
 	return sections, nil
 }

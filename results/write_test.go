@@ -3,6 +3,7 @@ package results
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -47,7 +48,8 @@ func figureFiles(figures ...string) []string {
 }
 
 // frameFiles are the files beside the figures.
-var frameFiles = []string{"report.md", "frame.csv", "layers.csv", "epochs.csv", "truth.csv", "timing.csv"}
+var frameFiles = []string{"report.html", "report.md", "benchmarks.txt", "frame.csv", "layers.csv", "epochs.csv",
+	"truth.csv", "timing.csv"}
 
 func TestWriteAllSameBytes(t *testing.T) {
 	records := append(quick(t, []string{"0.5"}, 1, 2), failed(t, "random", "0.5", 1, "diverged"))
@@ -61,7 +63,7 @@ func TestWriteAllSameBytes(t *testing.T) {
 	if diff := cmp.Diff(slices.Sorted(slices.Values(want)), names(files)); diff != "" {
 		t.Errorf("files:\n%s", diff)
 	}
-	if filepath.Base(files[0]) != "report.md" {
+	if filepath.Base(files[0]) != "report.html" {
 		t.Errorf("the first file is %s, want the report", files[0])
 	}
 	slices.Reverse(records)
@@ -84,11 +86,49 @@ func TestWriteAllSameBytes(t *testing.T) {
 func TestFiguresCarryTheirFonts(t *testing.T) {
 	files := readFolder(t, writeAll(t, quick(t, []string{"0.5"}, 1), Options{}))
 	for name, want := range map[string]string{
-		"accuracy-vs-flops.svg": "src: url(data:font/ttf", "accuracy-vs-flops.pdf": "/FontFile2",
+		"accuracy-vs-flops.svg": `font-family:"Liberation Serif";src:url(data:font/woff2;base64,`,
+		"accuracy-vs-flops.pdf": "/FontFile2",
 		"accuracy-vs-flops.png": "\x89PNG",
 	} {
 		if !strings.Contains(files[name], want) {
 			t.Errorf("%s does not hold %q", name, want)
+		}
+	}
+}
+
+// The page has the numbers of the report, every figure, and nothing that has to be loaded.
+func TestPage(t *testing.T) {
+	r := cell(t, "adjust", "0.5", 1)
+	r.Result.Dataset = "<script>alert(1)</script>"
+	records := []*Record{shortened(r), shortened(cell(t, "uniform", "0.5", 1))}
+	files := readFolder(t, writeAll(t, records, Options{Name: "a & b"}))
+	page := files["report.html"]
+	for _, want := range []string{"<title>Results of a &amp; b</title>", `<a href="cells/adjust-0.5-1/record.json">`,
+		"&lt;script&gt;alert(1)", `<th align="right">`} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page does not hold %q", want)
+		}
+	}
+	for _, not := range []string{"<script>alert", "<img", "src=", "<link", "url(http", "@import"} {
+		if strings.Contains(page, not) {
+			t.Errorf("the page holds %q", not)
+		}
+	}
+	images := strings.Count(files["report.md"], "![")
+	if n := strings.Count(page, "<svg"); images == 0 || n != images {
+		t.Errorf("%d figures in the page, %d in the report", n, images)
+	}
+	if n := strings.Count(page, "@font-face"); n != 1 {
+		t.Errorf("the letters are in the page %d times", n)
+	}
+	for line := range strings.Lines(files["report.md"]) {
+		if !strings.HasPrefix(line, "| ") {
+			continue
+		}
+		for _, number := range regexp.MustCompile(`[+-]?\d+\.\d+`).FindAllString(line, -1) {
+			if !strings.Contains(page, number) {
+				t.Errorf("the page lacks %s", number)
+			}
 		}
 	}
 }

@@ -18,11 +18,14 @@ type benchmark struct {
 }
 
 // benchmarks are what is measured if no network is named: the paper's small and large networks, and widths that are no
-// multiples of anything, as searches find them.
-var benchmarks = []benchmark{{"resnet20", nil}, {"resnet20", []int{13, 27, 51}}, {"resnet56", nil}, {"resnet18", nil}}
+// multiples of anything, as searches find them, and networks of other kinds of layers.
+var benchmarks = []benchmark{
+	{"resnet20", nil}, {"resnet20", []int{13, 27, 51}}, {"resnet56", nil}, {"resnet18", nil},
+	{"mobilenet_v2", nil}, {"densenet40", nil},
+}
 
 // furBenchmarks are what is measured of the utilization pass: its gain depends on the depth.
-var furBenchmarks = []benchmark{{"resnet20", nil}, {"resnet56", nil}}
+var furBenchmarks = []benchmark{{"resnet20", nil}, {"resnet56", nil}, {"resnet18", nil}}
 
 func benchCommand(a *app, f *flags) error {
 	widths := f.String("widths", "", "widths of the stages, as `a,b,c` (default: the network's own)")
@@ -51,11 +54,11 @@ func benchCommand(a *app, f *flags) error {
 	if err != nil {
 		return err
 	}
-	open, err := openDevice(*deviceName)
+	choice, err := openDevice(*deviceName)
 	if err != nil {
 		return err
 	}
-	dev, err := open(*threads)
+	dev, err := choice.open(*threads)
 	if err != nil {
 		return err
 	}
@@ -161,13 +164,19 @@ func (b benchmark) label() string {
 
 // build makes the network and its width vector.
 func (b benchmark) build() (*networks.Network, []int, error) {
-	s := networks.Spec{Name: b.network}
-	if b.network != "resnet18" && b.network != "resnet34" {
-		s.Classes = 10
+	s, err := networks.Read(b.network)
+	if err != nil {
+		return nil, nil, err
 	}
 	n, err := networks.New(s)
 	if err != nil {
 		return nil, nil, err
+	}
+	if n.Classes == 100 { // CIFAR-10 is what others measure
+		s.Classes = 10
+		if n, err = networks.New(s); err != nil {
+			return nil, nil, err
+		}
 	}
 	c, err := widthVector(n, b.widths)
 	return n, c, err

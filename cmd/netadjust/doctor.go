@@ -6,6 +6,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"strings"
 
 	"netadjust/internal/data"
 	"netadjust/internal/device"
@@ -17,7 +18,7 @@ type diagnosis struct {
 	Platform string      `json:"platform"`
 	Cores    int         `json:"cores"` // that the program may use
 	Device   device.Info `json:"device"`
-	Reason   string      `json:"reason"` // why not a better device
+	Reason   string      `json:"reason"` // for this device, and against others, a line each
 	DataDir  string      `json:"data_dir"`
 	Datasets []dataset   `json:"datasets"`
 	Problems []string    `json:"problems"` // each with its remedy
@@ -30,11 +31,11 @@ func doctorCommand(a *app, f *flags) error {
 	if _, err := f.parse(); err != nil {
 		return err
 	}
-	open, err := openDevice(*deviceName)
+	choice, err := openDevice(*deviceName)
 	if err != nil {
 		return err
 	}
-	dev, err := open(0)
+	dev, err := choice.open(0)
 	if err != nil {
 		return err
 	}
@@ -42,11 +43,8 @@ func doctorCommand(a *app, f *flags) error {
 	d := diagnosis{
 		Version: version, Platform: runtime.GOOS + "/" + runtime.GOARCH + " " + runtime.Version(),
 		Cores: runtime.GOMAXPROCS(0), Device: dev.Info(), DataDir: data.Dir(*dir), Datasets: datasets(data.Dir(*dir)),
-		Reason:   "this version computes on the processor only",
+		Reason:   choice.reason,
 		Problems: []string{},
-	}
-	if *deviceName == "cpu" {
-		d.Reason = "asked for"
 	}
 	for _, x := range d.Datasets {
 		if !x.Present {
@@ -58,7 +56,10 @@ func doctorCommand(a *app, f *flags) error {
 	}
 	return f.print(d, func(w io.Writer) {
 		fmt.Fprintf(w, "netadjust %s, %s, %d cores\n", d.Version, d.Platform, d.Cores)
-		fmt.Fprintf(w, "device    %s (%s), %d threads; %s\n", d.Device.Name, d.Device.Kernels, d.Device.Threads, d.Reason)
+		fmt.Fprintf(w, "device    %s (%s), %d threads\n", d.Device.Name, d.Device.Kernels, d.Device.Threads)
+		for _, line := range strings.Split(d.Reason, "\n") {
+			fmt.Fprintf(w, "          %s\n", line)
+		}
 		for _, x := range d.Datasets {
 			if x.Present {
 				fmt.Fprintf(w, "dataset   %s in %s\n", x.Name, d.DataDir)

@@ -9,6 +9,7 @@ import (
 
 	"netadjust/experiments"
 	"netadjust/harness"
+	"netadjust/internal/data"
 )
 
 // explanation is what netadjust explain prints as JSON.
@@ -57,12 +58,13 @@ var rules = []rule{
 }
 
 func explainCommand(a *app, f *flags) error {
+	dataDir := f.data()
 	f.json()
 	args, err := f.parse()
 	if err != nil {
 		return err
 	}
-	e, err := experiments.Load(args[0], harness.Catalog())
+	e, err := experiments.Load(args[0], harness.Catalog(data.Dir(*dataDir)))
 	if err != nil {
 		return err
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -9,8 +8,7 @@ import (
 	"io"
 	"strings"
 
-	"netadjust/internal/device"
-	"netadjust/internal/device/cpu"
+	"netadjust/internal/device/gpu/choose"
 	"netadjust/networks"
 )
 
@@ -34,7 +32,7 @@ func (f *flags) json() { f.asJSON = f.Bool("json", false, "print JSON") }
 
 // device adds the flag that chooses a device.
 func (f *flags) device() *string {
-	return f.String("device", "auto", "device to compute on: auto or cpu")
+	return f.String("device", "auto", "device to compute on: auto, cpu, "+choose.Names)
 }
 
 func (f *flags) data() *string {
@@ -47,7 +45,11 @@ func (f *flags) network() func(name string) (networks.Spec, error) {
 	input := f.String("input", "", "shape of an image, as `3x32x32` (default: the family's)")
 	classes := f.Int("classes", 0, "number of classes (default: the family's)")
 	return func(name string) (networks.Spec, error) {
-		s := networks.Spec{Name: name, Width: *width, Classes: *classes}
+		s, err := networks.Read(name)
+		if err != nil {
+			return s, err
+		}
+		s.Width, s.Classes = *width, *classes
 		if *width <= 0 {
 			return s, failf(exitUsage, "--width %v: want more than 0", *width)
 		}
@@ -107,13 +109,4 @@ func (f *flags) print(v any, text func(w io.Writer)) error {
 	}
 	text(f.app.stdout)
 	return nil
-}
-
-// openDevice returns what opens the named device. There is one kind so far.
-func openDevice(name string) (func(threads int) (device.Device, error), error) {
-	switch cmp.Or(name, "auto") {
-	case "auto", "cpu":
-		return func(threads int) (device.Device, error) { return cpu.New(threads) }, nil
-	}
-	return nil, failf(exitUsage, "unknown device %q; devices are auto and cpu", name)
 }

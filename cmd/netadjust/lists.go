@@ -1,16 +1,12 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strconv"
 	"strings"
 
-	"netadjust/experiments"
 	"netadjust/harness"
-	"netadjust/internal/data"
 	"netadjust/networks"
 )
 
@@ -120,94 +116,4 @@ func methodsCommand(a *app, f *flags) error {
 			row("can", strings.Join(can, ", "))
 		}
 	})
-}
-
-// dataset is a row of the list of datasets.
-type dataset struct {
-	data.Info
-	Present  bool   `json:"present"`
-	Problem  string `json:"problem,omitempty"`
-	Modified bool   `json:"modified"` // its checksums are not the official ones
-}
-
-func datasets(dir string) []dataset {
-	var list []dataset
-	for _, info := range data.Known() {
-		row := dataset{Info: info}
-		if d, err := data.Open(info.Name, dir); err != nil {
-			row.Problem = err.Error()
-		} else {
-			row.Present, row.Modified = true, d.Modified
-		}
-		list = append(list, row)
-	}
-	return list
-}
-
-func datasetsCommand(a *app, f *flags) error {
-	dir := f.data()
-	f.json()
-	if _, err := f.parse(); err != nil {
-		return err
-	}
-	list := datasets(data.Dir(*dir))
-	return f.print(list, func(w io.Writer) {
-		for _, d := range list {
-			state := "present"
-			switch {
-			case !d.Present:
-				state = "missing: " + d.Problem
-			case d.Modified:
-				state = "present, not the official files"
-			}
-			fmt.Fprintf(w, "%-14s %dx%dx%d, %d classes, %d training and %d test images; %s\n", d.Name, d.Channels, d.Height,
-				d.Width, d.Classes, d.TrainImages, d.TestImages, state)
-		}
-	})
-}
-
-func dataCommand(a *app, f *flags) error {
-	dir := f.data()
-	args, err := f.parse()
-	if err != nil {
-		return err
-	}
-	if args[0] != "get" {
-		return failf(exitUsage, "unknown data command %q; it is netadjust data get NAME", args[0])
-	}
-	names := []string{args[1]}
-	if strings.HasSuffix(args[1], ".toml") {
-		if names, err = datasetsOf(args[1]); err != nil {
-			return err
-		}
-	}
-	log := func(format string, args ...any) { fmt.Fprintf(a.stderr, format+"\n", args...) }
-	for _, name := range names {
-		if err := data.Get(a.ctx, name, data.Dir(*dir), log); err != nil {
-			if a.ctx.Err() != nil {
-				return failf(exitStopped, "%w; files that are complete are kept", err)
-			}
-			if errors.Is(err, data.ErrNoSource) {
-				return failf(exitFailed, "%w", err)
-			}
-			return err
-		}
-		fmt.Fprintf(a.stdout, "%s is complete in %s\n", name, data.Dir(*dir))
-	}
-	return nil
-}
-
-// datasetsOf returns the datasets that an experiment file names, in its order.
-func datasetsOf(path string) ([]string, error) {
-	e, err := experiments.Load(path, harness.Catalog())
-	if err != nil {
-		return nil, err
-	}
-	var names []string
-	for _, c := range e.Cells {
-		if !slices.Contains(names, c.Dataset) {
-			names = append(names, c.Dataset)
-		}
-	}
-	return names, nil
 }

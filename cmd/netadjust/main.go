@@ -1,8 +1,8 @@
 // Command netadjust compares network adjustment with channel pruning under FLOPs budgets: it runs experiments described
 // in TOML files, records every run, and draws accuracy over FLOPs.
 //
-// Exit codes: 0 complete, 1 some cells failed or no source has the data, 2 wrong usage or configuration, 75 stopped and
-// resumable.
+// Exit codes: 0 complete, 1 some cells failed, no source has the data or results have become worse, 2 wrong usage or
+// configuration, 3 results that cannot be compared, 75 stopped and resumable.
 package main
 
 import (
@@ -13,6 +13,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -35,7 +36,7 @@ type app struct {
 	stderr io.Writer
 }
 
-// command is a verb of the command line.
+// command is a verb of the command line, of one word or two.
 type command struct {
 	name, args, summary string
 	run                 func(a *app, f *flags) error
@@ -47,13 +48,21 @@ func commands() []command {
 		{"plan", "FILE", "list an experiment's cells with FLOPs, images and estimated time", planCommand},
 		{"explain", "FILE", "print every setting, where it comes from and what the paper used", explainCommand},
 		{"report", "DIR", "write frame, figures and report again from the records in DIR", reportCommand},
+		{"compare", "BASE NEW", "tell whether the results in folder NEW are worse than those in BASE", compareCommand},
+		{"paper", "[DIR…]", "print the paper's tables beside what the records in any folders give", paperCommand},
+		{"eval", "CELL", "test a trained network: a finished cell's folder, or a weights file", evalCommand},
+		{"export", "CELL", "write a trained network as ONNX, as a PyTorch module, or as plain widths", exportCommand},
 		{"flops", "NETWORK", "print FLOPs and parameters of every layer", flopsCommand},
 		{"graph", "NETWORK", "print the phases that a network runs in, with their instructions and memory", graphCommand},
 		{"step", "FILE", "make one update of widths, given in a JSON file (- for standard input)", stepCommand},
 		{"networks", "", "list the networks", networksCommand},
 		{"methods", "", "list the methods", methodsCommand},
-		{"datasets", "", "list the datasets and whether they are there", datasetsCommand},
-		{"data", "get NAME", "get and verify a dataset, or all that the experiment file NAME.toml names", dataCommand},
+		{"data list", "", "list the datasets and whether they are there", dataListCommand},
+		{"data get", "NAME", "get and verify a dataset, or all that the experiment file NAME.toml names", dataGetCommand},
+		{"data verify", "NAME", "compare all files of a dataset with their checksums, and tell what it holds",
+			dataVerifyCommand},
+		{"data pack", "FOLDER", "make a folder of images, train/CLASS/FILE and val/CLASS/FILE, a dataset of one file",
+			dataPackCommand},
 		{"bench", "[NETWORK…]", "measure training and evaluation speed", benchCommand},
 		{"doctor", "", "tell which device is used, and what is missing", doctorCommand},
 		{"version", "", "print version and libraries", versionCommand},
@@ -111,16 +120,19 @@ func dispatch(a *app, args []string) error {
 		usage(a.stdout)
 		return nil
 	}
-	for _, c := range commands() {
-		if c.name == args[0] {
-			return c.run(a, newFlags(a, c, args[1:]))
-		}
-	}
+	name := args[0]
 	var names []string
 	for _, c := range commands() {
+		words := strings.Fields(c.name)
+		if len(args) >= len(words) && slices.Equal(args[:len(words)], words) {
+			return c.run(a, newFlags(a, c, args[len(words):]))
+		}
+		if len(words) > 1 && words[0] == args[0] {
+			name = strings.Join(args[:min(2, len(args))], " ")
+		}
 		names = append(names, c.name)
 	}
-	return failf(exitUsage, "unknown command %q%s", args[0], suggest.Known(args[0], names))
+	return failf(exitUsage, "unknown command %q%s", name, suggest.Known(name, names))
 }
 
 func usage(w io.Writer) {

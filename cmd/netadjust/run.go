@@ -15,7 +15,6 @@ import (
 	"netadjust/experiments"
 	"netadjust/harness"
 	"netadjust/internal/data"
-	"netadjust/internal/device"
 	"netadjust/internal/progress"
 )
 
@@ -23,13 +22,13 @@ func runCommand(a *app, f *flags) error {
 	out := f.String("out", "", "output `DIR` (default: out/ and the experiment's name)")
 	deviceName := f.device()
 	dataDir := f.data()
-	jobs := f.Int("jobs", 0, "cells to run at the same time (default: one per core)")
+	jobs := f.Int("jobs", 0, "cells to run at the same time (default: one per core, or one on a GPU)")
 	f.json()
 	args, err := f.parse()
 	if err != nil {
 		return err
 	}
-	e, open, err := load(args[0], *deviceName)
+	e, dev, err := load(args[0], *deviceName, *dataDir)
 	if err != nil {
 		return err
 	}
@@ -38,7 +37,8 @@ func runCommand(a *app, f *flags) error {
 	}
 	printer := newPrinter(a, *f.asJSON)
 	summary, err := harness.Run(a.ctx, harness.Options{
-		Experiment: e, Out: *out, DataDir: data.Dir(*dataDir), Device: open, Jobs: *jobs, Progress: printer, Version: version,
+		Experiment: e, Out: *out, DataDir: data.Dir(*dataDir), Device: dev.open, Jobs: dev.jobs(*jobs), Progress: printer,
+		Version: version,
 	})
 	printer.Close()
 	if err != nil && !summary.Stopped {
@@ -66,14 +66,15 @@ func runCommand(a *app, f *flags) error {
 	return nil
 }
 
-// load reads an experiment and returns what opens the device to run it on.
-func load(path, deviceName string) (*experiments.Experiment, func(threads int) (device.Device, error), error) {
-	e, err := experiments.Load(path, harness.Catalog())
+// load reads an experiment, whose datasets are known or in the data folder that the flag names, and chooses the device
+// to run it on.
+func load(path, deviceName, dataDir string) (*experiments.Experiment, *chosen, error) {
+	e, err := experiments.Load(path, harness.Catalog(data.Dir(dataDir)))
 	if err != nil {
 		return nil, nil, err
 	}
-	open, err := openDevice(deviceName)
-	return e, open, err
+	dev, err := openDevice(deviceName)
+	return e, dev, err
 }
 
 // newPrinter shows progress on standard error, so that standard output holds results only; JSON events are the result.
@@ -115,13 +116,14 @@ func reportCommand(a *app, f *flags) error {
 
 func planCommand(a *app, f *flags) error {
 	deviceName := f.device()
-	jobs := f.Int("jobs", 0, "cells that will run at the same time (default: one per core)")
+	dataDir := f.data()
+	jobs := f.Int("jobs", 0, "cells that will run at the same time (default: one per core, or one on a GPU)")
 	f.json()
 	args, err := f.parse()
 	if err != nil {
 		return err
 	}
-	e, open, err := load(args[0], *deviceName)
+	e, dev, err := load(args[0], *deviceName, *dataDir)
 	if err != nil {
 		return err
 	}
@@ -132,7 +134,7 @@ func planCommand(a *app, f *flags) error {
 	if *jobs < 0 {
 		return failf(exitUsage, "--jobs %d: want 1 or more, or 0 for one per core", *jobs)
 	}
-	estimate, err := harness.Estimate(a.ctx, e, p, cmp.Or(*jobs, runtime.GOMAXPROCS(0)), open)
+	estimate, err := harness.Estimate(a.ctx, e, p, cmp.Or(dev.jobs(*jobs), runtime.GOMAXPROCS(0)), dev.open)
 	if err != nil {
 		return err
 	}

@@ -112,9 +112,12 @@ func (in *stepInput) step() (adjustment.Step, error) {
 	case in.budget < 1:
 		return fail("budget", "must be at least 1, not %d", in.budget)
 	}
-	n, err := networks.New(networks.Spec{
-		Name: in.network, Width: in.width, Padding: in.padding, Input: [3]int(in.input), Classes: in.classes,
-	})
+	spec, err := networks.Read(in.network)
+	if err != nil {
+		return fail("network", "%w", err)
+	}
+	spec.Width, spec.Padding, spec.Input, spec.Classes = in.width, in.padding, [3]int(in.input), in.classes
+	n, err := networks.New(spec)
 	if err != nil {
 		return fail("network", "%w", err)
 	}

@@ -139,9 +139,9 @@ func TestStepRefuses(t *testing.T) {
 	}{
 		{"furr", 1, `furr: unknown key; did you mean "fur"?; known: network, width, `},
 		{"Network", "resnet20", `Network: unknown key; did you mean "network"?`},
-		{"network", "resnet21", `network: unknown network "resnet21"; known are resnet{6n+2}`},
+		{"network", "resnet21", `network: unknown network "resnet21"; did you mean`},
 		{"width", 0, "width: must be more than 0, not 0"},
-		{"width", 1e9, "network: resnet20: width 1e+09 gives 1.6e+10 channels in the stem"},
+		{"width", 1e9, "network: resnet.toml:8: fixed.stem: resnet20 with width 1e+09 gives 1.6e+10 channels"},
 		{"input", []int{32, 32}, "input: must be channels, height and width of an image, each at least 1, not [32 32]"},
 		{"input", []int{3, 32, 0}, "input: must be channels, height and width of an image, each at least 1, not [3 32 0]"},
 		{"input", []int{3, 32, 1 << 20}, "network: resnet20: input 3x32x1048576: give 1 to"},

@@ -24,7 +24,7 @@ func TestWrongUsage(t *testing.T) {
 		want string
 	}{
 		{nil, "a command is missing"},
-		{[]string{"bogus"}, `unknown command "bogus"; known: run, plan, explain, report, flops, graph, step, `},
+		{[]string{"bogus"}, `unknown command "bogus"; known: run, plan, explain, report, compare, paper, eval, export, flops, graph, step, `},
 		{[]string{"run"}, "number of arguments is 0, not 1; it is netadjust run FILE\n"},
 		{[]string{"run", good, good}, "number of arguments is 2, not 1; it is netadjust run FILE\n"},
 		{[]string{"version", "1"}, "number of arguments is 1, not 0; it is netadjust version\n"},
@@ -39,23 +39,24 @@ func TestWrongUsage(t *testing.T) {
 		{[]string{"plan", with("[data]\n", "[data]\ntran = 1\n")},
 			`tiny.toml:3: data.tran: unknown key; did you mean "train"?`},
 		{[]string{"plan", with("resnet8", "resnet9")},
-			`tiny.toml:17: matrix[1].network: unknown network "resnet9"; known are resnet{6n+2}`},
+			`tiny.toml:17: matrix[1].network: unknown network "resnet9"; did you mean`},
 		{[]string{"plan", with(`"mnist"`, `"emnist"`)},
 			`tiny.toml:19: matrix[1].dataset: unknown name "emnist"; did you mean "mnist"?`},
 		{[]string{"plan", with(`"l1"`, `"l0"`)}, `tiny.toml:20: matrix[1].method[2]: unknown name "l0"; did you mean "l1"?`},
 		{[]string{"plan", with("1.0", "0.001")}, "budget of 2315 FLOPs is too small"},
-		{[]string{"plan", good, "--device", "tpu"}, `unknown device "tpu"; devices are auto and cpu`},
-		{[]string{"run", good, "--device", "tpu"}, `unknown device "tpu"; devices are auto and cpu`},
-		{[]string{"doctor", "--device", "tpu"}, `unknown device "tpu"; devices are auto and cpu`},
+		{[]string{"plan", good, "--device", "tpu"}, `unknown device "tpu"; devices are auto, cpu, gpu, gpu:N`},
+		{[]string{"run", good, "--device", "tpu"}, `unknown device "tpu"; devices are auto, cpu, gpu, gpu:N`},
+		{[]string{"doctor", "--device", "tpu"}, `unknown device "tpu"; devices are auto, cpu, gpu, gpu:N`},
 		{[]string{"run", good, "--data", empty, "--out", filepath.Join(empty, "out")},
 			"run `netadjust data get mnist --data " + empty + "`"},
 		{[]string{"run", good, "--out", filepath.Join(good, "out")}, "output folder: mkdir " + good},
 		{[]string{"report", empty}, empty + " is not an output folder of netadjust run"},
-		{[]string{"data", "put", "mnist"}, `unknown data command "put"; it is netadjust data get NAME`},
-		{[]string{"data", "get"}, "number of arguments is 1, not 2; it is netadjust data get NAME"},
+		{[]string{"data", "put", "mnist"}, `unknown command "data put"; did you mean "data get"?`},
+		{[]string{"data"}, `unknown command "data"; known: `},
+		{[]string{"data", "get"}, "number of arguments is 0, not 1; it is netadjust data get NAME"},
 		{[]string{"data", "get", "emnist"}, `unknown dataset "emnist"; did you mean "mnist"?; known: fashion-mnist, mnist`},
 		{[]string{"data", "get", "none.toml"}, "read experiment file: open none.toml: "},
-		{[]string{"flops", "resnet21"}, `unknown network "resnet21"; known are resnet{6n+2}`},
+		{[]string{"flops", "resnet21"}, `unknown network "resnet21"; did you mean`},
 		{[]string{"flops", "resnet20", "--channels", "16,16"}, "resnet20 has 18 adjustable layers, but 2 widths are given"},
 		{[]string{"flops", "resnet20", "--channels", "16,x"}, `--channels "16,x": want widths separated by commas`},
 		{[]string{"flops", "resnet8", "--channels", "0,1,1,1,1,1"}, "width 0 of layer stage1.block1.conv1"},
@@ -66,7 +67,7 @@ func TestWrongUsage(t *testing.T) {
 		{[]string{"flops", "resnet20", "--input", "32x32"}, `--input "32x32": want channels x height x width, as in 3x32x32`},
 		{[]string{"flops", "resnet20", "--input", "0x32x32"}, "input 0x32x32: give 1 to"},
 		{[]string{"flops", "resnet20", "--classes", "-1"}, "-1 classes: give 2 to"},
-		{[]string{"graph", "resnet21"}, `unknown network "resnet21"; known are resnet{6n+2}`},
+		{[]string{"graph", "resnet21"}, `unknown network "resnet21"; did you mean`},
 		{[]string{"graph", "resnet8", "--mode", "fur"}, `--mode "fur": want train or eval`},
 		{[]string{"graph", "resnet8", "--batch", "0"}, "--batch 0: want 1 or more"},
 		{[]string{"graph", "resnet8", "--width", "0"}, "--width 0: want more than 0"},
@@ -100,15 +101,19 @@ func TestHelp(t *testing.T) {
 		}
 	}
 	flags := map[string][]string{
-		"run": {"out", "device", "data", "jobs", "json"}, "plan": {"device", "jobs", "json"}, "report": {"json"},
+		"run": {"out", "device", "data", "jobs", "json"}, "plan": {"device", "data", "jobs", "json"}, "report": {"json"},
 		"flops": {"width", "channels", "padding", "input", "classes", "json"},
-		"step":  {"json"}, "networks": {"json"}, "methods": {"json"}, "datasets": {"data", "json"}, "data": {"data"},
-		"graph":  {"width", "widths", "input", "classes", "mode", "batch", "json"},
-		"bench":  {"widths", "mode", "batch", "threads", "seconds", "device", "json"},
-		"doctor": {"device", "data", "json"}, "version": {"json"}, "explain": {"json"},
+		"step":  {"json"}, "networks": {"json"}, "methods": {"json"}, "data list": {"data", "json"}, "data get": {"data"},
+		"data verify": {"data", "json"}, "data pack": {"data", "name", "size", "side", "skip-corrupt"},
+		"graph":   {"width", "widths", "input", "classes", "mode", "batch", "json"},
+		"bench":   {"widths", "mode", "batch", "threads", "seconds", "device", "json"},
+		"compare": {"accuracy", "speed", "json"}, "paper": {"format"},
+		"doctor": {"device", "data", "json"}, "version": {"json"}, "explain": {"data", "json"},
+		"eval":   {"in", "dataset", "data", "images", "batch", "threads", "seconds", "logits", "device", "json"},
+		"export": {"in", "format", "out", "fold", "normalize"},
 	}
 	for _, c := range commands() {
-		r := call(t.Context(), c.name, "--help")
+		r := call(t.Context(), append(strings.Fields(c.name), "--help")...)
 		r.check(t, 0, "Usage: netadjust "+c.usage()+" [FLAGS]\n", "")
 		if len(flags[c.name]) != strings.Count(r.stdout, "\n  --") {
 			t.Errorf("%s has other flags than %v:\n%s", c.name, flags[c.name], r.stdout)
@@ -175,9 +180,9 @@ func TestFLOPs(t *testing.T) {
 
 func TestLists(t *testing.T) {
 	for _, tt := range []struct{ command, name string }{
-		{"networks", "resnet{6n+2}"}, {"methods", "adjust"}, {"datasets", "cifar100"},
+		{"networks", "resnet{6n+2}"}, {"methods", "adjust"}, {"data list", "cifar100"},
 	} {
-		call(t.Context(), tt.command).check(t, 0, tt.name+" ", "")
+		call(t.Context(), strings.Fields(tt.command)...).check(t, 0, tt.name+" ", "")
 	}
 	families := decode[[]networks.Family](t, call(t.Context(), "networks", "--json").stdout)
 	if diff := cmp.Diff(networks.Families(), families); diff != "" {
@@ -196,7 +201,7 @@ func TestLists(t *testing.T) {
 		t.Errorf("methods (-want +got):\n%s", diff)
 	}
 	present := map[string]bool{}
-	for _, d := range decode[[]dataset](t, call(t.Context(), "datasets", "--json").stdout) {
+	for _, d := range decode[[]dataset](t, call(t.Context(), "data", "list", "--json").stdout) {
 		present[d.Name] = d.Present
 		if d.Present == (d.Problem != "") {
 			t.Errorf("%+v", d)
@@ -206,19 +211,19 @@ func TestLists(t *testing.T) {
 	if diff := cmp.Diff(want, present); diff != "" {
 		t.Errorf("datasets that are there (-want +got):\n%s", diff)
 	}
-	call(t.Context(), "datasets").check(t, 0,
+	call(t.Context(), "data", "list").check(t, 0,
 		"mnist          1x28x28, 10 classes, 60000 training and 10000 test images; present\n", "")
 }
 
 func TestDoctor(t *testing.T) {
-	d := decode[diagnosis](t, call(t.Context(), "doctor", "--json").stdout)
+	d := decode[diagnosis](t, call(t.Context(), "doctor", "--device", "cpu", "--json").stdout)
 	if d.Version != version || d.Cores != runtime.GOMAXPROCS(0) || d.Device.Name != "cpu" || d.Device.Threads < 1 ||
-		d.Reason == "" || d.DataDir != data.Dir("") || len(d.Datasets) != 4 || len(d.Problems) != 3 {
+		d.Reason != "asked for" || d.DataDir != data.Dir("") || len(d.Datasets) != 4 || len(d.Problems) != 3 {
 		t.Errorf("%+v", d)
 	}
 	r := call(t.Context(), "doctor", "--device", "cpu")
 	r.check(t, 0, "device    cpu (", "")
-	r.check(t, 0, "threads; asked for\n", "")
+	r.check(t, 0, "threads\n          asked for\n", "")
 	r.check(t, 0, "netadjust data get cifar100", "")
 }
 

@@ -39,6 +39,12 @@ func WriteTo(path string, write func(io.Writer) error) (err error) {
 	if err := f.Chmod(0o644); err != nil {
 		return err
 	}
+	return Commit(f, path)
+}
+
+// Commit makes a file that has been written completely, in the folder of path, appear as path: it is synced, closed,
+// renamed over path, and made durable by syncing the folder.
+func Commit(f *os.File, path string) error {
 	if err := syncFile(f); err != nil {
 		return err
 	}
@@ -48,7 +54,7 @@ func WriteTo(path string, write func(io.Writer) error) (err error) {
 	if err := os.Rename(f.Name(), path); err != nil {
 		return err
 	}
-	return syncDir(dir)
+	return syncDir(filepath.Dir(path))
 }
 
 // SetAside renames a damaged file so that it is kept but not read again, and returns the new path.

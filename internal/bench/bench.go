@@ -107,9 +107,38 @@ func Run(ctx context.Context, dev device.Device, n *networks.Network, c []int, m
 	return r, nil
 }
 
-// medians runs the steps in turn for about the given time, each once at least, and returns the median time of each. It
-// runs them all the same number of times.
+// Latencies runs inference with widths c on a batch of random images for about the given time, once at least, and
+// returns how long each run took, the shortest first.
+func Latencies(ctx context.Context, dev device.Device, n *networks.Network, c []int, batch int,
+	duration time.Duration) ([]time.Duration, error) {
+	s, err := newSubject(dev, n, c, Eval, batch)
+	if err != nil {
+		return nil, fmt.Errorf("latency of %s: %w", n.Name, err)
+	}
+	defer s.machine.Close()
+	times, err := sample(ctx, duration, []func() error{s.step})
+	if err != nil {
+		return nil, fmt.Errorf("latency of %s: %w", n.Name, err)
+	}
+	return times[0], nil
+}
+
+// medians returns the median times of the steps of a sample.
 func medians(ctx context.Context, duration time.Duration, steps []func() error) ([]time.Duration, error) {
+	times, err := sample(ctx, duration, steps)
+	if err != nil {
+		return nil, err
+	}
+	middle := make([]time.Duration, len(steps))
+	for i, t := range times {
+		middle[i] = t[len(t)/2]
+	}
+	return middle, nil
+}
+
+// sample runs the steps in turn for about the given time, each once at least, and returns the times of each, sorted. It
+// runs them all the same number of times.
+func sample(ctx context.Context, duration time.Duration, steps []func() error) ([][]time.Duration, error) {
 	times := make([][]time.Duration, len(steps))
 	for start := time.Now(); len(times[0]) == 0 || time.Since(start) < duration; {
 		for i, step := range steps {
@@ -123,12 +152,10 @@ func medians(ctx context.Context, duration time.Duration, steps []func() error) 
 			times[i] = append(times[i], time.Since(begin))
 		}
 	}
-	middle := make([]time.Duration, len(steps))
-	for i, t := range times {
+	for _, t := range times {
 		slices.Sort(t)
-		middle[i] = t[len(t)/2]
 	}
-	return middle, nil
+	return times, nil
 }
 
 // phases runs steps with clocks for about the given time, one at least.

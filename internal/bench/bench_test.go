@@ -95,3 +95,24 @@ func TestRunCancelled(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+func TestLatencies(t *testing.T) {
+	n, err := networks.New(networks.Spec{Name: "resnet8", Width: 0.25, Input: [3]int{3, 8, 8}, Classes: 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dev, err := cpu.New(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dev.Close()
+	times, err := Latencies(t.Context(), dev, n, n.Start(), 1, time.Millisecond)
+	if err != nil || len(times) == 0 || times[0] <= 0 || !slices.IsSorted(times) {
+		t.Errorf("times %v, error %v", times, err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := Latencies(ctx, dev, n, n.Start(), 1, time.Millisecond); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: error %v", err)
+	}
+}

@@ -27,6 +27,8 @@ type Dataset struct {
 	dir    string // data folder
 	folder string // the folder in it that holds the files
 	sums   map[string]string
+
+	pack *pack // instead of all these, if the dataset is one
 }
 
 // Dir returns the data folder: flag if it is not empty, else the environment variable NETADJUST_DATA, else "data".
@@ -40,12 +42,20 @@ func Dir(flag string) string { return cmp.Or(flag, os.Getenv("NETADJUST_DATA"), 
 // Then they must have the sums listed there, which makes it possible to use, say, re-encoded images in the same layout
 // knowingly: Modified is set if the sums differ from the official ones, and results made from such data can say so. For
 // gzipped files the sums are those of the decompressed content, under the name without ".gz".
+//
+// Any other name is that of a pack, dir/name.pack.
 func Open(name, dir string) (*Dataset, error) {
-	s, err := lookup(name)
-	if err != nil {
+	if s := lookup(name); s != nil {
+		return s.open(dir)
+	}
+	p, err := findPack(name, dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, unknown(name, List(dir))
+	case err != nil:
 		return nil, err
 	}
-	return s.open(dir)
+	return &Dataset{Info: p.info(), Checksum: p.checksum, dir: dir, pack: p}, nil
 }
 
 func (s *spec) open(dir string) (*Dataset, error) {
@@ -84,11 +94,21 @@ func (s *spec) locate(dir string) (*Dataset, error) {
 }
 
 // Train reads, checks and decodes the training images. The error for a damaged file names it and says what to do.
-func (d *Dataset) Train() (*Images, error) { return d.read(d.spec.train, d.TrainImages) }
+func (d *Dataset) Train() (*Images, error) {
+	if d.pack != nil {
+		return d.pack.images(0, d.TrainImages)
+	}
+	return d.read(d.spec.train, d.TrainImages)
+}
 
 // Test reads, checks and decodes the test images. It is meant to be called once per finished network and by nothing
 // that searches. The error for a damaged file names it and says what to do.
-func (d *Dataset) Test() (*Images, error) { return d.read(d.spec.test, d.TestImages) }
+func (d *Dataset) Test() (*Images, error) {
+	if d.pack != nil {
+		return d.pack.images(d.TrainImages, d.TrainImages+d.TestImages)
+	}
+	return d.read(d.spec.test, d.TestImages)
+}
 
 func (d *Dataset) read(files []file, n int) (*Images, error) {
 	im := &Images{Channels: d.Channels, Height: d.Height, Width: d.Width,

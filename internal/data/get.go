@@ -17,12 +17,27 @@ import (
 //
 // A file with the wrong content is not replaced but named in the error, in case it is the only copy of something. If no
 // source has the files, the error lists what each one answered and where to put them by hand.
+//
+// A pack has no sources: it is only verified.
 func Get(ctx context.Context, name, dir string, log func(format string, args ...any)) error {
-	s, err := lookup(name)
+	if s := lookup(name); s != nil {
+		return s.get(ctx, dir, log)
+	}
+	return Verify(name, dir)
+}
+
+// Verify reads all files of the dataset of the given name in the data folder dir and compares them with their
+// checksums.
+func Verify(name, dir string) error {
+	d, err := Open(name, dir)
 	if err != nil {
 		return err
 	}
-	return s.get(ctx, dir, log)
+	if d.pack != nil {
+		return d.pack.verify()
+	}
+	_, err = d.check()
+	return err
 }
 
 // ErrNoSource is the error of a dataset that cannot be had from any of its sources.

@@ -28,7 +28,7 @@ func TestSlice(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := &Images{Channels: 1, Height: 1, Width: 2, Pixels: []byte{6, 7, 8, 9}, Labels: []int32{3, 4}, First: 3}
-	if diff := cmp.Diff(want, inner); diff != "" {
+	if diff := cmp.Diff(want, inner, cmp.AllowUnexported(Images{})); diff != "" {
 		t.Errorf("slice 2:4 of slice 1:5 (-want +got):\n%s", diff)
 	}
 	im.Pixels[6] = 99

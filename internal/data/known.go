@@ -17,7 +17,12 @@ type Info struct {
 	Width       int      `json:"width"`
 	TrainImages int      `json:"train_images"`
 	TestImages  int      `json:"test_images"`
-	Sources     []string `json:"sources"` // where Get looks for it, in this order
+	Sources     []string `json:"sources,omitempty"` // where Get looks for it, in this order
+
+	// HeldOut is how many of the training images, the last ones, are meant for validation unless an experiment says
+	// otherwise; 0: a tenth. Checksum identifies the content of a pack, see [Dataset].
+	HeldOut  int    `json:"held_out,omitempty"`
+	Checksum string `json:"checksum,omitempty"`
 }
 
 // spec is all that is known of a dataset.
@@ -144,23 +149,19 @@ func Known() []Info {
 	return infos
 }
 
-// Lookup describes the dataset of the given name. The error for an unknown name lists the known ones and says which is
-// nearest.
-func Lookup(name string) (Info, error) {
-	s, err := lookup(name)
-	if err != nil {
-		return Info{}, err
+// lookup returns the known dataset of the given name, nil if there is none.
+func lookup(name string) *spec {
+	if i := slices.IndexFunc(specs, func(s *spec) bool { return s.Name == name }); i >= 0 {
+		return specs[i]
 	}
-	return s.info(), nil
+	return nil
 }
 
-func lookup(name string) (*spec, error) {
-	if i := slices.IndexFunc(specs, func(s *spec) bool { return s.Name == name }); i >= 0 {
-		return specs[i], nil
-	}
+// unknown is the error for a name that is not one of the datasets: it lists them and says which is nearest.
+func unknown(name string, datasets []Info) error {
 	var names []string
-	for _, s := range specs {
-		names = append(names, s.Name)
+	for _, d := range datasets {
+		names = append(names, d.Name)
 	}
-	return nil, fmt.Errorf("unknown dataset %q%s", name, suggest.Known(name, names))
+	return fmt.Errorf("unknown dataset %q%s", name, suggest.Known(name, names))
 }

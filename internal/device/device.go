@@ -36,7 +36,8 @@ type Tensor interface {
 
 // Executable is a compiled program.
 type Executable interface {
-	// Run executes the program once. Inputs are in the program's order, as []float32, []uint8 or []uint32.
+	// Run executes the program once. Inputs are in the program's order, as []float32, []uint8 or []uint32; a Loader may
+	// stand for the []uint8 of images.
 	Run(inputs []any) error
 	// Output copies output i of the last run to dst.
 	Output(i int, dst []float32) error
@@ -48,6 +49,14 @@ type Executable interface {
 	// OutputDropped copies output i of one of these runs to dst; layer -1 is the one without dropout.
 	OutputDropped(i, layer, repeat int, dst []float32) error
 	Close() error
+}
+
+// Loader gives the images of a batch one by one, when a device comes to them, so that preparing them is shared by what
+// works on them.
+type Loader interface {
+	// Load returns the bytes of image i of the batch: in buffer, which has as many, or elsewhere if they are there already.
+	// It is called once or more often for each image of a run, from any goroutine.
+	Load(i int, buffer []uint8) []uint8
 }
 
 // Program is a straight list of operations on values, each assigned once.

@@ -15,7 +15,8 @@ import (
 )
 
 // TestEvaluateLayerDropout compares the pass over all layers with one evaluation after the other: equal to the last bit,
-// for every set of kernels, both padding rules, odd widths and networks with projected shortcuts.
+// for every set of kernels, both padding rules, odd widths, networks with projected shortcuts, and all families, some of
+// whose layers share a width.
 func TestEvaluateLayerDropout(t *testing.T) {
 	images := digits(t, 0, 131) // a full batch and a part of one
 	key := rng.NewKey(7, "test")
@@ -23,9 +24,10 @@ func TestEvaluateLayerDropout(t *testing.T) {
 	for _, set := range kernel.Available() {
 		for _, spec := range []networks.Spec{
 			{Name: "resnet8", Width: 0.25}, {Name: "resnet8", Width: 0.3, Padding: networks.PaddingLocal},
-			{Name: "resnet18", Width: 0.0625},
+			{Name: "resnet18", Width: 0.0625}, {Name: "densenet10", Width: 0.25}, {Name: "vgg16_bn", Width: 0.03125},
+			{Name: "pyramidnet20", Width: 0.25}, {Name: "mobilenet_v2", Width: 0.0625}, {Name: "mnasnet_a1", Width: 0.17},
 		} {
-			if set.Name == "go" && spec.Name == "resnet18" {
+			if set.Name == "go" && spec.Name != "resnet8" {
 				continue // slow, and nothing in it depends on the kernels
 			}
 			t.Run(fmt.Sprint(set.Name, " ", spec.Name, " ", spec.Padding), func(t *testing.T) {

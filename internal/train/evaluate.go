@@ -36,7 +36,7 @@ type Evaluator struct {
 type pass struct {
 	graph    *networks.Graph
 	machine  *vm.Machine
-	batch    batch
+	batch    *batch
 	logits   []float32
 	scores   []score
 	from, to int // images
@@ -191,16 +191,19 @@ func (e *Evaluator) setDropout(rates []float64, key rng.Key) error {
 
 // each fills in the inputs of every batch and lets run do the rest.
 func (e *Evaluator) each(ctx context.Context, run func(p *pass) error) error {
+	order := make([]int, e.images.Len())
+	for i := range order {
+		order[i] = i
+	}
+	see := func(image int, move []uint32) data.Box { clear(move); return e.images.Center(image) }
+	ready, stop := ahead(e.images, order, evaluationBatch)
+	defer stop()
 	for _, p := range e.passes {
-		chosen := make([]int, p.batch.size)
 		for from := p.from; from < p.to; from += p.batch.size {
-			if err := ctx.Err(); err != nil {
+			if err := await(ctx, ready); err != nil {
 				return err
 			}
-			for i := range chosen {
-				chosen[i] = from + i
-			}
-			p.batch.take(e.images, chosen, func(_ int, move []uint32) { clear(move) })
+			p.batch.take(order[from:from+p.batch.size], see)
 			if err := run(p); err != nil {
 				return err
 			}

@@ -111,6 +111,7 @@ func (m *Model) probe(ctx context.Context, dev device.Device, images *data.Image
 	}
 	perEpoch := images.Len() / r.Batch
 	var order []int
+	var fetched []byte
 	for i := range batches {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -119,8 +120,11 @@ func (m *Model) probe(ctx context.Context, dev device.Device, images *data.Image
 		if at == 0 {
 			order = stream.order(epoch, images.Len())
 		}
-		moves := rng.NewKey(stream.Seed, stream.purpose("augment"), uint64(epoch))
-		b.take(images, order[at:at+r.Batch], func(image int, move []uint32) { r.move(moves, images.First+image, move) })
+		key, chosen := rng.NewKey(stream.Seed, stream.purpose("augment"), uint64(epoch)), order[at:at+r.Batch]
+		if fetched, err = images.Fetch(chosen, fetched); err != nil {
+			return nil, err
+		}
+		b.take(chosen, func(image int, move []uint32) data.Box { return r.see(key, images, image, move) })
 		if err := machine.RunAll(); err != nil {
 			return nil, err
 		}

@@ -30,6 +30,7 @@ type Recipe struct {
 	DropRate           float64 `json:",omitempty"` // of channel dropout while training
 	DropGrowsWithEpoch bool    `json:",omitempty"` // from none in the first epoch
 	DropGrowsWithDepth bool    `json:",omitempty"` // up to DropRate in the last layer
+	ResizedCrop        bool    `json:",omitempty"` // a random part of an image is scaled to its size, see resizedCrop
 
 	Hook      networks.Hook       `json:",omitempty"` // takes part in the training
 	Slimmable *networks.Slimmable `json:",omitempty"` // trains narrower networks as well
@@ -82,6 +83,16 @@ func (s Stream) purpose(what string) string { return s.Purpose + "/" + what }
 // order is the order in which an epoch takes n images.
 func (s Stream) order(epoch, n int) []int {
 	return rng.New(s.Seed, s.purpose("order"), uint64(epoch)).Perm(n)
+}
+
+// see draws what an epoch shows of image i: the box that is resampled, and how that is moved.
+func (r Recipe) see(key rng.Key, images *data.Images, i int, move []uint32) data.Box {
+	r.move(key, images.First+i, move)
+	if !r.ResizedCrop {
+		return images.Center(i)
+	}
+	height, width := images.Size(i)
+	return resizedCrop(key, images.First+i, height, width)
 }
 
 // move draws the crop and mirror of an image, see ops.Images.

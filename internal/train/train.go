@@ -112,7 +112,7 @@ type trainer struct {
 type step struct {
 	graph   *networks.Graph
 	machine *vm.Machine
-	batch   batch
+	batch   *batch
 	rate    []float32
 	logits  []float32
 }
@@ -189,20 +189,22 @@ func (t *trainer) checkpoint(epochEnded bool) {
 func (t *trainer) epoch(ctx context.Context, stream Stream, e int) (Epoch, error) {
 	report := Epoch{LearningRate: t.recipe.LearningRateAt(e)}
 	t.setDropout(stream, e)
-	moves := rng.NewKey(stream.Seed, stream.purpose("augment"), uint64(e))
+	key := rng.NewKey(stream.Seed, stream.purpose("augment"), uint64(e))
+	see := func(image int, move []uint32) data.Box { return t.recipe.see(key, t.images, image, move) }
 	order := stream.order(e, t.images.Len())
 	order = order[min(t.at.Step*t.recipe.Batch, len(order)):]
+	ready, stop := ahead(t.images, order, t.recipe.Batch)
+	defer stop()
 	for len(order) > 0 {
-		if err := ctx.Err(); err != nil {
+		if err := await(ctx, ready); err != nil {
 			if t.keep != nil {
 				t.keep.save(t.state, t.at)
 			}
 			return report, err
 		}
 		s := t.steps[min(t.recipe.Batch, len(order))]
-		chosen := order[:s.batch.size]
+		s.batch.take(order[:s.batch.size], see)
 		order = order[s.batch.size:]
-		s.batch.take(t.images, chosen, func(image int, move []uint32) { t.recipe.move(moves, t.images.First+image, move) })
 		s.rate[0] = float32(report.LearningRate)
 		var l [1]float32
 		if err := s.run(l[:]); err != nil {

@@ -72,7 +72,7 @@ func network(t *testing.T, name string, width float64) *networks.Network {
 	return n
 }
 
-func processor(t *testing.T, threads int) *cpu.Device {
+func processor(t testing.TB, threads int) *cpu.Device {
 	t.Helper()
 	dev, err := cpu.New(threads)
 	if err != nil {
@@ -288,7 +288,7 @@ func TestEpochReport(t *testing.T) {
 	var want Epoch
 	for chosen := range slices.Chunk(stream.order(0, 50), 16) {
 		s := tr.steps[len(chosen)]
-		s.batch.take(images, chosen, func(_ int, move []uint32) { clear(move) })
+		s.batch.take(chosen, func(i int, move []uint32) data.Box { clear(move); return images.Center(i) })
 		var loss [1]float32
 		if err := s.run(loss[:]); err != nil {
 			t.Fatal(err)

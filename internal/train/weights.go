@@ -14,6 +14,7 @@ import (
 // Metadata of weights files that say what network the tensors are of.
 const (
 	keyNetwork       = "network"
+	keyDescription   = "description" // of a network that is of no known family, its text
 	keyWidths        = "channels"
 	keyNormalization = "normalization"
 )
@@ -23,6 +24,9 @@ func (m *Model) Save(path string, metadata map[string]string) error {
 	f := safetensors.File{Metadata: map[string]string{
 		keyNetwork: describe(m.Network), keyWidths: joinInts(m.Channels), keyNormalization: m.Norm.String(),
 	}}
+	if m.Network.Description != "" {
+		f.Metadata[keyDescription] = m.Network.Description
+	}
 	maps.Copy(f.Metadata, metadata)
 	for _, t := range m.Network.Tensors(m.Channels) {
 		f.Tensors = append(f.Tensors, safetensors.Tensor{Name: t.Name, Shape: t.Shape, Data: m.tensors[t.Name]})
@@ -64,10 +68,12 @@ func Open(path string) (*Model, map[string]string, error) {
 
 // identify makes an empty model of the network that the metadata name.
 func (m *Model) identify(metadata map[string]string) (err error) {
-	var s networks.Spec
-	if _, err := fmt.Sscanf(metadata[keyNetwork], networkFormat,
-		&s.Name, &s.Width, &s.Padding, &s.Input[0], &s.Input[1], &s.Input[2], &s.Classes); err != nil {
-		return fmt.Errorf("metadata %s is %q: %w", keyNetwork, metadata[keyNetwork], err)
+	text := metadata[keyNetwork]
+	s := networks.Spec{Description: metadata[keyDescription]}
+	s.Name = text[:max(strings.LastIndex(text, " width "), 0)]
+	if _, err := fmt.Sscanf(text[len(s.Name):], networkFormat,
+		&s.Width, &s.Padding, &s.Input[0], &s.Input[1], &s.Input[2], &s.Classes); err != nil {
+		return fmt.Errorf("metadata %s is %q: %w", keyNetwork, text, err)
 	}
 	if m.Network, err = networks.New(s); err != nil {
 		return err
@@ -92,6 +98,9 @@ func (m *Model) take(f *safetensors.File) error {
 		return fmt.Errorf("it holds %s with widths %s, want %s with %s",
 			f.Metadata[keyNetwork], f.Metadata[keyWidths], describe(m.Network), joinInts(m.Channels))
 	}
+	if f.Metadata[keyDescription] != m.Network.Description {
+		return fmt.Errorf("it holds a network that is called %s too, but has another description", m.Network.Name)
+	}
 	for _, t := range m.Network.Tensors(m.Channels) {
 		values, err := f.Float32(t.Name, t.Shape...)
 		if err != nil {
@@ -102,11 +111,11 @@ func (m *Model) take(f *safetensors.File) error {
 	return nil
 }
 
-// networkFormat names a network with all that its layers follow from, but for the widths.
-const networkFormat = "%s width %g padding %s input %dx%dx%d classes %d"
+// networkFormat follows a network's name with all that its layers follow from, but for the widths.
+const networkFormat = " width %g padding %s input %dx%dx%d classes %d"
 
 func describe(n *networks.Network) string {
-	return fmt.Sprintf(networkFormat, n.Name, n.Width, n.Padding, n.Input[0], n.Input[1], n.Input[2], n.Classes)
+	return fmt.Sprintf("%s"+networkFormat, n.Name, n.Width, n.Padding, n.Input[0], n.Input[1], n.Input[2], n.Classes)
 }
 
 func joinInts(v []int) string {

@@ -63,6 +63,37 @@ func TestOpen(t *testing.T) {
 	}
 }
 
+// TestOpenDescribed does the same for a network that is of no known family.
+func TestOpenDescribed(t *testing.T) {
+	const text = `input = [1, 14, 14]
+classes = 10
+adjustable = { width = 4 }
+layers = [{ conv = "width", kernel = 3, stride = 2 }, "batchnorm", "relu", "drop", "globalavgpool", "classifier"]`
+	spec := networks.Spec{Name: "my own", Description: text}
+	n, err := networks.New(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := newModel(n, []int{5}, norm, Stream{1, "final"})
+	path := filepath.Join(t.TempDir(), "weights.safetensors")
+	if err := m.Save(path, nil); err != nil {
+		t.Fatal(err)
+	}
+	got, _, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(m.tensors, got.tensors); diff != "" || got.Network.Spec != n.Spec {
+		t.Errorf("%+v, want %+v; tensors (-saved +loaded):\n%s", got.Network.Spec, n.Spec, diff)
+	}
+	spec.Description += "\n"
+	if n, err = networks.New(spec); err != nil {
+		t.Fatal(err)
+	}
+	_, err = Load(path, n, m.Channels, norm)
+	checkError(t, "another description", err, path+": file is damaged or foreign: it holds a network that is called my own")
+}
+
 // TestOpenForeign alters what the metadata say of a network.
 func TestOpenForeign(t *testing.T) {
 	for _, tt := range []struct{ key, value, want string }{

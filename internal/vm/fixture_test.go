@@ -25,6 +25,9 @@ type subject struct {
 	spec    networks.Spec
 	widths  []int // of the adjustable layers, Start if nil
 	options networks.GraphOptions
+	// smooth keeps the inputs of ReLUs away from where they bend: in a deep network with few channels, one that float32
+	// and float64 round to different sides changes all gradients.
+	smooth bool
 }
 
 var (
@@ -37,24 +40,52 @@ var (
 var subjects = []subject{
 	{
 		"max", networks.Spec{Name: "resnet8", Width: 0.25, Input: small, Classes: 10},
-		nil, networks.GraphOptions{Batch: 9, Train: step},
+		nil, networks.GraphOptions{Batch: 9, Train: step}, false,
 	},
 	{
 		"max, odd widths, drop", networks.Spec{Name: "resnet8", Width: 0.25, Input: [3]int{3, 13, 11}, Classes: 7},
-		[]int{3, 7, 11, 5, 1, 9}, networks.GraphOptions{Batch: 5, ImagePad: 2, Drop: true, Train: step},
+		[]int{3, 7, 11, 5, 1, 9}, networks.GraphOptions{Batch: 5, ImagePad: 2, Drop: true, Train: step}, false,
 	},
 	{
 		"local", networks.Spec{Name: "resnet8", Width: 0.25, Padding: networks.PaddingLocal, Input: small, Classes: 10},
-		nil, networks.GraphOptions{Batch: 9, ImagePad: 1, Train: step},
+		nil, networks.GraphOptions{Batch: 9, ImagePad: 1, Train: step}, false,
 	},
 	{
 		"local, odd widths, drop",
 		networks.Spec{Name: "resnet8", Width: 0.25, Padding: networks.PaddingLocal, Input: [3]int{1, 9, 14}, Classes: 3},
-		[]int{5, 3, 2, 11, 7, 6}, networks.GraphOptions{Batch: 17, Drop: true, Train: step},
+		[]int{5, 3, 2, 11, 7, 6}, networks.GraphOptions{Batch: 17, Drop: true, Train: step}, false,
 	},
 	{
 		"resnet18", networks.Spec{Name: "resnet18", Width: 0.0625, Input: [3]int{3, 33, 31}, Classes: 5},
-		[]int{3, 4, 5, 6, 7, 8, 5, 6, 7, 8, 9, 4, 5, 6, 7, 8}, networks.GraphOptions{Batch: 4, Train: step},
+		[]int{3, 4, 5, 6, 7, 8, 5, 6, 7, 8, 9, 4, 5, 6, 7, 8}, networks.GraphOptions{Batch: 4, Train: step}, false,
+	},
+}
+
+// families has the networks that are not ResNets, at tiny and odd widths, most with channel dropout.
+var families = []subject{
+	{
+		"plain8", networks.Spec{Name: "plain8", Width: 0.25, Input: small, Classes: 10},
+		[]int{3, 7, 5, 4, 9, 6}, networks.GraphOptions{Batch: 5, Drop: true, Train: step}, false,
+	},
+	{
+		"densenet10", networks.Spec{Name: "densenet10", Width: 0.25, Input: [3]int{3, 9, 7}, Classes: 5},
+		[]int{3, 4, 11, 2, 5, 6, 1, 3}, networks.GraphOptions{Batch: 9, Drop: true, Train: step}, false,
+	},
+	{
+		"pyramidnet20", networks.Spec{Name: "pyramidnet20", Width: 0.25, Input: small, Classes: 4},
+		nil, networks.GraphOptions{Batch: 4, Drop: true, Train: step}, false,
+	},
+	{
+		"vgg16_bn", networks.Spec{Name: "vgg16_bn", Width: 0.05, Input: [3]int{1, 17, 18}, Classes: 10},
+		nil, networks.GraphOptions{Batch: 9, Train: step}, false,
+	},
+	{
+		"mobilenet_v2", networks.Spec{Name: "mobilenet_v2", Width: 0.12, Input: [3]int{3, 10, 11}, Classes: 10},
+		nil, networks.GraphOptions{Batch: 12, Drop: true, Train: step}, true,
+	},
+	{
+		"mnasnet_a1", networks.Spec{Name: "mnasnet_a1", Width: 0.17, Input: [3]int{3, 17, 19}, Classes: 10},
+		nil, networks.GraphOptions{Batch: 9, Drop: true, Train: step}, true,
 	},
 }
 
@@ -159,6 +190,10 @@ func (p *prepared) draw(node *gorgonia.Node) leaf {
 			}
 			return 0.5 + r.Float64()
 		})
+	case strings.HasSuffix(name, ".gamma") && p.smooth:
+		return floats(func(int) float64 { return 0.3 + 0.05*r.NormFloat64() })
+	case strings.HasSuffix(name, ".beta") && p.smooth:
+		return floats(func(int) float64 { return 1 + 0.1*r.NormFloat64() })
 	case strings.HasSuffix(name, ".gamma"):
 		return floats(func(int) float64 { return 1 + 0.2*r.NormFloat64() })
 	case strings.HasSuffix(name, ".weights"):

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"testing"
 
@@ -49,7 +50,7 @@ func floats(v gorgonia.Value) []float64 {
 // TestNetworks compares one step of training, and one inference, of whole networks with the reference: logits, loss,
 // parameters, velocities and running statistics.
 func TestNetworks(t *testing.T) {
-	for _, s := range subjects {
+	for _, s := range slices.Concat(subjects, families) {
 		t.Run(s.name, func(t *testing.T) {
 			p := prepare(t, s)
 			got := p.compile(t, 2).run(t, 1)
@@ -78,6 +79,45 @@ func TestNetworks(t *testing.T) {
 			for _, x := range p.net.Tensors(p.widths) {
 				if !slices.Equal(got[x.Name], p.leaves[x.Name].data.([]float32)) {
 					t.Errorf("%s has changed", x.Name)
+				}
+			}
+		})
+	}
+}
+
+// TestFamilyGradients compares the gradient of a network by all of its parameters, along random directions, with central
+// differences of the loss, both in float64.
+func TestFamilyGradients(t *testing.T) {
+	const h = 1e-9
+	for _, s := range families {
+		t.Run(s.name, func(t *testing.T) {
+			s.options.Train = &networks.TrainOptions{}
+			p := prepare(t, s)
+			// With rate 1 and no momentum, a step subtracts the gradient.
+			p.leaves[networks.LearningRate].reference.Data().([]float64)[0] = 1
+			_, after := p.reference(t)
+			for direction := range uint64(3) {
+				// loss shifts all parameters along the direction; slope is the gradient times the direction.
+				slope := 0.
+				loss := func(by float64) float64 {
+					r := rand.New(rand.NewPCG(1, direction))
+					slope = 0
+					for _, x := range p.net.Tensors(p.widths) {
+						if x.Role == networks.Running {
+							continue
+						}
+						w := p.leaves[x.Name].reference.Data().([]float64)
+						for i, before := range p.leaves[x.Name].data.([]float32) {
+							d := r.NormFloat64()
+							w[i] = float64(before) + by*d
+							slope += d * (float64(before) - after[x.Name][i])
+						}
+					}
+					values, _ := p.reference(t)
+					return floats(values[p.Loss])[0]
+				}
+				if got := (loss(h) - loss(-h)) / (2 * h); math.Abs(got-slope) > 1e-5*(1+math.Abs(slope)) {
+					t.Errorf("slope along a direction is %v, central difference %v", slope, got)
 				}
 			}
 		})

@@ -28,7 +28,7 @@ var _ gorgonia.VM = (*Machine)(nil)
 // Compile prepares the part of the graph that the outputs need, and all updates of state, for the device. Nodes without
 // an operation are state if their name is in state, else inputs that Let binds before every run.
 func Compile(g *gorgonia.ExprGraph, dev device.Device, state *State, outputs ...*gorgonia.Node) (*Machine, error) {
-	p, err := lower(g, state, outputs)
+	p, err := Lower(g, state, outputs)
 	if err != nil {
 		return nil, fmt.Errorf("compile graph: %w", err)
 	}
@@ -49,8 +49,8 @@ func Compile(g *gorgonia.ExprGraph, dev device.Device, state *State, outputs ...
 	return m, nil
 }
 
-// Let binds the named input: []float32, []uint8 or []uint32 with as many elements as the node. The slice is read by the
-// runs that follow, not copied. Inputs that no output needs are ignored.
+// Let binds the named input: []float32, []uint8 or []uint32 with as many elements as the node, or a device.Loader for
+// the []uint8 of images. The slice is read by the runs that follow, not copied. Inputs that no output needs are ignored.
 func (m *Machine) Let(name string, data any) error {
 	i, ok := m.index[name]
 	if !ok {
@@ -66,6 +66,8 @@ func (m *Machine) Let(name string, data any) error {
 		n, elem = len(d), ops.Byte
 	case []uint32:
 		n, elem = len(d), ops.Word
+	case device.Loader:
+		n, elem = v.Size(), ops.Byte
 	default:
 		return fmt.Errorf("input %s: elements of type %T are not supported", name, data)
 	}
@@ -135,9 +137,9 @@ func (m *Machine) Reset() { clear(m.inputs) }
 // Close frees the compiled program.
 func (m *Machine) Close() error { return m.exe.Close() }
 
-// lower makes a program of a graph: children before parents, nothing that neither an output nor an update of state
+// Lower makes a program of a graph: children before parents, nothing that neither an output nor an update of state
 // needs, updates last.
-func lower(g *gorgonia.ExprGraph, state *State, outputs gorgonia.Nodes) (*device.Program, error) {
+func Lower(g *gorgonia.ExprGraph, state *State, outputs gorgonia.Nodes) (*device.Program, error) {
 	sorted, err := gorgonia.Sort(g)
 	if err != nil {
 		return nil, err

@@ -21,6 +21,10 @@ func checkError(t *testing.T, name string, err error, want string) {
 	}
 }
 
+type loader struct{}
+
+func (loader) Load(int, []uint8) []uint8 { return nil }
+
 // TestLet checks that inputs that do not fit are refused, and that what was bound before stays.
 func TestLet(t *testing.T) {
 	r := prepare(t, subjects[0]).compile(t, 1)
@@ -36,6 +40,7 @@ func TestLet(t *testing.T) {
 		{networks.Scale, []float64{1}, "input scale: elements of type []float64 are not supported"},
 		{networks.Scale, nil, "input scale: elements of type <nil> are not supported"},
 		{networks.Scale, make([]float32, 5), "input scale: got 5 elements, want 6 for shape [2 3]"},
+		{networks.Labels, loader{}, "input labels: got vm_test.loader, which is not the type of the node's elements"},
 		{networks.Labels, make([]uint32, 10), "input labels: got 10 elements, want 9 for shape [9]"},
 	} {
 		checkError(t, tt.input, r.machine.Let(tt.input, tt.data), tt.want)

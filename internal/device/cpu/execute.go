@@ -23,10 +23,12 @@ type executable struct {
 	outside [][]float32 // inputs of a run, by value
 	bytes   [][]uint8
 	words   [][]uint32
-	kept    bool   // this is the executable of a sweep
-	sweep   *sweep // of RunDropped, once that is called
-	arena   int    // floats, of all places that are not local
-	scratch int    // floats that a convolution needs of each worker
+	loaders []device.Loader // instead of bytes
+	pixels  int             // bytes of an image that a loader needs room for
+	kept    bool            // this is the executable of a sweep
+	sweep   *sweep          // of RunDropped, once that is called
+	arena   int             // floats, of all places that are not local
+	scratch int             // floats that a convolution needs of each worker
 	clocks  *clocks
 }
 
@@ -70,6 +72,7 @@ type worker struct {
 	from    int // first image of the chunk
 	local   []float32
 	scratch []float32 // of the convolution at hand
+	pixels  []uint8   // of the image at hand
 	changed []bool    // values that differ in the variation at hand; nil outside of a sweep
 	drop    dropout
 }
@@ -83,7 +86,8 @@ func (d *Device) compile(p *device.Program, keep bool) (*executable, error) {
 	values := len(p.Values) + len(signs)
 	e := &executable{
 		dev: d, program: p, list: list, places: make([]place, values), outside: make([][]float32, values),
-		bytes: make([][]uint8, values), words: make([][]uint32, values), kept: keep,
+		bytes: make([][]uint8, values), words: make([][]uint32, values),
+		loaders: make([]device.Loader, values), kept: keep,
 	}
 	var err error
 	if e.layouts, e.batch, err = layouts(p, list, signs); err != nil {
@@ -105,7 +109,7 @@ func (d *Device) compile(p *device.Program, keep bool) (*executable, error) {
 		}
 	}
 	for _, w := range e.workers {
-		w.scratch = aligned(e.scratch)
+		w.scratch, w.pixels = aligned(e.scratch), make([]uint8, e.pixels)
 	}
 	return e, nil
 }
@@ -160,7 +164,9 @@ func (e *executable) bind(inputs []any) {
 		case []float32:
 			e.outside[v] = d
 		case []uint8:
-			e.bytes[v] = d
+			e.bytes[v], e.loaders[v] = d, nil
+		case device.Loader:
+			e.loaders[v] = d
 		case []uint32:
 			e.words[v] = d
 		}

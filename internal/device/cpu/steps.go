@@ -140,7 +140,8 @@ func (e *executable) step(c *compiled, s instruction) (step, error) {
 			k.Factors(rate, e.words[s.in[1]][n], key, out(w, n)[:k.Channels])
 		}), nil
 	case ops.Images:
-		return eachImage(func(w *worker, n int) { e.loadImage(k, s, n, out(w, n)) }), nil
+		e.pixels = max(e.pixels, lout.c*lout.h*lout.w)
+		return eachImage(func(w *worker, n int) { e.loadImage(w, k, s, n, out(w, n)) }), nil
 	case ops.Linear, ops.MatMul, ops.SumRows, ops.CrossEntropy, ops.CrossEntropyGrad, ops.SoftCrossEntropy,
 		ops.SoftCrossEntropyGrad:
 		return e.classifier(c, s)
@@ -237,33 +238,50 @@ func (l *layout) sum(x []float32, sums []float64) {
 	})
 }
 
-func (e *executable) loadImage(k ops.Images, s instruction, n int, out []float32) {
+// loadImage moves and scales an image.
+func (e *executable) loadImage(w *worker, k ops.Images, s instruction, n int, out []float32) {
 	l := &e.layouts[s.out[0]]
 	moves, scale := e.words[s.in[1]][3*n:3*n+3], e.data(s.in[2])
-	down, right, mirror := int(moves[0])-k.Pad, int(moves[1])-k.Pad, moves[2] == 1
+	down, right := int(moves[0])-k.Pad, int(moves[1])-k.Pad
 	size := l.h * l.w
-	pixels := e.bytes[s.in[0]][n*l.c*size:][:l.c*size]
+	var pixels []uint8
+	if load := e.loaders[s.in[0]]; load != nil {
+		pixels = load.Load(n, w.pixels[:l.c*size])
+	} else {
+		pixels = e.bytes[s.in[0]][n*l.c*size:][:l.c*size]
+	}
 	if l.pitch > l.c {
 		clear(out[:l.size])
+	}
+	// Columns [from, to) of the output come from column first of the image on, to the right or, mirrored, to the left.
+	from, to, first, step := min(max(-right, 0), l.w), max(min(l.w-right, l.w), 0), max(right, 0), 1
+	if moves[2] == 1 {
+		from, to, first, step = l.w-to, l.w-from, min(l.w-1+right, l.w-1), -1
 	}
 	for c := range l.c {
 		a, b := scale[c], scale[l.c+c]
 		for y := range l.h {
-			dst := out[l.first()+y*l.line()+c:]
-			src := pixels[c*size:]
-			inside := y+down >= 0 && y+down < l.h
-			for x := range l.w {
-				col := x
-				if mirror {
-					col = l.w - 1 - x
-				}
+			dst := out[l.first()+y*l.line()+c:][:(l.w-1)*l.pitch+1]
+			if y+down < 0 || y+down >= l.h {
+				fillEvery(dst, l.pitch, b)
+				continue
+			}
+			fillEvery(dst[:from*l.pitch], l.pitch, b)
+			fillEvery(dst[min(to*l.pitch, len(dst)):], l.pitch, b)
+			src := pixels[c*size+(y+down)*l.w:][:l.w]
+			for x, col := from, first; x < to; x, col = x+1, col+step {
 				v := b
-				if col += right; inside && col >= 0 && col < l.w {
-					v += a * float32(src[(y+down)*l.w+col])
-				}
+				v += a * float32(src[col])
 				dst[x*l.pitch] = v
 			}
 		}
+	}
+}
+
+// fillEvery puts v at every pitch-th place.
+func fillEvery(dst []float32, pitch int, v float32) {
+	for i := 0; i < len(dst); i += pitch {
+		dst[i] = v
 	}
 }
 

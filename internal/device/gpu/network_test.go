@@ -1,0 +1,169 @@
+package gpu
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"netadjust/internal/data"
+	"netadjust/internal/device"
+	"netadjust/internal/device/cpu"
+	"netadjust/internal/device/gpu/driver"
+	"netadjust/internal/device/gpu/gputest"
+	"netadjust/internal/rng"
+	"netadjust/internal/train"
+	"netadjust/networks"
+)
+
+// side is that of the images of these tests.
+const side = 8
+
+// patterns returns images of which each class has a mean of its own.
+func patterns(n int) *data.Images {
+	r := rand.New(rand.NewPCG(1, 2))
+	im := &data.Images{Channels: 3, Height: side, Width: side}
+	for i := range n {
+		class := i % 10
+		for range 3 * side * side {
+			im.Pixels = append(im.Pixels, byte(10*class+r.IntN(150)))
+		}
+		im.Labels = append(im.Labels, int32(class))
+	}
+	return im
+}
+
+var norm = train.Normalization{Mean: []float64{0.4, 0.5, 0.6}, Std: []float64{0.2, 0.25, 0.3}}
+
+func resnet(t *testing.T) *networks.Network {
+	t.Helper()
+	n, err := networks.New(networks.Spec{Name: "resnet8", Width: 0.25, Input: [3]int{3, side, side}, Classes: 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// trained trains 20 steps, each an epoch of its own, and returns the losses.
+func trained(t *testing.T, dev device.Device, n *networks.Network, c []int) (*train.Model, []float64) {
+	t.Helper()
+	r := train.Recipe{
+		Epochs: 20, Batch: 16, LearningRate: 0.05, Momentum: 0.9, WeightDecay: 1e-4, LabelSmoothing: 0.1, CropPad: 1,
+		Mirror: true, DropRate: 0.1,
+	}
+	m, epochs, err := train.Train(t.Context(), dev, n, c, patterns(16), norm, r, train.Stream{Seed: 3, Purpose: "final"},
+		func(int, train.Epoch) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var losses []float64
+	for _, e := range epochs {
+		losses = append(losses, e.Loss)
+	}
+	return m, losses
+}
+
+func plainGo(t *testing.T) device.Device {
+	t.Helper()
+	t.Setenv(cpu.KernelsVariable, "go")
+	dev, err := cpu.New(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { dev.Close() })
+	return dev
+}
+
+// TestTraining trains a small network on every driver. Losses are those of the plain Go kernels, and a second training
+// gives the bits of the first, on memory that holds what is no number. Other widths build nothing.
+func TestTraining(t *testing.T) {
+	n := resnet(t)
+	_, want := trained(t, plainGo(t), n, n.Start())
+	gputest.Each(t, func(t *testing.T, d driver.Driver) {
+		dev := deviceOn(t, d)
+		_, got := trained(t, dev, n, n.Start())
+		for i := range want {
+			if !(math.Abs(got[i]-want[i]) <= 1e-3) {
+				t.Errorf("step %d: loss %v, the reference has %v", i, got[i], want[i])
+			}
+		}
+		dev.poison = true
+		if _, again := trained(t, dev, n, n.Start()); !cmp.Equal(got, again) {
+			t.Errorf("losses %v of one training, %v of the next", got, again)
+		}
+		dev.poison = false
+		built := d.Built()
+		other := n.Start()
+		for i := range other {
+			other[i] = 1 + (3*other[i]+5*i)%70
+		}
+		if trained(t, dev, n, other); d.Built() != built {
+			t.Errorf("a network of widths %v builds %d programs", other, d.Built()-built)
+		}
+	})
+}
+
+// TestLayerDropout compares dropout in one layer after the other, in one batch that grows, with an evaluation for each:
+// they give the same bits, also for images in groups. The plain Go kernels give about the same.
+func TestLayerDropout(t *testing.T) {
+	const repeats = 2
+	n, images, key := resnet(t), patterns(9), rng.NewKey(1, "drop")
+	reference := plainGo(t)
+	m, _ := trained(t, reference, n, n.Start())
+	rates := make([]float64, len(n.Start()))
+	for i := range rates {
+		rates[i] = 0.1 + 0.05*float64(i)
+	}
+	evaluator := func(t *testing.T, dev device.Device) *train.Evaluator {
+		e, err := train.NewEvaluator(dev, m, images, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(e.Close)
+		return e
+	}
+	sweep := func(t *testing.T, e *train.Evaluator) *train.LayerDropout {
+		t.Helper()
+		l, err := e.EvaluateLayerDropout(t.Context(), rates, key, repeats)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return l
+	}
+	want := sweep(t, evaluator(t, reference))
+	gputest.Each(t, func(t *testing.T, d driver.Driver) {
+		dev := deviceOn(t, d)
+		e := evaluator(t, dev)
+		got := sweep(t, e)
+		near := func(what string, got, want train.Evaluation) {
+			t.Helper()
+			if !(math.Abs(got.Loss-want.Loss) <= 1e-4) {
+				t.Errorf("%s: loss %v, the reference has %v", what, got.Loss, want.Loss)
+			}
+		}
+		near("without dropout", got.Clean, want.Clean)
+		for layer, rate := range rates {
+			alone := make([]float64, len(rates))
+			alone[layer] = rate
+			for repeat := range repeats {
+				what := fmt.Sprintf("layer %d, repeat %d", layer, repeat)
+				single, err := e.EvaluateDropped(t.Context(), alone, key, repeat)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if diff := cmp.Diff(single, got.Dropped[layer][repeat]); diff != "" {
+					t.Errorf("%s (-alone +in the sweep):\n%s", what, diff)
+				}
+				near(what, got.Dropped[layer][repeat], want.Dropped[layer][repeat])
+			}
+		}
+		for _, limit := range []int{1, 200 << 10} {
+			dev.sweep = limit
+			if diff := cmp.Diff(got, sweep(t, evaluator(t, dev))); diff != "" {
+				t.Errorf("in groups for %d bytes (-all images at once +in groups):\n%s", limit, diff)
+			}
+		}
+	})
+}

@@ -1,0 +1,209 @@
+// Package published sets the numbers of the paper beside those of records: for every row of its tables what was
+// reported, what came out here and with which reductions, or the command that would tell.
+package published
+
+import (
+	"bytes"
+	_ "embed"
+	"encoding/csv"
+	"encoding/json"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"gonum.org/v1/gonum/stat"
+
+	"netadjust/results"
+)
+
+//go:embed rows.csv
+var rowsCSV []byte
+
+// Row is a row of one of the paper's tables, or one that belongs there. What the paper does not tell is NaN.
+type Row struct {
+	Table   string // cifar100 or imagenet, which are the datasets, too
+	Name    string // of the network, as the paper writes it
+	Row     string // original, searched, or the method it was copied from
+	Network string // Network, Width and Method are those of cells; empty if nothing here corresponds
+	Width   float64
+	Method  string
+	Top1    float64 // percent
+	Top5    float64
+	MFLOPs  float64 // million multiply-adds of one image; on CIFAR without the stem, as the paper counts there
+	MParams float64 // millions
+	PFLOPs  float64 // 10^15 multiply-adds of search and final training of one seed, with the paper's recipe
+	Remark  string
+}
+
+// Rows returns the rows of the paper's tables in its order.
+func Rows() []Row {
+	lines, err := csv.NewReader(bytes.NewReader(rowsCSV)).ReadAll()
+	if err != nil {
+		panic(err) // the file is part of the program
+	}
+	var rows []Row
+	for _, l := range lines[1:] {
+		number := func(i int) float64 {
+			if l[i] == "" {
+				return math.NaN()
+			}
+			v, err := strconv.ParseFloat(l[i], 64)
+			if err != nil {
+				panic(err)
+			}
+			return v
+		}
+		rows = append(rows, Row{Table: l[0], Name: l[1], Row: l[2], Network: l[3], Width: number(4), Method: l[5],
+			Top1: number(6), Top5: number(7), MFLOPs: number(8), MParams: number(9), PFLOPs: number(10), Remark: l[11]})
+	}
+	return rows
+}
+
+// recipe is what the paper trained and searched with, as far as the authors' code tells.
+type recipe struct {
+	dataset                string
+	images, epochs         int
+	iterations, iterEpochs int
+}
+
+var recipes = map[string]recipe{
+	"cifar100": {"cifar100", 50000, 200, 10, 20},
+	"imagenet": {"imagenet", 1281167, 90, 10, 10},
+}
+
+// settings are the parts of a cell's configuration that say how much it was reduced.
+type settings struct {
+	Data struct{ Train, Validation int }
+	// Train is the recipe of the final training and Search that of the search.
+	Train  struct{ Epochs int }
+	Search struct{ Iterations, Epochs int }
+}
+
+// Here is what records say about a row: the finished seeds of one cell.
+type Here struct {
+	Dataset   string
+	Width     float64
+	Top1      map[uint64]float64 // percent, by seed
+	MFLOPs    float64            // mean over seeds, counted as in the row
+	MParams   float64
+	Reduced   []string // in what way it is less than the paper's
+	settings  settings
+	identical bool // same dataset and width as the row, so that accuracies can be compared
+}
+
+// Mean returns the mean accuracy and the sample standard deviation over the seeds, NaN for one.
+func (h *Here) Mean() (mean, std float64) {
+	var x []float64
+	for _, v := range h.Top1 {
+		x = append(x, v)
+	}
+	slices.Sort(x) // the order of a map would show in the last digit
+	if len(x) == 1 {
+		return x[0], math.NaN()
+	}
+	return stat.MeanStdDev(x, nil)
+}
+
+// find returns what the records say about a row, nil if nothing: of several groups of seeds the one that is closest to
+// the paper's.
+func find(row Row, records []*results.Record) *Here {
+	groups := make(map[string]*Here)
+	for _, r := range records {
+		if !matches(row, &r.Result) {
+			continue
+		}
+		f := r.Result.Final
+		var s settings
+		if err := json.Unmarshal(r.Result.Config, &s); err != nil {
+			continue // a record of another program
+		}
+		key := fmt.Sprint(r.Result.Dataset, r.Result.Width, s)
+		h := groups[key]
+		if h == nil {
+			h = &Here{Dataset: r.Result.Dataset, Width: r.Result.Width, Top1: map[uint64]float64{}, settings: s,
+				identical: r.Result.Dataset == row.Table && r.Result.Width == row.Width}
+			groups[key] = h
+		}
+		h.Top1[r.Result.Seed] = 100 * f.TestTop1
+		n := float64(len(h.Top1))
+		flops := f.FLOPs
+		if row.Table == "cifar100" {
+			flops = f.FLOPsWithoutStem
+		}
+		h.MFLOPs += (float64(flops)/1e6 - h.MFLOPs) / n
+		h.MParams += (float64(f.Params)/1e6 - h.MParams) / n
+	}
+	var best *Here
+	for _, h := range groups {
+		h.Reduced = h.reductions(row)
+		if best == nil || closer(h, best) {
+			best = h
+		}
+	}
+	return best
+}
+
+// matches tells whether a record is of a row's network and method at the network's own FLOPs. Narrower networks stand
+// for one of width 1, and CIFAR-10 for CIFAR-100.
+func matches(row Row, r *results.Result) bool {
+	family := row.Table
+	if family == "cifar100" {
+		family = "cifar"
+	}
+	return r.Final != nil && r.Network == row.Network && r.Method == row.Method && r.Variant == "" && r.Budget == "1" &&
+		strings.HasPrefix(r.Dataset, family) && (r.Width == row.Width || row.Width == 1 && r.Width < 1)
+}
+
+// closer tells whether a is closer to the paper's row than b: by dataset and width, then epochs, images, seeds.
+func closer(a, b *Here) bool {
+	weight := func(h *Here) []float64 {
+		same := 0.
+		if h.identical {
+			same = 1
+		}
+		return []float64{same, h.Width, float64(h.settings.Train.Epochs), float64(h.settings.Data.Train),
+			float64(len(h.Top1)), float64(len(h.Dataset))}
+	}
+	return slices.Compare(weight(a), weight(b)) > 0
+}
+
+// reductions lists what is less than in the paper.
+func (h *Here) reductions(row Row) []string {
+	var out []string
+	less := func(is bool, format string, args ...any) {
+		if is {
+			out = append(out, fmt.Sprintf(format, args...))
+		}
+	}
+	want, s := recipes[row.Table], h.settings
+	less(h.Dataset != want.dataset, "%s", h.Dataset)
+	less(h.Width != row.Width, "width %g", h.Width)
+	less(s.Data.Train+s.Data.Validation < want.images, "%d images", s.Data.Train+s.Data.Validation)
+	less(s.Train.Epochs < want.epochs, "%d epochs", s.Train.Epochs)
+	less(row.Method != "uniform" && s.Search.Iterations*s.Search.Epochs < want.iterations*want.iterEpochs,
+		"search of %d times %d epochs", s.Search.Iterations, s.Search.Epochs)
+	return out
+}
+
+// gain returns by how many percentage points a searched network is better than the original one, in the paper and here:
+// the mean over the seeds that both have, of runs with the same data, width and recipe.
+func gain(original, searched Row, a, b *Here) (paper, here float64, n int) {
+	paper, here = searched.Top1-original.Top1, math.NaN()
+	if a == nil || b == nil || a.Dataset != b.Dataset || a.Width != b.Width || a.settings.Data != b.settings.Data ||
+		a.settings.Train != b.settings.Train {
+		return paper, here, 0
+	}
+	var differences []float64
+	for seed, top1 := range b.Top1 {
+		if base, ok := a.Top1[seed]; ok {
+			differences = append(differences, top1-base)
+		}
+	}
+	if len(differences) > 0 {
+		slices.Sort(differences)
+		here = stat.Mean(differences, nil)
+	}
+	return paper, here, len(differences)
+}
