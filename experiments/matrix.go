@@ -86,6 +86,10 @@ func (b block) expand(file origin, catalog Catalog, found *problems) (cells []Ce
 				matched[i], at = true, b.path+".set: "
 			}
 		}
+		if c.Finetune != nil && !catalog.method(c.Method).Inherits {
+			found.add(b.path+".final", fmt.Errorf("%q is not available for method %q: it leaves no trained weights to go on "+
+				"with; exclude it", finetune, c.Method))
+		}
 		c.fill(o.settings, catalog, func(key string, err error) { found.add(at+key, err) })
 		cells, origins = append(cells, c), append(origins, o)
 	}

@@ -42,6 +42,11 @@ channels = [5, 9, 12, 20, 30, 28]
 			t.Errorf("%s failed: %s", r.ID, r.Failure.Reason)
 			continue
 		}
+		run := records[c.ID()].Run
+		if searched := run.SearchDeviceSeconds > 0; searched != (r.SearchCost.ForwardImages > r.SearchCost.BackwardImages) ||
+			run.SearchDeviceSeconds > run.DeviceSeconds || run.SearchWallSeconds > run.WallSeconds {
+			t.Errorf("%s: seconds %+v", r.ID, run)
+		}
 		p := plan.Cells[i].Search
 		if p.BackwardImages != r.SearchCost.BackwardImages || p.ForwardImages != r.SearchCost.ForwardImages {
 			t.Errorf("%s: planned %+v, cost %+v", r.ID, p, r.SearchCost)
