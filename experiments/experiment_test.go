@@ -655,9 +655,16 @@ func TestShippedFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	all := catalog
-	for _, name := range []string{"adjust_random_fur", "adjust_no_flops_norm", "adjust_one_shot", "fur_truth"} {
-		all.Methods = append(slices.Clip(all.Methods), Method{Name: name, Searches: true})
+	all.Methods = slices.Clone(all.Methods)
+	for _, name := range []string{"adjust_random_fur", "adjust_no_flops_norm", "adjust_one_shot", "fur_truth", "random",
+		"random_best"} {
+		all.Methods = append(slices.Clip(all.Methods), Method{Name: name, Searches: name != "random"})
 	}
+	for _, name := range []string{"l1_per_flop", "fpgm", "sfp", "slimming", "taylor", "taylor_per_flop", "random_ratio",
+		"synflow", "morphnet", "autoslim"} {
+		all.Methods = append(all.Methods, Method{Name: name, Prunes: true, Inherits: true})
+	}
+	all.Methods[slices.IndexFunc(all.Methods, func(m Method) bool { return m.Name == "l1" })].Inherits = true
 	all.Network = func(name string) (Network, error) { return Network{Name: name}, nil } // what a name means is not known here
 	all.Datasets = append(slices.Clip(all.Datasets), Dataset{Name: "cifar100", Train: 50000, Test: 10000},
 		Dataset{Name: "imagenet", Train: 1281167, Test: 50000})

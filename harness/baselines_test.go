@@ -43,6 +43,11 @@ channels = [5, 9, 12, 20, 30, 28]
 			t.Errorf("%s failed: %s", r.ID, r.Failure.Reason)
 			continue
 		}
+		run := records[c.ID()].Run
+		if searched := run.SearchDeviceSeconds > 0; searched != (r.SearchCost.ForwardImages > r.SearchCost.BackwardImages) ||
+			run.SearchDeviceSeconds > run.DeviceSeconds || run.SearchWallSeconds > run.WallSeconds {
+			t.Errorf("%s: seconds %+v", r.ID, run)
+		}
 		p := plan.Cells[slices.IndexFunc(plan.Cells, func(p PlannedCell) bool { return p.ID == r.ID })].Search
 		if p.BackwardImages != r.SearchCost.BackwardImages || p.ForwardImages != r.SearchCost.ForwardImages {
 			t.Errorf("%s: planned %+v, cost %+v", r.ID, p, r.SearchCost)
