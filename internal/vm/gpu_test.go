@@ -27,7 +27,7 @@ func pocl(t *testing.T) device.Device {
 // TestNetworksOnGPU compares a step of training with the reference, and steps in a new machine bit by bit.
 func TestNetworksOnGPU(t *testing.T) {
 	dev := pocl(t)
-	for _, s := range []subject{subjects[1], subjects[4]} { // each convolution of another geometry takes a second to compile
+	for _, s := range []subject{subjects[1], subjects[4]} { // every geometry of a convolution takes seconds to compile
 		t.Run(s.name, func(t *testing.T) {
 			p := prepare(t, s)
 			p.checkStep(t, p.compileOn(t, dev))

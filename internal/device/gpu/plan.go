@@ -131,7 +131,8 @@ func define(name string, value int) string { return fmt.Sprintf("-D%s=%d", name,
 
 // call appends a call with the given groups.
 func (p *planner) call(k kernel, grid [3]int, args ...any) error {
-	return p.append(kernels.Text(k.text), append([]string{define("T", k.threads)}, k.options...), k.name, grid, k.threads, args)
+	options := append([]string{define("T", k.threads)}, k.options...)
+	return p.append(kernels.Text(k.text), options, k.name, grid, k.threads, args)
 }
 
 // each appends a call with a thread for each of n elements. The kernel's last arguments are those given here.
@@ -361,7 +362,6 @@ func (p *planner) descend(pl *plan, buffers []driver.Buffer) error {
 	}
 	var order []launch
 	tables := map[launch][]uint32{}
-	whole := func(c driver.Chunk) driver.Buffer { return driver.Buffer{Chunk: c, Bytes: c.Bytes()} }
 	for _, u := range p.steps {
 		k := u.op.(sgd)
 		v, w, g := buffers[u.in[0]], buffers[u.in[1]], buffers[u.in[2]]
