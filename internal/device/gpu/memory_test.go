@@ -115,7 +115,7 @@ func TestTooLarge(t *testing.T) {
 		{"memory", 64, 1 << 30, "10 MiB for what the program computes, of which rectified of shape [64 10 64 64] takes " +
 			"10 MiB: out of device memory: no 10 MiB left of 1 MiB; try a batch of 32"},
 		{"one piece", 64, 1 << 20, "10 MiB in one piece are more than the device's limit of 1 MiB; try a batch of 32"},
-		{"elements", 1 << 16, 1 << 30, "has more than 2^31 elements; try a smaller batch"},
+		{"elements", 1 << 16, 1 << 30, "has more than 2147482623 elements; try a smaller batch"},
 	} {
 		d := &paper{properties: driver.Properties{Memory: 1 << 20, MaxAlloc: tt.maxAlloc}}
 		shape := []int{tt.batch, 10, 64, 64}

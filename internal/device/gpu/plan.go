@@ -82,11 +82,14 @@ func (p *planner) add(name string, shape ...int) int {
 	return len(p.values) - 1
 }
 
-// check refuses values that kernels cannot count in 32 bits.
+// most is the largest number of elements that kernels count in 32 bits, with what the last group has beyond the end.
+const most = math.MaxInt32 - 1<<10
+
+// check refuses values of more elements than that.
 func (p *planner) check() error {
 	for i := range p.values {
-		if v := &p.values[i]; v.size() > math.MaxInt32 {
-			return fmt.Errorf("%s of shape %v has more than 2^31 elements; try a smaller batch", v.name, v.shape)
+		if v := &p.values[i]; v.size() > most {
+			return fmt.Errorf("%s of shape %v has more than %d elements; try a smaller batch", v.name, v.shape, most)
 		}
 	}
 	return nil
