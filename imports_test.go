@@ -25,7 +25,8 @@ var allowed = map[string]string{
 		"internal/device/gpu/driver internal/atomicfile internal/bench internal/export internal/progress " +
 		"internal/safetensors internal/suggest internal/train",
 	"harness": "experiments adjustment baselines networks results internal/atomicfile internal/calibration " +
-		"internal/data internal/device internal/lease internal/progress internal/rng internal/search internal/train",
+		"internal/data internal/device internal/lease internal/progress internal/rng internal/safetensors internal/search " +
+		"internal/train",
 
 	"adjustment":      "networks internal/rng internal/search",
 	"baselines":       "networks internal/rng internal/search",
