@@ -220,9 +220,9 @@ func findPack(name, dir string) (*pack, error) {
 	return nil, err
 }
 
-// List describes all datasets that there are for the data folder dir: those known, then by name the packs in it, and what
-// might be one. A pack that cannot be read, and a folder of images that has not been packed, have nothing but a name;
-// Open tells why.
+// List describes all datasets that there are for the data folder dir: those known, then by name the packs in it, and
+// what might be one. A pack that cannot be read, and a folder of images that has not been packed, have nothing but a
+// name; Open tells why.
 func List(dir string) []Info {
 	infos := Known()
 	// Only a bad pattern would be an error.
