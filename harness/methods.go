@@ -56,7 +56,7 @@ func Methods() []Method { return slices.Concat(trivialMethods(), pruners(), adju
 func trivialMethods() []Method {
 	return []Method{
 		{
-			Name: "uniform", Title: "one factor for all widths", Source: "-", Cost: nothing, Grows: true,
+			Name: "uniform", Title: "one factor for all widths", Source: "-", Cost: nothing,
 			build: func(experiments.Cell) search.Method { return baselines.Uniform{} },
 		},
 		{
@@ -164,6 +164,18 @@ func pruners() []Method {
 			Source: "Gordon et al., MorphNet: fast & simple resource-constrained structure learning of deep networks, CVPR 2018",
 			build: func(c experiments.Cell) search.Method {
 				return baselines.MorphNet{Epochs: c.Prune.Epochs, Penalty: c.Prune.MorphNetPenalty}
+			},
+		},
+		{
+			Name: "autoslim", Title: "a slimmable network, slimmed greedily by accuracy on held-out images", Year: 2019,
+			Prunes: reading("slimmable_steps", "slimmable_random"), Needs: hook,
+			Source: "Yu and Huang, AutoSlim: towards one-shot architecture search for channel numbers, 2019",
+			Cost: "prune.epochs of the start network, of its narrowest and of prune.slimmable_random others, and the held-out " +
+				"images once for every layer and step",
+			build: func(c experiments.Cell) search.Method {
+				return baselines.AutoSlim{
+					Start: startOf(c), Steps: c.Prune.SlimmableSteps, Random: c.Prune.SlimmableRandom,
+				}
 			},
 		},
 	}

@@ -16,6 +16,7 @@ const (
 	Moves        = "moves"         // uint32 [batch, 3], see ops.Images
 	Scale        = "scale"         // float32 [2, channels], see ops.Images
 	Labels       = "labels"        // uint32 [batch], training only
+	Targets      = "targets"       // float32 [batch, classes], probabilities, in training with soft targets
 	LearningRate = "learning_rate" // float32 [1], training only
 	DropRates    = "drop_rates"    // float32 [adjustable layers], with channel dropout only
 	Samples      = "samples"       // uint32 [batch], see ops.DropMask, with channel dropout only
@@ -37,8 +38,12 @@ type GraphOptions struct {
 }
 
 // TrainOptions are the constants of a training step: stochastic gradient descent with momentum and weight decay on all
-// parameters.
-type TrainOptions struct{ LabelSmoothing, Momentum, WeightDecay float64 }
+// parameters, or with NoBiasDecay on weights alone: not on biases and on scales and shifts of batch norm.
+type TrainOptions struct {
+	LabelSmoothing, Momentum, WeightDecay float64
+	NoBiasDecay                           bool
+	Soft                                  bool // Targets instead of Labels
+}
 
 // Graph is a network for a batch of images. Its leaves are the inputs named above and the state that Tensors lists.
 type Graph struct {
@@ -239,8 +244,13 @@ func (b *builder) layer(l Layer, in []*gorgonia.Node, adjustable int) *gorgonia.
 // train adds loss, gradients and updates.
 func (b *builder) train() {
 	o := b.options.Train
-	b.out.Loss = b.apply(ops.CrossEntropy{Smoothing: o.LabelSmoothing}, b.out.Logits,
-		b.leaf(tensor.Uint32, Labels, b.options.Batch))
+	if o.Soft {
+		targets := b.leaf(tensor.Float32, Targets, b.out.Logits.Shape()...)
+		b.out.Loss = b.apply(ops.SoftCrossEntropy{}, b.out.Logits, targets)
+	} else {
+		b.out.Loss = b.apply(ops.CrossEntropy{Smoothing: o.LabelSmoothing}, b.out.Logits,
+			b.leaf(tensor.Uint32, Labels, b.options.Batch))
+	}
 	if b.err != nil {
 		return
 	}
@@ -257,7 +267,11 @@ func (b *builder) train() {
 	for i, t := range b.trainable {
 		dims := len(t.Shape)
 		velocity := b.leaf(tensor.Float32, t.Velocity(), t.Shape...)
-		v := b.apply(ops.Momentum{Dims: dims, Momentum: o.Momentum, Decay: o.WeightDecay}, velocity, wrt[i], grads[i])
+		decay := o.WeightDecay
+		if o.NoBiasDecay && t.Role != Weights {
+			decay = 0
+		}
+		v := b.apply(ops.Momentum{Dims: dims, Momentum: o.Momentum, Decay: decay}, velocity, wrt[i], grads[i])
 		b.apply(ops.Descend{Dims: dims}, wrt[i], v, rate)
 	}
 }

@@ -67,6 +67,7 @@ var gradientCases = []gradientCase{
 	{Linear{}, [][]int{{4, 5}, {3, 5}, {3}}},
 	{CrossEntropy{}, [][]int{{4, 5}, {4}}},
 	{CrossEntropy{Smoothing: 0.1}, [][]int{{4, 5}, {4}}},
+	{SoftCrossEntropy{}, [][]int{{4, 5}, {4, 5}}},
 	{BatchNorm{Epsilon: 1e-3}, [][]int{{3, 2, 3, 2}, {2, 2}, {2}, {2}}},
 	{BatchNorm{Epsilon: 1e-3, Frozen: true}, [][]int{{3, 2, 3, 2}, {2, 2}, {2}, {2}}},
 }

@@ -401,3 +401,26 @@ func TestNormalizeByMean(t *testing.T) {
 		t.Error("the given scores have changed")
 	}
 }
+
+// TestRoundToMultiples checks multiples by hand.
+func TestRoundToMultiples(t *testing.T) {
+	costs := counterFunc(func(c []int) int64 { return int64(c[0] + c[1] + c[2]) })
+	for _, tt := range []struct {
+		c      []int
+		budget int64
+		want   []int
+	}{
+		{[]int{7, 9, 2}, 18, []int{4, 8, 4}},   // 8 8 4 is too much: the first gained most of those that can lose
+		{[]int{8, 8, 8}, 24, []int{8, 8, 8}},   // nothing to do
+		{[]int{5, 13, 5}, 27, []int{8, 12, 4}}, // 4 12 4 leaves room for one, all lost as much
+		{[]int{1, 1, 1}, 12, []int{4, 4, 4}},   // the least
+		{[]int{6, 6, 6}, 19, []int{4, 4, 8}},   // halves to even: 8 8 8 is too much
+	} {
+		got, err := RoundToMultiples(costs, tt.c, tt.budget, 4)
+		if diff := cmp.Diff(tt.want, got); diff != "" || err != nil {
+			t.Errorf("%v: %v (-want +got):\n%s", tt.c, err, diff)
+		}
+	}
+	_, err := RoundToMultiples(costs, []int{1, 1, 1}, 11, 4)
+	checkError(t, "small", err, "budget of 11 FLOPs is too small for widths that are multiples of 4: the least need 12")
+}

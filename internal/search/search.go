@@ -69,6 +69,9 @@ type Training struct {
 	Constant bool   // the learning rate does not fall
 	// Hook, if there is one, takes part. Hooks whose JSON is the same do the same.
 	Hook networks.Hook
+	// Slimmable, if it is there, makes the network one that is evaluated with the statistics of each batch, as are those
+	// that inherit its channels.
+	Slimmable *networks.Slimmable
 }
 
 // Trained is a trained network.

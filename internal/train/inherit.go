@@ -19,7 +19,12 @@ func (m *Model) Inherit(keep [][]int) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	narrow := &Model{Network: m.Network, Norm: m.Norm, tensors: map[string][]float32{}}
+	return m.part(index, keep), nil
+}
+
+// part returns the network whose elements have the given places in m.
+func (m *Model) part(index map[string][]int, keep [][]int) *Model {
+	narrow := &Model{Network: m.Network, Norm: m.Norm, BatchStatistics: m.BatchStatistics, tensors: map[string][]float32{}}
 	for _, k := range keep {
 		narrow.Channels = append(narrow.Channels, len(k))
 	}
@@ -31,7 +36,7 @@ func (m *Model) Inherit(keep [][]int) (*Model, error) {
 		}
 		narrow.tensors[name] = t
 	}
-	return narrow, nil
+	return narrow
 }
 
 // Clone returns a copy that can be trained on while m stays.

@@ -61,6 +61,25 @@ func (e *executable) classifier(c *compiled, s instruction) (step, error) {
 				y[j] = float32((math.Exp(logProb) - target) / float64(e.batch))
 			})
 		}), nil
+	case ops.SoftCrossEntropy:
+		classes := e.shape(s.in[0])[1]
+		sums := e.sums(1, 1)
+		c.finish.add(func() { e.data(out)[0] = float32(sums.total(0)[0] / float64(e.batch)) })
+		return step{begin: sums.begin, run: func(w *worker, slot, from, to int) {
+			for n := from; n < to; n++ {
+				ops.SoftTargets(e.at(w, s.in[0], n)[:classes], e.at(w, s.in[1], n)[:classes], func(_ int, loss, _ float64) {
+					sums.slot[slot][0][0] += loss
+				})
+			}
+		}}, nil
+	case ops.SoftCrossEntropyGrad:
+		classes := e.shape(s.in[0])[1]
+		return eachImage(func(w *worker, n int) {
+			y := e.at(w, out, n)
+			ops.SoftTargets(e.at(w, s.in[0], n)[:classes], e.at(w, s.in[1], n)[:classes], func(j int, _, gradient float64) {
+				y[j] = float32(gradient / float64(e.batch))
+			})
+		}), nil
 	}
 	return step{}, fmt.Errorf("the cpu device has no kernel for %v", s.op)
 }

@@ -69,9 +69,9 @@ func usageOf(op any) (usage, error) {
 		return use([]role{row, whole}, row)
 	case ops.SumRows:
 		return use([]role{row}, whole)
-	case ops.CrossEntropy:
+	case ops.CrossEntropy, ops.SoftCrossEntropy:
 		return use([]role{row, row}, whole)
-	case ops.CrossEntropyGrad:
+	case ops.CrossEntropyGrad, ops.SoftCrossEntropyGrad:
 		return use([]role{row, row}, row)
 	case ops.RunningStats:
 		return use([]role{whole, whole}, whole)

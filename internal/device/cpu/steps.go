@@ -142,7 +142,8 @@ func (e *executable) step(c *compiled, s instruction) (step, error) {
 	case ops.Images:
 		e.pixels = max(e.pixels, lout.c*lout.h*lout.w)
 		return eachImage(func(w *worker, n int) { e.loadImage(w, k, s, n, out(w, n)) }), nil
-	case ops.Linear, ops.MatMul, ops.SumRows, ops.CrossEntropy, ops.CrossEntropyGrad:
+	case ops.Linear, ops.MatMul, ops.SumRows, ops.CrossEntropy, ops.CrossEntropyGrad, ops.SoftCrossEntropy,
+		ops.SoftCrossEntropyGrad:
 		return e.classifier(c, s)
 	}
 	return step{}, fmt.Errorf("the cpu device has no kernel for %v", s.op)

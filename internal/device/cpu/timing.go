@@ -95,9 +95,9 @@ func kindOf(op any) (string, work) {
 		return "linear", onClassifier
 	case ops.MatMul, ops.SumRows:
 		return "linear gradient", onClassifier
-	case ops.CrossEntropy:
+	case ops.CrossEntropy, ops.SoftCrossEntropy:
 		return "loss", onClassifier
-	case ops.CrossEntropyGrad:
+	case ops.CrossEntropyGrad, ops.SoftCrossEntropyGrad:
 		return "loss gradient", onClassifier
 	case ops.RunningStats:
 		return "running statistics", onUpdate

@@ -156,6 +156,8 @@ func Operations() []Operation {
 			add(ops.CrossEntropy{Smoothing: smoothing}, x[:2], x[:1])
 			add(ops.CrossEntropyGrad{Smoothing: smoothing}, x[:2], x[:1])
 		}
+		add(ops.SoftCrossEntropy{}, x[:2], x[:2])
+		add(ops.SoftCrossEntropyGrad{}, x[:2], x[:2])
 		add(ops.Momentum{Dims: 4, Momentum: 0.9, Decay: 1e-2}, x, x, x)
 		add(ops.Descend{Dims: 2}, stats, stats, []int{1})
 	}

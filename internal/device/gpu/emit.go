@@ -87,12 +87,20 @@ func (p *planner) instruction(s instruction) error {
 		return p.conv(byInput, point, in(1), in(0), y, ys[0], ys[1], shape(0)[1])
 	case ops.CrossEntropy:
 		rows := p.add("losses", shape(0)[0])
-		if err := p.crossEntropy(s, operand(rows), k.Smoothing, false); err != nil {
+		if err := p.crossEntropy(s, "cross_entropy", operand(rows), false, k.Smoothing); err != nil {
 			return err
 		}
 		return p.sumParts(operand(rows), y, 1, shape(0)[0])
 	case ops.CrossEntropyGrad:
-		return p.crossEntropy(s, y, k.Smoothing, true)
+		return p.crossEntropy(s, "cross_entropy", y, true, k.Smoothing)
+	case ops.SoftCrossEntropy:
+		rows := p.add("losses", shape(0)[0])
+		if err := p.crossEntropy(s, "soft_cross_entropy", operand(rows), false); err != nil {
+			return err
+		}
+		return p.sumParts(operand(rows), y, 1, shape(0)[0])
+	case ops.SoftCrossEntropyGrad:
+		return p.crossEntropy(s, "soft_cross_entropy", y, true)
 	case ops.RunningStats:
 		return p.each(ofUpdates("running"), size(y), in(0), in(1), shape(0)[1], k.Momentum, k.Unbias())
 	case ops.Momentum:
