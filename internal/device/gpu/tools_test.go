@@ -5,6 +5,7 @@ import (
 
 	"netadjust/internal/bench"
 	"netadjust/internal/device/gpu/gputest"
+	"netadjust/internal/device/gpu/kernels"
 	"netadjust/internal/device/gpu/opencl/oclgrind"
 	"netadjust/networks"
 )
@@ -27,6 +28,7 @@ func TestNVIDIA(t *testing.T) {
 			}
 			r := &gputest.Recorder{Driver: gputest.POCL(t)}
 			dev := deviceOn(t, r)
+			dev.tiles = kernels.Tiles // as on a card
 			for _, mode := range []bench.Mode{bench.Train, bench.Eval} {
 				m, err := bench.Compile(dev, n, n.Start(), mode, 1)
 				if err != nil {

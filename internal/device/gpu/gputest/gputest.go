@@ -62,7 +62,7 @@ func Compiler(t *testing.T) *cuda.Compiler {
 
 const newest = 1000 // major version of CUDA
 
-// Recorder is a driver that remembers what was built.
+// Recorder is a driver that remembers what it should build, and does not. Plans can be made on it, but not run.
 type Recorder struct {
 	driver.Driver
 	programs []program
@@ -76,8 +76,15 @@ type program struct {
 // Build remembers.
 func (r *Recorder) Build(text string, options ...string) (driver.Program, error) {
 	r.programs = append(r.programs, program{text, slices.Clone(options)})
-	return r.Driver.Build(text, options...)
+	return unbuilt{}, nil
 }
+
+// unbuilt is a program, and any launch of it.
+type unbuilt struct{}
+
+func (unbuilt) Launch(string, [3]int, int, ...any) (driver.Launch, error) { return unbuilt{}, nil }
+func (unbuilt) Name() string                                              { return "unbuilt" }
+func (unbuilt) Free() error                                               { return nil }
 
 // spilled is what ptxas says of registers that a kernel keeps in memory.
 var spilled = regexp.MustCompile(`Function properties for (\w+)\n.* (\d+) bytes spill stores`)
