@@ -105,10 +105,6 @@ func (c *Cell) fill(s Settings, catalog Catalog, report func(key string, err err
 	}
 	if c.Finetune != nil {
 		c.Finetune = &s.Finetune
-		if !method.Inherits {
-			report("final", fmt.Errorf("%q is not available for method %q: it leaves no trained weights to go on with; "+
-				"exclude it", finetune, method.Name))
-		}
 	}
 	if method.Given {
 		c.Channels = s.Width.channels(catalog, s.channelsFrom, report)

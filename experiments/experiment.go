@@ -97,6 +97,9 @@ func Parse(path string, text []byte, catalog Catalog, set ...string) (*Experimen
 		seen[key] = true
 		e.Cells, e.origins = append(e.Cells, c), append(e.origins, origins[i])
 	}
+	if err := e.checkNetworks(); err != nil {
+		return nil, err
+	}
 	return e, nil
 }
 
@@ -219,4 +222,16 @@ func folderName(v any) (string, error) {
 			"starts and ends with a letter or digit and is no device name of Windows, not %s", describe(v))
 	}
 	return name, nil
+}
+
+// checkNetworks reports files of networks that differ and have one name, which tables and figures could not tell apart.
+func (e *Experiment) checkNetworks() error {
+	described := map[string]string{}
+	for _, c := range e.Cells {
+		if d, ok := described[c.Network]; ok && d != c.Description {
+			return fmt.Errorf("%s: two different networks are called %s; rename the file of one", e.Path, c.Network)
+		}
+		described[c.Network] = c.Description
+	}
+	return nil
 }

@@ -95,6 +95,11 @@ func TestDescribedNetworks(t *testing.T) {
 	if changed.ID() == e.Cells[0].ID() {
 		t.Error("another description has the same id")
 	}
+	same := strings.Replace(minimal, `"resnet20"`, `["a/mine.toml", "b/mine.toml"]`, 1)
+	if _, err := Parse("t.toml", []byte(same), catalog); err == nil ||
+		err.Error() != "t.toml: two different networks are called mine; rename the file of one" {
+		t.Errorf("two networks of one name: error %v", err)
+	}
 	if c := string(e.Cells[1].Canonical()); strings.Contains(c, "description") {
 		t.Errorf("a network of a known family has a description: %s", c)
 	}
@@ -650,9 +655,16 @@ func TestShippedFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	all := catalog
-	for _, name := range []string{"adjust_random_fur", "adjust_no_flops_norm", "adjust_one_shot", "fur_truth"} {
-		all.Methods = append(slices.Clip(all.Methods), Method{Name: name, Searches: true})
+	all.Methods = slices.Clone(all.Methods)
+	for _, name := range []string{"adjust_random_fur", "adjust_no_flops_norm", "adjust_one_shot", "fur_truth", "random",
+		"random_best"} {
+		all.Methods = append(slices.Clip(all.Methods), Method{Name: name, Searches: name != "random"})
 	}
+	for _, name := range []string{"l1_per_flop", "fpgm", "sfp", "slimming", "taylor", "taylor_per_flop", "random_ratio",
+		"synflow", "morphnet", "autoslim"} {
+		all.Methods = append(all.Methods, Method{Name: name, Prunes: true, Inherits: true})
+	}
+	all.Methods[slices.IndexFunc(all.Methods, func(m Method) bool { return m.Name == "l1" })].Inherits = true
 	all.Network = func(name string) (Network, error) { return Network{Name: name}, nil } // what a name means is not known here
 	all.Datasets = append(slices.Clip(all.Datasets), Dataset{Name: "cifar100", Train: 50000, Test: 10000},
 		Dataset{Name: "imagenet", Train: 1281167, Test: 50000})

@@ -43,6 +43,12 @@ channels = [5, 9, 12, 20, 30, 28]
 			t.Errorf("%s failed: %s", r.ID, r.Failure.Reason)
 			continue
 		}
+		run := records[c.ID()].Run
+		if run.SearchDeviceSeconds > 0 && r.SearchCost.ForwardImages == 0 ||
+			run.SearchDeviceSeconds == 0 && c.Method == "adjust" || // whose trainings no other cell shares
+			run.SearchDeviceSeconds > run.DeviceSeconds || run.SearchWallSeconds > run.WallSeconds {
+			t.Errorf("%s: seconds %+v", r.ID, run)
+		}
 		p := plan.Cells[slices.IndexFunc(plan.Cells, func(p PlannedCell) bool { return p.ID == r.ID })].Search
 		if p.BackwardImages != r.SearchCost.BackwardImages || p.ForwardImages != r.SearchCost.ForwardImages {
 			t.Errorf("%s: planned %+v, cost %+v", r.ID, p, r.SearchCost)

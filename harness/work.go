@@ -27,7 +27,11 @@ type worker struct {
 	*run
 	dev     *timed
 	counted int64 // FLOPs of the cell at hand that are in the account
+	search  spent // by its search
 }
+
+// spent is time, all of it and that of the device.
+type spent struct{ wall, device time.Duration }
 
 // work runs cells until there are no more. It returns an error if the run cannot go on.
 func (r *run) work(ctx context.Context) error {
@@ -130,7 +134,8 @@ func (w *worker) cell(ctx context.Context, c *cell) error {
 	record.Run = results.Run{
 		Host: host, Job: os.Getenv("SLURM_JOB_ID"), Jobs: w.jobs, Threads: w.threads, GoVersion: runtime.Version(),
 		Start: start.UTC().Truncate(time.Second), WallSeconds: time.Since(start).Seconds(),
-		DeviceSeconds: (w.dev.busy - busy).Seconds(), CalibrationSeconds: w.dev.clock.Seconds(), Resumed: log.resumed,
+		DeviceSeconds: (w.dev.busy - busy).Seconds(), CalibrationSeconds: w.dev.clock.Seconds(),
+		SearchWallSeconds: w.search.wall.Seconds(), SearchDeviceSeconds: w.search.device.Seconds(), Resumed: log.resumed,
 	}
 	if record.Result.Failure != nil {
 		record.Run.Log = log.tail
@@ -222,7 +227,9 @@ func failure(ctx context.Context, err error) *results.Failure {
 // searchAndTrain lets the method choose widths, trains the network that has them, and tests it.
 func (w *worker) searchAndTrain(ctx context.Context, c *cell, images *images, r *results.Result) error {
 	l := &lab{worker: w, cell: c, data: images, cost: &r.SearchCost}
+	start, busy := time.Now(), w.dev.busy
 	found, err := c.method.Search(ctx, l, c.problem)
+	w.search = spent{time.Since(start), w.dev.busy - busy}
 	if err != nil {
 		return fmt.Errorf("search: %w", err)
 	}

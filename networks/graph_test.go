@@ -249,6 +249,7 @@ func moments(v []float32) (mean, std, largest float64) {
 // standard deviation; normal ones reach beyond three standard deviations.
 func TestInitial(t *testing.T) {
 	cifar, imageNet := mustNew(t, Spec{Name: "resnet20"}), mustNew(t, Spec{Name: "resnet18"})
+	mobile := mustNew(t, Spec{Name: "mnasnet_a1"})
 	for _, tt := range []struct {
 		net            *Network
 		tensor         string
@@ -262,6 +263,9 @@ func TestInitial(t *testing.T) {
 		{imageNet, "stem.conv.weights", 0, math.Sqrt(2. / (64 * 49)), 3, 6},
 		{imageNet, "stage3.block1.shortcut.conv.weights", 0, math.Sqrt(2. / 256), 3, 6},
 		{imageNet, "classifier.weights", 1 / math.Sqrt(512), 0, 0.999, 1},
+		{mobile, "stage7.block1.depthwise.weights", 0, math.Sqrt(2. / (960 * 9)), 3, 6},
+		{mobile, "stage6.block2.squeeze_excite.linear1.weights", 1 / math.Sqrt(960), 0, 0.999, 1},
+		{mobile, "stage6.block2.squeeze_excite.linear2.bias", 1 / math.Sqrt(40), 0, 0.98, 1},
 	} {
 		list := tt.net.Tensors(tt.net.Start())
 		x := list[slices.IndexFunc(list, func(x Tensor) bool { return x.Name == tt.tensor })]

@@ -1,6 +1,7 @@
 package networks
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -68,6 +69,42 @@ func TestExample(t *testing.T) {
 	mustGraph(t, n, []int{3, 5, 7, 11, 13, 17, 19}, GraphOptions{Batch: 2, Drop: true, Train: &TrainOptions{}})
 }
 
+// TestDocumentedCounts checks the table of families in docs/networks.md: every family has a row, with its counts.
+func TestDocumentedCounts(t *testing.T) {
+	text, err := os.ReadFile("../docs/networks.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := map[string][]string{}
+	for _, line := range strings.Split(string(text), "\n") {
+		if cells := strings.Split(line, "|"); len(cells) == 8 {
+			rows[strings.Trim(regexp.MustCompile("`[^`]*`").FindString(cells[1]), "`")] = cells
+		}
+	}
+	example := map[string]string{"resnet{6n+2}": "resnet20", "plain{6n+2}": "plain20", "densenet{3n+4}": "densenet40"}
+	for _, f := range Families() {
+		pattern, _, _ := strings.Cut(f.Pattern, ",")
+		name := pattern
+		if of, ok := example[pattern]; ok {
+			name = of
+		}
+		n := mustNew(t, Spec{Name: name})
+		want := fmt.Sprint(n.FLOPs(n.Start()), n.Params(n.Start()))
+		row := rows[pattern]
+		if row == nil {
+			t.Errorf("docs/networks.md has no row for %s", pattern)
+			continue
+		}
+		number := func(cell string) string { return strings.ReplaceAll(cell, " ", "") }
+		if got := number(row[4]) + " " + number(row[5]); got != want {
+			t.Errorf("%s: docs/networks.md has %s, want %s", pattern, got, want)
+		}
+		if !strings.Contains(row[2], fmt.Sprintf("%dx%dx%d, %d", f.Input[0], f.Input[1], f.Input[2], f.Classes)) {
+			t.Errorf("%s: docs/networks.md has %s, want %v and %d", pattern, row[2], f.Input, f.Classes)
+		}
+	}
+}
+
 // TestReadKeepsContent checks that what only people read changes nothing, and all else does.
 func TestReadKeepsContent(t *testing.T) {
 	text := example(t)
@@ -118,6 +155,9 @@ func TestMistakes(t *testing.T) {
 		{`kernel = 3 }`, `kernel = 4 }`, ":7: layers[1].kernel: must be odd, not 4"},
 		{`kernel = 3 }`, `kernel = "kernel" }`, ":7: layers[1].kernel: must be a number of 1 to 15, or a name that"},
 		{`kernel = 3 }`, `kernel = 3, stride = 0 }`, ":7: layers[1].stride: must be a number of 1 to 15"},
+		{`kernel = 3 }`, `kernel = 3, name = "input" }`, ":6: layers: two layers are called input; give one another name"},
+		{`inner = "outer/2"`, `inner = [1, 2]`, ":15: block.bottleneck.adjustable.inner: must be a channel count"},
+		{`fixed      = { stem = 16 }`, `fixed = { stem = [16, 16] }`, ":5: fixed.stem: must be a channel count"},
 		{`kernel = 3 }`, `kernel = 3, name = "a b" }`, ":7: layers[1].name: must be letters, digits, - and _, not a b"},
 		{`{ conv = "stem", `, `{ conv = "stern", `,
 			`:7: layers[1].conv: "stern" is no channel count that is known here; known: in, stem`},

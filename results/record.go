@@ -158,6 +158,10 @@ type Run struct {
 	// CalibrationSeconds is the mean time of a fixed computation that ran between the steps of the cell, so that
 	// DeviceSeconds can be compared with that of another machine or hour. Records of earlier programs lack it.
 	CalibrationSeconds float64 `json:"calibration_seconds,omitempty"`
+	// The parts of WallSeconds and DeviceSeconds that were spent on the search. Trainings that another cell had done took
+	// none. Records of earlier programs lack them.
+	SearchWallSeconds   float64 `json:"search_wall_seconds,omitempty"`
+	SearchDeviceSeconds float64 `json:"search_device_seconds,omitempty"`
 	// Resumed says that the cell was interrupted before. The times are those since the last interruption.
 	Resumed bool     `json:"resumed,omitempty"`
 	Log     []string `json:"log,omitempty"` // of a failed cell, the last lines

@@ -34,7 +34,8 @@ func checkCommand(a *app, f *flags) error {
 	}
 	defer dev.Close()
 	if !*f.asJSON {
-		fmt.Fprintf(a.stdout, "%s (%s)\n%-28s %5s  %s\n", dev.Info().Name, dev.Info().Kernels, "operation", "cases", "worst error")
+		fmt.Fprintf(a.stdout, "%s (%s)\n%-28s %5s  %s\n", dev.Info().Name, dev.Info().Kernels, "operation", "cases",
+			"worst error")
 	}
 	var list []*checked
 	kinds := map[string]*checked{}

@@ -34,6 +34,7 @@ type course struct {
 	keep    Checkpoints
 	warned  []string
 	epochs  int // reported
+	change  func(*Recipe)
 }
 
 func newCourse(t *testing.T) *course {
@@ -50,6 +51,9 @@ func (c *course) run(ctx context.Context, threads int, keep *Checkpoints) (*outc
 	c.t.Helper()
 	r := short
 	r.DropRate, r.WarmupEpochs = 0.2, 1
+	if c.change != nil {
+		c.change(&r)
+	}
 	m, epochs, err := Resume(ctx, processor(c.t, threads), c.network, c.network.Start(), digits(c.t, 0, 50), norm, r,
 		Stream{3, "final"}, keep, func(int, Epoch) { c.epochs++ })
 	if err != nil {

@@ -41,8 +41,8 @@ func (g geometry) windows(text, name string) kernel {
 // pool appends a kernel for pooling images x to y. Its last operand is what it gives.
 func (p *planner) pool(name string, k ops.Window, x, y []int, operands ...any) error {
 	n := p.values[operands[len(operands)-1].(operand)].size()
-	return p.each(kernel{kernels.Pool, name, windowThreads, nil}, n, append(operands, x[2], x[3], y[2], y[3], k.Size, k.Stride,
-		k.Pad, n)...)
+	args := append(operands, x[2], x[3], y[2], y[3], k.Size, k.Stride, k.Pad, n)
+	return p.each(kernel{kernels.Pool, name, windowThreads, nil}, n, args...)
 }
 
 // groups is how many groups a sum over the inner dimension is split for: as many as fill the largest cards. It is the
@@ -75,7 +75,8 @@ func (p *planner) conv(pass pass, g geometry, a, b, c operand, batch, ci, co int
 	}
 	options := append([]string{define("PASS", int(pass))}, g.options()...)
 	grid := [3]int{ceil(n, t.N), ceil(m, t.M), parts}
-	err := p.append(kernels.Conv(p.dev.tiles), options, "conv_"+t.Name(), grid, t.Threads(), []any{a, b, target, batch, ci, co, span})
+	args := []any{a, b, target, batch, ci, co, span}
+	err := p.append(kernels.Conv(p.dev.tiles), options, "conv_"+t.Name(), grid, t.Threads(), args)
 	if err != nil {
 		return err
 	}

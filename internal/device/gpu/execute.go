@@ -67,8 +67,7 @@ func (pl *plan) run(inputs []any, c *clocks) error {
 	}
 	if pl.dev.poison {
 		for _, c := range pl.arena {
-			b := driver.Buffer{Chunk: c, Bytes: c.Bytes()}
-			if err := pl.dev.driver.Fill(b, math.Float32bits(float32(math.NaN()))); err != nil {
+			if err := pl.dev.driver.Fill(whole(c), math.Float32bits(float32(math.NaN()))); err != nil {
 				return err
 			}
 		}
@@ -113,7 +112,7 @@ func (pl *plan) upload(inputs []any) error {
 			load(d, to, pl.batch[i])
 		}
 	}
-	if err := pl.dev.driver.Upload(driver.Compute, driver.Buffer{Chunk: pl.block, Bytes: pl.block.Bytes()}, host); err != nil {
+	if err := pl.dev.driver.Upload(driver.Compute, whole(pl.block), host); err != nil {
 		return err
 	}
 	return s.sent.Record(driver.Compute)

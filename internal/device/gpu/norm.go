@@ -66,8 +66,8 @@ func (p *planner) sums(k sums, in, out []int) error {
 	count, span := split(n)
 	parts := operand(p.add("parts of sums", ch, count, 2))
 	text := func(name string) kernel { return ofNorm(name, shape) }
-	err := p.call(text("sums_parts"), [3]int{count, ch, 1}, x, stats, dy, more, y, dz, parts, ch, n, span, count, k.centred,
-		k.added, k.rectified, k.top)
+	err := p.call(text("sums_parts"), [3]int{count, ch, 1}, x, stats, dy, more, y, dz, parts, ch, n, span, count,
+		k.centred, k.added, k.rectified, k.top)
 	if err != nil {
 		return err
 	}
@@ -90,9 +90,10 @@ func (p *planner) concat(s instruction) error {
 	return nil
 }
 
-// crossEntropy appends the losses of all rows of logits, or their gradient.
-func (p *planner) crossEntropy(s instruction, y operand, smoothing float64, gradient bool) error {
+// crossEntropy appends the losses of all rows of logits, or their gradient, by the named kernel, whose last parameters
+// follow.
+func (p *planner) crossEntropy(s instruction, name string, y operand, gradient bool, more ...any) error {
 	rows, k := p.values[s.in[0]].shape[0], p.values[s.in[0]].shape[1]
-	return p.call(kernel{kernels.Loss, "cross_entropy", planeThreads, nil}, [3]int{rows, 1, 1}, operand(s.in[0]),
-		operand(s.in[1]), y, k, gradient, float64(rows), smoothing)
+	parameters := append([]any{operand(s.in[0]), operand(s.in[1]), y, k, gradient, float64(rows)}, more...)
+	return p.call(kernel{kernels.Loss, name, planeThreads, nil}, [3]int{rows, 1, 1}, parameters...)
 }

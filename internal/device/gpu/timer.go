@@ -35,7 +35,8 @@ func workOf(op any) string {
 		return "normalize gradient"
 	case ops.AvgPool, ops.AvgPoolGrad, ops.MaxPool, ops.MaxPoolGrad, ops.GlobalAvgPool, ops.GlobalAvgPoolGrad:
 		return "pooling"
-	case ops.Linear, ops.MatMul, ops.SumRows, ops.CrossEntropy, ops.CrossEntropyGrad:
+	case ops.Linear, ops.MatMul, ops.SumRows, ops.CrossEntropy, ops.CrossEntropyGrad, ops.SoftCrossEntropy,
+		ops.SoftCrossEntropyGrad:
 		return "classifier"
 	case ops.RunningStats, ops.Momentum, ops.Descend, sgd:
 		return "update"
