@@ -26,6 +26,9 @@ func whatWasRun(m *markdown.Document, done table) {
 	for _, line := range recipe(done) {
 		m.Line("- %s", markdown.Escape(line))
 	}
+	if len(distinct(done.strings("device"))) > 1 {
+		m.Line("\nNote: the cells were computed on different devices or kernels, between which results differ by rounding.")
+	}
 	m.Line("")
 }
 

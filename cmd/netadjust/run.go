@@ -27,7 +27,7 @@ func runCommand(a *app, f *flags) error {
 	dataDir := f.data()
 	jobs := f.Int("jobs", 0, "cells to run at the same time (default: one per core, or one on a GPU)")
 	f.Func("shard", "run the cells of part `I/N`, from 0/N; N processes with one output folder run all", o.Shard.Set)
-	f.DurationVar(&o.Checkpoint, "checkpoint", time.Minute, "`TIME` that is lost at most when the run is killed")
+	f.DurationVar(&o.Checkpoint, "checkpoint", time.Minute, "`TIME` between checkpoints, twice that where writing one is slow")
 	f.IntVar(&o.Retries, "retries", 0, "times that a cell is tried again that fails for a reason that may pass")
 	f.BoolVar(&o.Again, "retry-failed", false, "run the cells again that failed in an earlier run")
 	f.BoolVar(&o.FailFast, "fail-fast", false, "stop as soon as a cell fails")

@@ -76,8 +76,8 @@ func TestRunWithAFailingCell(t *testing.T) {
 	r := call(t.Context(), "run", file, "--out", out)
 	r.check(t, exitFailed, "1 cells finished now, 0 before, 1 failed\n", "failed   resnet8-w0.5-mnist-l1-b1-s1-")
 	r.check(t, exitFailed, "", "at learning rate ")
-	r.check(t, exitFailed, "", "these cells failed; their records say why, and a cell whose folder in "+
-		filepath.Join(out, "cells")+" is removed runs again:\n  resnet8-w0.5-mnist-l1-b1-s1-")
+	r.check(t, exitFailed, "", "these cells failed; their records and logs in "+filepath.Join(out, "cells")+
+		" say why, and --retry-failed runs them again:\n  resnet8-w0.5-mnist-l1-b1-s1-")
 	frame := read(t, out, "frame.csv")
 	if strings.Count(frame, "done") != 1 || strings.Count(frame, "failed") != 1 {
 		t.Errorf("frame.csv:\n%s", frame)

@@ -101,7 +101,12 @@ func TestHelp(t *testing.T) {
 		}
 	}
 	flags := map[string][]string{
-		"run": {"out", "device", "data", "jobs", "json"}, "plan": {"device", "data", "jobs", "json"}, "report": {"json"},
+		"run": {"out", "device", "data", "jobs", "shard", "checkpoint", "retries", "retry-failed", "fail-fast", "accept-stale",
+			"rerun-stale", "quiet", "set", "json"},
+		"plan":   {"device", "data", "jobs", "ids", "set", "json"},
+		"report": {"json"}, "status": {"verify", "data", "json"}, "merge": {"json"},
+		"validate": {"data", "set", "json"}, "schema": {"data"},
+		"slurm": {"shards", "parallel", "cpus", "time", "warning", "mem", "partition", "out", "device", "data", "set"},
 		"init":  {"out", "data"},
 		"flops": {"width", "channels", "padding", "input", "classes", "json"},
 		"step":  {"json"}, "networks": {"json"}, "methods": {"json"}, "data list": {"data", "json"}, "data get": {"data"},

@@ -18,8 +18,8 @@ import (
 // its state, and how far it is. Everything random follows from the training's stream and the position. The last two are
 // kept, in the files Path-0.safetensors and Path-1.safetensors, and the one that is further counts.
 //
-// One is written when Every has passed, when the training is told to stop, and after an epoch as long as that takes less
-// than a fiftieth of the time. One that cannot be written is a warning: the training is none the worse for it.
+// One is written when Every has passed, or up to twice as much where writing takes more than a fiftieth of it, when the
+// training is told to stop, and after an epoch as long as that takes less than a fiftieth of the time. One that cannot be written is a warning: the training is none the worse for it.
 type Checkpoints struct {
 	Path  string
 	Of    string // names the training, with all that its numbers follow from; files of another one are not used
@@ -110,8 +110,8 @@ func load(state *vm.State, f *safetensors.File) error {
 
 // due tells whether to write a checkpoint now, between two steps or after an epoch.
 func (k *Checkpoints) due(epochEnded bool) bool {
-	since := time.Since(k.last)
-	return since >= k.Every || epochEnded && since >= 50*k.cost
+	since, slow := time.Since(k.last), 50*k.cost
+	return since >= min(max(k.Every, slow), 2*k.Every) || epochEnded && since >= slow
 }
 
 // save writes a checkpoint, unless nothing has been done since the last one.

@@ -183,6 +183,8 @@ func TestCheckpointsAreDue(t *testing.T) {
 		{Checkpoints{Every: time.Minute, last: ago(time.Second), cost: time.Millisecond}, false, false},
 		{Checkpoints{Every: time.Minute, last: ago(time.Second), cost: time.Millisecond}, true, true},
 		{Checkpoints{Every: time.Minute, last: ago(time.Second), cost: time.Second}, true, false},
+		{Checkpoints{Every: time.Minute, last: ago(61 * time.Second), cost: time.Second}, false, true},
+		{Checkpoints{Every: time.Minute, last: ago(61 * time.Second), cost: 2 * time.Second}, false, false},
 		{Checkpoints{Every: time.Minute, last: ago(2 * time.Minute), cost: time.Hour}, false, true},
 	} {
 		if got := tt.keep.due(tt.epochEnded); got != tt.want {
