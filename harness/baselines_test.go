@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"netadjust/internal/progress"
 )
 
@@ -70,5 +72,15 @@ channels = [5, 9, 12, 20, 30, 28]
 	// slimming for both, of fpgm and sfp for each, and of morphnet and autoslim.
 	if n := events.count(progress.Epoch, "start: epoch"); n != 1+1+4+1+1 {
 		t.Errorf("%d epochs of start networks", n)
+	}
+	// The same again, by two jobs, gives the same numbers.
+	again := t.TempDir()
+	o, _ := options(e, again)
+	o.Jobs = 2
+	if _, err := Run(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(hashes(t, out), hashes(t, again)); diff != "" {
+		t.Errorf("run again by two jobs (-first +second):\n%s", diff)
 	}
 }
