@@ -18,6 +18,10 @@ build: ## build bin/netadjust
 test: lint ## everything that CI checks of the code: lint, all tests, the smoke experiment
 	go test ./...
 	@$(MAKE) --no-print-directory smoke
+	@$(NETADJUST) doctor --device gpu:pocl > /dev/null 2>&1 || \
+		echo 'skipped: the GPU device, which is tested with POCL (Debian: pocl-opencl-icd)'
+	@command -v g++ > /dev/null || echo 'skipped: the GPU device on a stand-in for CUDA, which needs g++'
+	@command -v oclgrind > /dev/null || echo 'skipped: data races of GPU kernels, which Oclgrind finds (Debian: oclgrind)'
 
 lint: ## gofmt, go vet and staticcheck
 	@unformatted=$$(gofmt -l .) && test -z "$$unformatted" || { echo "run gofmt -w on: $$unformatted"; exit 1; }

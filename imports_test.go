@@ -20,11 +20,13 @@ import (
 // nothing imports the command line. An import that is not here is either a mistake or a decision, which belongs here
 // and in docs/design.md.
 var allowed = map[string]string{
-	"cmd/netadjust": "adjustment experiments harness networks results results/gate results/published internal/data " +
-		"internal/device internal/device/cpu internal/device/gpu internal/device/gpu/choose internal/device/gpu/driver " +
-		"internal/bench internal/export internal/progress internal/safetensors internal/suggest internal/train",
+	"cmd/netadjust": "adjustment experiments harness networks results results/gate results/reproduced internal/data " +
+		"internal/device internal/device/cpu internal/device/devicetest internal/device/gpu internal/device/gpu/choose " +
+		"internal/device/gpu/driver internal/atomicfile internal/bench internal/export internal/progress " +
+		"internal/safetensors internal/suggest internal/train",
 	"harness": "experiments adjustment baselines networks results internal/atomicfile internal/calibration " +
-		"internal/data internal/device internal/lease internal/progress internal/rng internal/search internal/train",
+		"internal/data internal/device internal/lease internal/progress internal/rng internal/safetensors internal/search " +
+		"internal/train",
 
 	"adjustment":      "networks internal/rng internal/search",
 	"baselines":       "networks internal/rng internal/search",
@@ -59,16 +61,18 @@ var allowed = map[string]string{
 	"internal/ops":         "internal/rng",
 	"internal/ops/opstest": "",
 
-	"experiments":            "internal/suggest internal/tomllines",
-	"results":                "internal/atomicfile results/font results/markdown results/paired",
+	"experiments": "internal/suggest internal/tomllines",
+	"results": "internal/atomicfile results/font results/markdown results/paired " +
+		"results/published",
 	"internal/data":          "internal/atomicfile internal/suggest",
 	"internal/data/datatest": "",
 
-	"results/font":      "",
-	"results/gate":      "results results/markdown results/paired",
-	"results/markdown":  "",
-	"results/paired":    "",
-	"results/published": "results results/markdown",
+	"results/font":       "",
+	"results/gate":       "results results/markdown results/paired",
+	"results/markdown":   "",
+	"results/paired":     "",
+	"results/published":  "",
+	"results/reproduced": "results results/markdown results/published",
 
 	"internal/safetensors": "internal/atomicfile",
 

@@ -40,7 +40,7 @@ def pytorch(path):
         with torch.no_grad():
             return network(torch.from_numpy(x)).numpy()
 
-    return hasattr(network, "mean"), np.array(module.MEAN), np.array(module.STD), run
+    return hasattr(network, "_mean"), np.array(module.MEAN), np.array(module.STD), run
 
 
 def check(path, pixels, want):

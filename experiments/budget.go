@@ -35,6 +35,11 @@ func (b Budget) Resolve(base int64) int64 {
 }
 
 func budget(v any) (Budget, error) {
+	if v == shapeWanted {
+		return Budget{}, shape{"anyOf": []shape{
+			moreThan(0, maxFraction).shape.of("number"), {"type": "integer", "minimum": minBudgetFLOPs},
+		}}
+	}
 	switch v := v.(type) {
 	case int64:
 		if v >= minBudgetFLOPs {

@@ -53,6 +53,9 @@ type Dataset struct {
 // network returns a reader of networks; paths are relative to the folder of an experiment file.
 func (c Catalog) network(file string) func(any) (Network, error) {
 	return func(v any) (Network, error) {
+		if v == shapeWanted {
+			return Network{}, shape{"type": "string"}
+		}
 		name, ok := v.(string)
 		if !ok {
 			return Network{}, fmt.Errorf("must be the name of a network, or the path of a description, not %s", describe(v))

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 
@@ -34,47 +35,58 @@ type Experiment struct {
 func (e *Experiment) Dataset(c Cell) Dataset { return e.catalog.dataset(c.Dataset) }
 
 // Load reads the experiment file at path. Its errors are those of [Parse], or say why the file cannot be read.
-func Load(path string, catalog Catalog) (*Experiment, error) {
+func Load(path string, catalog Catalog, set ...string) (*Experiment, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("read experiment file: %w", err)
 	}
-	return Parse(path, text, catalog)
+	return Parse(path, text, catalog, set...)
 }
 
-// Parse reads the text of an experiment file; path only names it in messages. A syntax error comes with line, column
-// and the lines around it. Of all other mistakes as many as possible are reported together (joined by [errors.Join]),
-// each with file, line where known, key path (list elements and [[blocks]] count from 1) and what is allowed.
-func Parse(path string, text []byte, catalog Catalog) (*Experiment, error) {
-	var keys map[string]any
-	if _, err := toml.Decode(string(text), &keys); err != nil {
-		return nil, syntaxError(path, err)
+// Parse reads the text of an experiment file; path names it in messages, and the file that it includes lies beside it. A
+// syntax error comes with line, column and the lines around it. Of all other mistakes as many as possible are reported
+// together (joined by [errors.Join]), each with file, line where known, key path (list elements and [[blocks]] count from
+// 1) and what is allowed. Every set is a KEY=VALUE that overrides a setting, or the name, whatever the file says.
+func Parse(path string, text []byte, catalog Catalog, set ...string) (*Experiment, error) {
+	keys, err := decode(path, text)
+	if err != nil {
+		return nil, err
 	}
 	found := &problems{file: path, lines: tomllines.Find(string(text))}
 	e := &Experiment{Path: path, Settings: Defaults(), lines: found.lines, catalog: catalog}
 	root := &table{keys: keys, problems: found}
+	over, err := overrides(set)
+	if err != nil {
+		return nil, err
+	}
 
-	root.require("name", "the results go to a folder of this name")
-	scalar(root, "name", &e.Name, folderName)
-	e.Settings.read(root)
-	var blocks []block
-	root.require("matrix", "an experiment needs at least one [[matrix]] block")
-	root.sections("matrix", func(t *table) { blocks = append(blocks, readBlock(t, catalog)) })
+	file := origin{}
+	base, err := e.include(root, &file)
+	if err != nil {
+		return nil, err
+	}
+	blocks := e.read(root, catalog)
 	root.refuseUnknown()
-	if err := found.err(); err != nil {
+	scalar(over, "name", &e.Name, folderName)
+	scratch := Defaults()
+	scratch.read(over)
+	over.refuseUnknown()
+	if err := errors.Join(base.err(), found.err(), over.err()); err != nil {
 		return nil, err
 	}
 
 	var cells []Cell
 	var origins []origin
-	file := origin{e.Settings, []layer{{values: keys}}}
+	file.settings = e.Settings
+	file.layers = append(file.layers, layer{values: keys})
 	for _, b := range blocks {
-		c, o := b.expand(file, catalog, found)
+		c, o := b.expand(file, over, catalog, found)
 		cells, origins = append(cells, c...), append(origins, o...)
 	}
 	if err := found.err(); err != nil {
 		return nil, err
 	}
+	e.Settings.read(&table{keys: over.keys, problems: &problems{file: over.file}})
 	seen := map[string]bool{}
 	for i, c := range cells {
 		key := string(c.Canonical())
@@ -85,7 +97,104 @@ func Parse(path string, text []byte, catalog Catalog) (*Experiment, error) {
 		seen[key] = true
 		e.Cells, e.origins = append(e.Cells, c), append(e.origins, origins[i])
 	}
+	if err := e.checkNetworks(); err != nil {
+		return nil, err
+	}
 	return e, nil
+}
+
+// read reads all of a file but the settings that it includes.
+func (e *Experiment) read(root *table, catalog Catalog) (blocks []block) {
+	root.require("name", "the results go to a folder of this name")
+	scalar(root, "name", &e.Name, folderName)
+	e.Settings.read(root)
+	root.require("matrix", "an experiment needs at least one [[matrix]] block")
+	root.sections("matrix", func(t *table) { blocks = append(blocks, readBlock(t, catalog)) })
+	return blocks
+}
+
+// decode reads the keys of a TOML text.
+func decode(path string, text []byte) (map[string]any, error) {
+	var keys map[string]any
+	if _, err := toml.Decode(string(text), &keys); err != nil {
+		return nil, syntaxError(path, err)
+	}
+	return keys, nil
+}
+
+// include reads the settings of the file that key include names, if there is one, which its own file then overrides. It
+// returns the mistakes in that file.
+func (e *Experiment) include(root *table, file *origin) (*problems, error) {
+	base := &problems{}
+	name := includeOf(root)
+	if name == "" {
+		return base, nil
+	}
+	base.file = filepath.Join(filepath.Dir(root.file), filepath.FromSlash(name))
+	text, err := os.ReadFile(base.file)
+	if err != nil {
+		root.add("include", err)
+		return base, nil
+	}
+	keys, err := decode(base.file, text)
+	if err != nil {
+		return base, err
+	}
+	base.lines = tomllines.Find(string(text))
+	t := &table{keys: keys, problems: base}
+	e.Settings.read(t)
+	t.refuseUnknown() // an include of its own, too: one level is enough
+	file.layers = append(file.layers, layer{file: base.file, lines: base.lines, values: keys})
+	return base, nil
+}
+
+func includeOf(root *table) (name string) {
+	scalar(root, "include", &name, fileName)
+	return name
+}
+
+func fileName(v any) (string, error) {
+	if v == shapeWanted {
+		return "", shape{"type": "string", "minLength": 1}
+	}
+	name, ok := v.(string)
+	if !ok || name == "" {
+		return "", fmt.Errorf("must be the path of a file with settings, not %s", describe(v))
+	}
+	return name, nil
+}
+
+// overrides makes a table of texts of the form KEY=VALUE. A value that is none of TOML is a text.
+func overrides(set []string) (*table, error) {
+	t := &table{keys: map[string]any{}, problems: &problems{file: "--set"}}
+	for _, s := range set {
+		key, value, ok := strings.Cut(s, "=")
+		if !ok {
+			return nil, fmt.Errorf("--set %s: want KEY=VALUE, such as train.epochs=5", s)
+		}
+		keys, err := decode("--set", []byte(s))
+		if err != nil {
+			keys, err = decode("--set", fmt.Appendf(nil, "%s = %q", key, value))
+		}
+		if err != nil {
+			return nil, fmt.Errorf("--set %s: want KEY=VALUE, such as train.epochs=5: %w", s, err)
+		}
+		merge(t.keys, keys)
+	}
+	return t, nil
+}
+
+// merge adds what from has to the tables in to.
+func merge(to, from map[string]any) {
+	for key, value := range from {
+		sub, isTable := value.(map[string]any)
+		old, wasTable := to[key].(map[string]any)
+		if isTable && wasTable {
+			merge(old, sub)
+		} else {
+			to[key] = value
+		}
+	}
 }
 
 func syntaxError(path string, err error) error {
@@ -104,10 +213,25 @@ var (
 )
 
 func folderName(v any) (string, error) {
+	if v == shapeWanted {
+		return "", shape{"type": "string", "pattern": safeName.String()}
+	}
 	name, ok := v.(string)
 	if !ok || !safeName.MatchString(name) || deviceName.MatchString(name) {
 		return "", fmt.Errorf("must be a folder name of at most 64 letters, digits, dots, dashes and underscores that "+
 			"starts and ends with a letter or digit and is no device name of Windows, not %s", describe(v))
 	}
 	return name, nil
+}
+
+// checkNetworks reports files of networks that differ and have one name, which tables and figures could not tell apart.
+func (e *Experiment) checkNetworks() error {
+	described := map[string]string{}
+	for _, c := range e.Cells {
+		if d, ok := described[c.Network]; ok && d != c.Description {
+			return fmt.Errorf("%s: two different networks are called %s; rename the file of one", e.Path, c.Network)
+		}
+		described[c.Network] = c.Description
+	}
+	return nil
 }

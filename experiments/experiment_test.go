@@ -95,6 +95,11 @@ func TestDescribedNetworks(t *testing.T) {
 	if changed.ID() == e.Cells[0].ID() {
 		t.Error("another description has the same id")
 	}
+	same := strings.Replace(minimal, `"resnet20"`, `["a/mine.toml", "b/mine.toml"]`, 1)
+	if _, err := Parse("t.toml", []byte(same), catalog); err == nil ||
+		err.Error() != "t.toml: two different networks are called mine; rename the file of one" {
+		t.Errorf("two networks of one name: error %v", err)
+	}
 	if c := string(e.Cells[1].Canonical()); strings.Contains(c, "description") {
 		t.Errorf("a network of a known family has a description: %s", c)
 	}
@@ -451,7 +456,7 @@ At line 3, column 7:
 			`digits, dots, dashes and underscores that starts and ends with a letter or digit and is no device name of ` +
 			`Windows, not "Aux.old"`},
 		{"unknown table", settings("[trian]\nepochs = 3"),
-			`t.toml:2: trian: unknown key; did you mean "train"?; known: name, data, train, search, prune, finetune, width, matrix`},
+			`t.toml:2: trian: unknown key; did you mean "train"?; known: include, name, data, train, search, prune, finetune, width, matrix`},
 		{"unknown setting", settings("[prune]\nstart_flop = 3"),
 			`t.toml:3: prune.start_flop: unknown key; did you mean "start_flops"?; known: start_flops, epochs, scope, ` +
 				"gradient_batches, slimming_penalty, morphnet_penalty, candidates, least_ratio, norm_batches, rounds, " +
@@ -514,10 +519,10 @@ t.toml:6: train.drop_grows_with_epoch: must be true or false, not 1
 t.toml:7: train.preset: unknown name "imagenet"; known: default, readme, readme-imagenet
 t.toml:9: search.train.epochs: unknown key; known: batch, learning_rate, min_learning_rate, momentum, weight_decay, ` +
 			`label_smoothing, augment, warmup_epochs, warmup_learning_rate, drop_rate, drop_grows_with_epoch, ` +
-			`drop_grows_with_depth
+			`drop_grows_with_depth, init, zero_gamma, no_bias_decay
 t.toml:10: search.train.preset: unknown key; known: batch, learning_rate, min_learning_rate, momentum, weight_decay, ` +
 			`label_smoothing, augment, warmup_epochs, warmup_learning_rate, drop_rate, drop_grows_with_epoch, ` +
-			`drop_grows_with_depth
+			`drop_grows_with_depth, init, zero_gamma, no_bias_decay
 t.toml:11: search.train.batch: must be an integer, at least 2 and at most 1e+09, not 0`},
 		{"warm-up longer than trainings", strings.NewReplacer(`"uniform"`, `["uniform", "l1", "adjust"]`, "[[",
 			"[train]\nwarmup_epochs = 5\nwarmup_learning_rate = 0.2\nepochs = 5\n[search]\nepochs = 3\n"+
@@ -592,7 +597,7 @@ t.toml:13: matrix[1].exclude[2].padding: local matches no cell; this matrix has 
 t.toml:10: matrix[1].set[1].values.train.batch: must be an integer, at least 2 and at most 1e+09, not 1
 t.toml:10: matrix[1].set[1].values.train.epoch: unknown key; did you mean "epochs"?; known: preset, epochs, ` +
 			`batch, learning_rate, min_learning_rate, momentum, weight_decay, label_smoothing, augment, warmup_epochs, ` +
-			`warmup_learning_rate, drop_rate, drop_grows_with_epoch, drop_grows_with_depth
+			`warmup_learning_rate, drop_rate, drop_grows_with_epoch, drop_grows_with_depth, init, zero_gamma, no_bias_decay
 t.toml:11: matrix[1].set[2].values: missing; it holds the settings for the matching cells
 t.toml:14: matrix[1].set[3].values: holds no setting`},
 		{"set that cannot hold", minimal + "[[matrix.set]]\nvalues = { data = { test = 10001 } }\n",

@@ -51,10 +51,15 @@ func (e *Experiment) Explain() []Explanation {
 
 // place names a key path of the file for people.
 func (e *Experiment) place(path string) string {
-	if line := tomllines.Of(e.lines, path); line > 0 {
-		return fmt.Sprintf("%s:%d", e.Path, line)
+	return at(e.Path, tomllines.Of(e.lines, path))
+}
+
+// at names a line of a file, or the file where the line is not known.
+func at(file string, line int) string {
+	if line > 0 {
+		return fmt.Sprintf("%s:%d", file, line)
 	}
-	return e.Path
+	return file
 }
 
 // origin is where the settings of a cell come from: layers over the defaults, of which the last one with a key wins.
@@ -66,6 +71,8 @@ type origin struct {
 // layer is what a file says at one place: at its top, or in a [[matrix.set]].
 type layer struct {
 	set    string // path of the set, "" at the top
+	file   string // "" for the experiment's own
+	lines  map[string]int
 	values map[string]any
 }
 
@@ -91,6 +98,10 @@ func (o origin) from(key string, place func(path string) string) string {
 		l := o.layers[i]
 		name, path, isPreset := l.lookup(section + ".preset")
 		_, own, ok := l.lookup(key)
+		place := place
+		if l.file != "" {
+			place = func(path string) string { return at(l.file, tomllines.Of(l.lines, path)) }
+		}
 		where := place(path)
 		if ok {
 			where = place(own)

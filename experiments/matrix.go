@@ -67,8 +67,8 @@ func readBlock(t *table, catalog Catalog) block {
 }
 
 // expand crosses the lists, drops what is excluded, gives each cell its settings and checks them. It also returns where
-// each cell's settings come from: the file's own, and the sets that match.
-func (b block) expand(file origin, catalog Catalog, found *problems) (cells []Cell, origins []origin) {
+// each cell's settings come from: the file's own, the sets that match, and over, which has the last word.
+func (b block) expand(file origin, over *table, catalog Catalog, found *problems) (cells []Cell, origins []origin) {
 	if n := b.axes.size(); n > maxCells {
 		found.add(b.path, fmt.Errorf("has %.0f cells; at most %d are allowed", n, maxCells))
 		return nil, nil
@@ -82,9 +82,13 @@ func (b block) expand(file origin, catalog Catalog, found *problems) (cells []Ce
 		for i, set := range b.sets {
 			if set.where.match(c) {
 				o.settings.read(&table{keys: set.values, problems: &problems{file: found.file}}) // checked by readBlock
-				o.layers = append(o.layers, layer{set.path, set.values})
+				o.layers = append(o.layers, layer{set: set.path, values: set.values})
 				matched[i], at = true, b.path+".set: "
 			}
+		}
+		if len(over.keys) > 0 {
+			o.settings.read(&table{keys: over.keys, problems: &problems{file: over.file}}) // checked by Parse
+			o.layers = append(o.layers, layer{file: over.file, values: over.keys})
 		}
 		if c.Finetune != nil && !catalog.method(c.Method).Inherits {
 			found.add(b.path+".final", fmt.Errorf("%q is not available for method %q: it leaves no trained weights to go on "+

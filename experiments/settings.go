@@ -44,7 +44,7 @@ type Train struct {
 	LearningRate    float64 `json:"learning_rate"`
 	MinLearningRate float64 `json:"min_learning_rate"` // where the cosine ends
 	Momentum        float64 `json:"momentum"`
-	WeightDecay     float64 `json:"weight_decay"`    // of all parameters
+	WeightDecay     float64 `json:"weight_decay"`    // of all parameters but for NoBiasDecay
 	LabelSmoothing  float64 `json:"label_smoothing"` // share of the target spread over all classes
 	Augment         string  `json:"augment"`         // "pad-crop-flip", "pad-crop", "resized-crop-flip" or "none"
 
@@ -53,6 +53,10 @@ type Train struct {
 	DropRate           float64 `json:"drop_rate,omitempty"`             // of channel dropout in all trainings
 	DropGrowsWithEpoch bool    `json:"drop_grows_with_epoch,omitempty"` // from 0 in the first epoch
 	DropGrowsWithDepth bool    `json:"drop_grows_with_depth,omitempty"` // up to DropRate in the last layer
+
+	Init        string `json:"init,omitempty" zero:"network"` // of convolutions: "" for the network's own, or "he"
+	ZeroGamma   bool   `json:"zero_gamma,omitempty"`          // the last batch norm of a residual branch starts with 0
+	NoBiasDecay bool   `json:"no_bias_decay,omitempty"`       // biases and batch norm have no weight decay
 }
 
 // Search is how network adjustment searches. Its trainings follow [Train] but for their Epochs, and but for the keys of
@@ -280,6 +284,9 @@ func (r *Train) read(t *table) {
 	scalar(t, "drop_rate", &r.DropRate, number(atLeastBelow(0, 1)))
 	scalar(t, "drop_grows_with_epoch", &r.DropGrowsWithEpoch, boolean)
 	scalar(t, "drop_grows_with_depth", &r.DropGrowsWithDepth, boolean)
+	scalar(t, "init", &r.Init, oneOfOr("network", "he"))
+	scalar(t, "zero_gamma", &r.ZeroGamma, boolean)
+	scalar(t, "no_bias_decay", &r.NoBiasDecay, boolean)
 }
 
 // used returns the recipe without what it does not use.

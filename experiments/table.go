@@ -38,11 +38,7 @@ func (p *problems) err() error {
 	slices.SortStableFunc(p.found, func(a, b problem) int { return cmp.Compare(a.line, b.line) })
 	var all []error
 	for _, q := range p.found {
-		at := p.file
-		if q.line > 0 {
-			at = fmt.Sprintf("%s:%d", p.file, q.line)
-		}
-		all = append(all, fmt.Errorf("%s: %s: %w", at, q.path, q.err))
+		all = append(all, fmt.Errorf("%s: %s: %w", at(p.file, q.line), q.path, q.err))
 	}
 	return errors.Join(all...)
 }
@@ -53,6 +49,7 @@ type table struct {
 	path  string // "" for the whole file
 	keys  map[string]any
 	known []string
+	shape *tableShape // nil but for a schema
 }
 
 // at returns the path of a key of the table.
@@ -70,6 +67,9 @@ func (t *table) lookup(key string) (any, bool) {
 }
 
 func (t *table) require(key, why string) {
+	if t.shape != nil {
+		t.shape.Required = append(t.shape.Required, key)
+	}
 	if _, ok := t.keys[key]; !ok {
 		t.add(t.at(key), fmt.Errorf("missing; %s", why))
 	}
@@ -87,6 +87,9 @@ func (t *table) refuseUnknown() {
 // section calls read with the table at key, if there is one, and refuses what read did not ask for.
 func (t *table) section(key string, read func(*table)) {
 	v, ok := t.lookup(key)
+	if t.shape != nil {
+		t.shape.Properties[key] = t.shapeOf(read)
+	}
 	if !ok {
 		return
 	}
@@ -103,6 +106,9 @@ func (t *table) section(key string, read func(*table)) {
 // sections is section for each of the tables in the array of tables at key. Their paths count from 1.
 func (t *table) sections(key string, read func(*table)) {
 	v, ok := t.lookup(key)
+	if t.shape != nil {
+		t.shape.Properties[key] = shape{"type": "array", "minItems": 1, "items": t.shapeOf(read)}
+	}
 	if !ok {
 		return
 	}
@@ -138,6 +144,9 @@ func (t *table) header(key string) string {
 // scalar reads the value at key into dst, if there is one and read accepts it.
 func scalar[T any](t *table, key string, dst *T, read func(any) (T, error)) {
 	v, ok := t.lookup(key)
+	if t.shape != nil {
+		t.shape.Properties[key] = ask(read)
+	}
 	if !ok {
 		return
 	}
@@ -153,6 +162,12 @@ func scalar[T any](t *table, key string, dst *T, read func(any) (T, error)) {
 // empty lists, values that read refuses, and repeated values.
 func list[T comparable](t *table, key string, read func(any) (T, error)) []T {
 	v, ok := t.lookup(key)
+	if t.shape != nil {
+		one := ask(read)
+		t.shape.Properties[key] = shape{"anyOf": []any{
+			one, shape{"type": "array", "minItems": 1, "uniqueItems": true, "items": one},
+		}}
+	}
 	if !ok {
 		return nil
 	}

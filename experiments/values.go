@@ -15,6 +15,7 @@ import (
 type interval struct {
 	holds func(x float64) bool
 	text  string
+	shape shape // without the type
 }
 
 // atLeast returns the interval [low, high].
@@ -22,6 +23,7 @@ func atLeast(low, high float64) interval {
 	return interval{
 		func(x float64) bool { return low <= x && x <= high },
 		fmt.Sprintf("at least %v and at most %v", low, high),
+		shape{"minimum": low, "maximum": high},
 	}
 }
 
@@ -30,6 +32,7 @@ func atLeastBelow(low, high float64) interval {
 	return interval{
 		func(x float64) bool { return low <= x && x < high },
 		fmt.Sprintf("at least %v and less than %v", low, high),
+		shape{"minimum": low, "exclusiveMaximum": high},
 	}
 }
 
@@ -38,12 +41,16 @@ func moreThan(low, high float64) interval {
 	return interval{
 		func(x float64) bool { return low < x && x <= high },
 		fmt.Sprintf("more than %v and at most %v", low, high),
+		shape{"exclusiveMinimum": low, "maximum": high},
 	}
 }
 
 // integer returns a reader of TOML integers.
 func integer(in interval) func(any) (int, error) {
 	return func(v any) (int, error) {
+		if v == shapeWanted {
+			return 0, in.shape.of("integer")
+		}
 		n, ok := v.(int64)
 		if !ok || !in.holds(float64(n)) {
 			return 0, fmt.Errorf("must be an integer, %s, not %s", in.text, describe(v))
@@ -55,6 +62,9 @@ func integer(in interval) func(any) (int, error) {
 // number returns a reader of TOML floats and integers; no interval holds a NaN.
 func number(in interval) func(any) (float64, error) {
 	return func(v any) (float64, error) {
+		if v == shapeWanted {
+			return 0, in.shape.of("number")
+		}
 		x := math.NaN()
 		switch v := v.(type) {
 		case int64:
@@ -75,6 +85,9 @@ func number(in interval) func(any) (float64, error) {
 // oneOf returns a reader of the given names.
 func oneOf(names ...string) func(any) (string, error) {
 	return func(v any) (string, error) {
+		if v == shapeWanted {
+			return "", shape{"enum": names}
+		}
 		name, ok := v.(string)
 		if !ok {
 			return "", fmt.Errorf("must be one of %s, not %s", strings.Join(names, ", "), describe(v))
@@ -103,6 +116,9 @@ const maxVariant = 40
 
 // variant reads the name of a variant.
 func variant(v any) (string, error) {
+	if v == shapeWanted {
+		return "", shape{"type": "string", "minLength": 1, "maxLength": maxVariant}
+	}
 	name, ok := v.(string)
 	printable := !strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) })
 	if !ok || name == "" || len(name) > maxVariant || !printable || strings.TrimSpace(name) != name {
@@ -114,6 +130,9 @@ func variant(v any) (string, error) {
 
 // boolean reads true or false.
 func boolean(v any) (bool, error) {
+	if v == shapeWanted {
+		return false, shape{"type": "boolean"}
+	}
 	b, ok := v.(bool)
 	if !ok {
 		return false, fmt.Errorf("must be true or false, not %s", describe(v))
@@ -123,6 +142,9 @@ func boolean(v any) (bool, error) {
 
 // seed reads a seed.
 func seed(v any) (uint64, error) {
+	if v == shapeWanted {
+		return 0, shape{"type": "integer", "minimum": 0}
+	}
 	n, ok := v.(int64)
 	if !ok || n < 0 {
 		return 0, fmt.Errorf("must be an integer of at least 0, not %s", describe(v))

@@ -42,13 +42,20 @@ func (r *run) print(e progress.Event) {
 	r.Progress.Print(e)
 }
 
-func (r *run) note(c *cell, message string) {
-	r.print(progress.Event{Kind: progress.Note, Cell: c.id, Message: message})
+// tell shows what happens to a cell, and logs it.
+func (r *run) tell(c *cell, kind progress.Kind, message string) {
+	if c.log != nil {
+		c.log.write(kind, message)
+	}
+	r.print(progress.Event{Kind: kind, Cell: c.id, Message: message})
 }
+
+func (r *run) note(c *cell, message string) { r.tell(c, progress.Note, message) }
+
+func (r *run) warn(err error) { r.print(progress.Event{Kind: progress.Warning, Message: err.Error()}) }
 
 // epoch shows an epoch of a training.
 func (r *run) epoch(c *cell, purpose string, e, epochs int, report train.Epoch) {
-	r.print(progress.Event{Kind: progress.Epoch, Cell: c.id, Message: fmt.Sprintf(
-		"%s %s seed %d, %s: epoch %d/%d, loss %.3f, top-1 %.1f %%",
-		c.Method, c.Budget, c.Seed, purpose, e+1, epochs, report.Loss, 100*report.Top1)})
+	r.tell(c, progress.Epoch, fmt.Sprintf("%s %s seed %d, %s: epoch %d/%d, loss %.3f, top-1 %.1f %%",
+		c.Method, c.Budget, c.Seed, purpose, e+1, epochs, report.Loss, 100*report.Top1))
 }

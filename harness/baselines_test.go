@@ -2,6 +2,7 @@ package harness
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -38,7 +39,7 @@ channels = [5, 9, 12, 20, 30, 28]
 		t.Fatal(err)
 	}
 	records := readRecords(t, out)
-	for i, c := range e.Cells {
+	for _, c := range e.Cells {
 		r := records[c.ID()].Result
 		if r.Failure != nil {
 			t.Errorf("%s failed: %s", r.ID, r.Failure.Reason)
@@ -49,7 +50,7 @@ channels = [5, 9, 12, 20, 30, 28]
 			run.SearchDeviceSeconds > run.DeviceSeconds || run.SearchWallSeconds > run.WallSeconds {
 			t.Errorf("%s: seconds %+v", r.ID, run)
 		}
-		p := plan.Cells[i].Search
+		p := plan.Cells[slices.IndexFunc(plan.Cells, func(p PlannedCell) bool { return p.ID == r.ID })].Search
 		if p.BackwardImages != r.SearchCost.BackwardImages || p.ForwardImages != r.SearchCost.ForwardImages {
 			t.Errorf("%s: planned %+v, cost %+v", r.ID, p, r.SearchCost)
 		}

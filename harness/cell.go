@@ -23,20 +23,67 @@ type cell struct {
 	recipe  train.Recipe // of the final training
 	search  train.Recipe // of the trainings of the search, which say themselves how long they are
 	start   []int        // the network's widths fitted to the budget
-	planned int64        // FLOPs of search and final training, as far as known before
-	toFind  int64        // those of the search
+	costs   costs        // as far as known before
+	wrong   error        // why the method will fail, if that is known already
+	stale   string       // why its record does not belong to this run
+	left    bool         // another process was running it
+	log     *cellLog     // while it runs
 }
+
+// planned is the FLOPs of search and final training, as far as known before.
+func (c *cell) planned() int64 { return c.costs.search.FLOPs + c.costs.final.FLOPs }
 
 // prepare builds what a cell needs, and finds out early whether its budget can be met.
 func prepare(c experiments.Cell, d experiments.Dataset) (*cell, error) {
-	n, err := networks.New(networks.Spec{
+	return preparer{}.prepare(c, d)
+}
+
+// preparer prepares cells. It keeps the networks and start widths that cells share; once it has started all cells it can
+// be used by several goroutines.
+type preparer map[start]*started
+
+// start is what start widths follow from.
+type start struct {
+	network, description string
+	width                float64
+	padding, dataset     string
+	budget               experiments.Budget
+}
+
+type started struct {
+	problem  search.Problem // but for its seed
+	channels []int
+	err      error
+}
+
+func (all preparer) start(c experiments.Cell, d experiments.Dataset) *started {
+	key := start{c.Network, c.Description, c.Width, c.Padding, c.Dataset, c.Budget}
+	if all[key] == nil {
+		s := &started{}
+		s.problem.Network, s.err = networkOf(c, d)
+		if s.err == nil {
+			s.problem.Budget = c.Budget.Resolve(s.problem.Network.FLOPs(s.problem.Network.Start()))
+			s.channels, _, s.err = s.problem.Start(s.problem.Budget)
+		}
+		all[key] = s
+	}
+	return all[key]
+}
+
+func networkOf(c experiments.Cell, d experiments.Dataset) (*networks.Network, error) {
+	return networks.New(networks.Spec{
 		Name: c.Network, Width: c.Width, Padding: c.Padding,
 		Input: d.Input, Classes: d.Classes, Description: c.Description,
 	})
-	if err != nil {
-		return nil, err
+}
+
+func (all preparer) prepare(c experiments.Cell, d experiments.Dataset) (*cell, error) {
+	s := all.start(c, d)
+	if s.err != nil {
+		return nil, fmt.Errorf("%s: %w", c.ID(), s.err)
 	}
-	p := &cell{Cell: c, id: c.ID(), recipe: recipeOf(c.Train)}
+	p := &cell{Cell: c, id: c.ID(), recipe: recipeOf(c.Train), problem: s.problem, start: s.channels}
+	p.problem.Seed = c.Seed
 	p.search = p.recipe
 	if f := c.Finetune; f != nil {
 		p.recipe.Epochs = max(1, int(math.RoundToEven(f.Epochs*float64(p.recipe.Epochs))))
@@ -47,13 +94,11 @@ func prepare(c experiments.Cell, d experiments.Dataset) (*cell, error) {
 	if c.Search != nil {
 		p.search = recipeOf(c.SearchRecipe())
 	}
-	p.problem = search.Problem{Network: n, Budget: c.Budget.Resolve(n.FLOPs(n.Start())), Seed: c.Seed}
+	var err error
 	if p.method, err = methodOf(c); err != nil {
 		return nil, err
 	}
-	if p.start, _, err = p.problem.Start(p.problem.Budget); err != nil {
-		return nil, fmt.Errorf("%s: %w", p.id, err)
-	}
+	p.costs, p.wrong = p.plan()
 	return p, nil
 }
 
@@ -63,6 +108,7 @@ func recipeOf(t experiments.Train) train.Recipe {
 		Momentum: t.Momentum, WeightDecay: t.WeightDecay, LabelSmoothing: t.LabelSmoothing,
 		WarmupEpochs: t.WarmupEpochs, WarmupLearningRate: t.WarmupLearningRate,
 		DropRate: t.DropRate, DropGrowsWithEpoch: t.DropGrowsWithEpoch, DropGrowsWithDepth: t.DropGrowsWithDepth,
+		HeInit: t.Init == "he", ZeroGamma: t.ZeroGamma, NoBiasDecay: t.NoBiasDecay,
 	}
 	if strings.HasPrefix(t.Augment, "pad-crop") {
 		r.CropPad = cropPad

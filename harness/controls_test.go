@@ -35,16 +35,13 @@ set = [
 	}
 	records := readRecords(t, out)
 	bySeries := map[string]results.Result{}
-	for i, c := range e.Cells {
+	for _, c := range e.Cells {
 		r := records[c.ID()].Result
 		if r.Failure != nil {
 			t.Fatalf("%s failed: %s", r.ID, r.Failure.Reason)
 		}
 		bySeries[strings.TrimSpace(r.Method+" "+r.Variant)] = r
-		p := plan.Cells[i]
-		if p.ID != r.ID {
-			t.Fatalf("plan has %s where the experiment has %s", p.ID, r.ID)
-		}
+		p := plan.Cells[slices.IndexFunc(plan.Cells, func(p PlannedCell) bool { return p.ID == r.ID })]
 		if r.Stopped == "" && p.Search.BackwardImages != r.SearchCost.BackwardImages ||
 			r.Stopped == "" && p.Search.ForwardImages != r.SearchCost.ForwardImages {
 			t.Errorf("%s: planned %+v, cost %+v", r.ID, p.Search, r.SearchCost)
@@ -84,7 +81,7 @@ set = [
 	if diff := cmp.Diff(records[truth.ID].Hash, readRecords(t, out)[truth.ID].Hash); diff != "" {
 		t.Errorf("the same cell again (-first +second):\n%s", diff)
 	}
-	files, err := Report(out)
+	files, err := Report(t.Context(), out)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,79 +1,155 @@
 package harness
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"runtime"
+	"slices"
 	"time"
 
 	"netadjust/experiments"
 	"netadjust/internal/data"
 	"netadjust/internal/device"
+	"netadjust/internal/rng"
 	"netadjust/internal/train"
 )
 
 // Estimate returns the time that the plan of an experiment takes with the given number of jobs, from a measurement: a
-// few training steps of every network in it, in one job of one thread. Jobs are taken to run side by side at full speed.
+// few training steps of every network in it, at its batch size, and an evaluation, in all jobs at the same time.
 func Estimate(ctx context.Context, e *experiments.Experiment, p *Plan, jobs int,
 	open func(threads int) (device.Device, error)) (time.Duration, error) {
 	cells, err := prepareAll(e)
 	if err != nil {
 		return 0, err
 	}
-	seconds := map[string]float64{} // per FLOP, by network
+	jobs = min(jobs, len(cells))
+	speeds := map[string]speed{}
 	var total, alone float64
-	for i, c := range cells {
-		cost := float64(p.Cells[i].Search.FLOPs + p.Cells[i].Final.FLOPs)
-		if cost == 0 {
+	for _, c := range cells {
+		if c.planned() == 0 {
 			continue
 		}
-		key := fmt.Sprint(c.Network, c.Width, c.Padding, c.Dataset, c.Train.Batch, c.Train.DropRate > 0)
-		if _, ok := seconds[key]; !ok {
-			if seconds[key], err = secondsPerFLOP(ctx, c, open); err != nil {
+		key := fmt.Sprint(c.Network, c.Description, c.Width, c.Padding, c.Dataset, c.Train.Batch, c.Train.DropRate > 0,
+			c.Search != nil)
+		if _, ok := speeds[key]; !ok {
+			if speeds[key], err = measure(ctx, c, jobs, open); err != nil {
 				return 0, err
 			}
 		}
-		total += cost * seconds[key]
-		alone += cost
+		s := speeds[key]
+		total += s.training*float64(c.costs.trainings) + s.evaluation*float64(c.planned()-c.costs.trainings)
+		alone += float64(c.planned())
 	}
 	if alone > 0 {
 		total *= p.GFLOPs * 1e9 / alone // what is shared is computed once
 	}
-	return time.Duration(total / float64(min(jobs, len(cells))) * float64(time.Second)), nil
+	return time.Duration(total / float64(jobs) * float64(time.Second)), nil
 }
 
-// secondsPerFLOP times a training step of a cell's network at its budget.
-func secondsPerFLOP(ctx context.Context, c *cell, open func(threads int) (device.Device, error)) (float64, error) {
-	dev, err := open(1)
+// threadsOf is the number of threads of each of so many jobs.
+func threadsOf(jobs int) int { return max(runtime.GOMAXPROCS(0)/jobs, 1) }
+
+// speed is how long a job takes for a FLOP, in seconds.
+type speed struct{ training, evaluation float64 }
+
+// measure times a cell's network at its budget in all jobs at once, which share memory and clock rate, and takes the mean.
+func measure(ctx context.Context, c *cell, jobs int, open func(threads int) (device.Device, error)) (speed, error) {
+	speeds, errs := make([]speed, jobs), make(chan error, jobs)
+	for i := range jobs {
+		go func() {
+			var err error
+			speeds[i], err = measureOne(ctx, c, threadsOf(jobs), open)
+			errs <- err
+		}()
+	}
+	var mean speed
+	var err error
+	for range jobs {
+		err = errors.Join(err, <-errs)
+	}
+	for _, s := range speeds {
+		mean.training += s.training / float64(jobs)
+		mean.evaluation += s.evaluation / float64(jobs)
+	}
+	return mean, err
+}
+
+func measureOne(ctx context.Context, c *cell, threads int, open func(threads int) (device.Device, error)) (speed, error) {
+	dev, err := open(threads)
+	if err != nil {
+		return speed{}, err
+	}
+	defer dev.Close()
+	images := noise(c, c.Train.Batch)
+	norm, err := train.NormalizationOf(images)
+	if err != nil {
+		return speed{}, err
+	}
+	recipe := c.recipe
+	recipe.Epochs, recipe.WarmupEpochs = 6, 0 // of one step each; the first meets cold memory
+	var ends []time.Time
+	model, _, err := train.Train(ctx, dev, c.problem.Network, c.start, images, norm, recipe, train.Stream{Purpose: "estimate"},
+		func(int, train.Epoch) { ends = append(ends, time.Now()) })
+	if err != nil {
+		return speed{}, err
+	}
+	flops := float64(c.problem.Network.FLOPs(c.start))
+	s := speed{training: median(ends).Seconds() / (trainingPasses * flops * float64(images.Len()))}
+	s.evaluation, err = measureEvaluation(ctx, dev, c, model)
+	return s, err
+}
+
+// measureEvaluation times an evaluation, for a cell that searches one with channel dropout, which most of its are.
+func measureEvaluation(ctx context.Context, dev device.Device, c *cell, m *train.Model) (float64, error) {
+	images := noise(c, min(train.EvaluationBatch, max(c.Data.Validation, c.Data.Test)))
+	e, err := train.NewEvaluator(dev, m, images, c.Search != nil)
 	if err != nil {
 		return 0, err
 	}
-	defer dev.Close()
-	n, batch := c.problem.Network, c.Train.Batch
-	in := n.Input
+	defer e.Close()
+	flops := m.Network.FLOPs(m.Channels)
+	rates := make([]float64, len(m.Channels))
+	if c.Search != nil {
+		for i, behind := range m.Network.FLOPsBehind(m.Channels) {
+			rates[i] = c.Search.DropRate
+			flops += behind
+		}
+	}
+	ends := []time.Time{time.Now()}
+	for range 3 {
+		if c.Search != nil {
+			_, err = e.EvaluateLayerDropout(ctx, rates, rng.Key{}, 1)
+		} else {
+			_, err = e.Evaluate(ctx)
+		}
+		if err != nil {
+			return 0, err
+		}
+		ends = append(ends, time.Now())
+	}
+	return median(ends).Seconds() / (float64(flops) * float64(images.Len())), nil
+}
+
+// noise returns so many images in the format of a cell's dataset.
+func noise(c *cell, n int) *data.Images {
+	in := c.problem.Network.Input
 	images := &data.Images{
-		Channels: in[0], Height: in[1], Width: in[2],
-		Pixels: make([]byte, batch*in[0]*in[1]*in[2]), Labels: make([]int32, batch),
+		Channels: in[0], Height: in[1], Width: in[2], Pixels: make([]byte, n*in[0]*in[1]*in[2]), Labels: make([]int32, n),
 	}
 	for i := range images.Pixels {
 		images.Pixels[i] = byte(i * 37)
 	}
-	norm, err := train.NormalizationOf(images)
-	if err != nil {
-		return 0, err
+	return images
+}
+
+// median returns the median of the times between the given ones.
+func median(times []time.Time) time.Duration {
+	var between []time.Duration
+	for i := range len(times) - 1 {
+		between = append(between, times[i+1].Sub(times[i]))
 	}
-	recipe := c.recipe
-	recipe.Epochs = 5 // of one step each; the fastest counts, since the first meets cold memory
-	clock := &timed{Device: dev}
-	var before, fastest time.Duration
-	_, _, err = train.Train(ctx, clock, n, c.start, images, norm, recipe, train.Stream{Purpose: "estimate"},
-		func(e int, _ train.Epoch) {
-			if step := clock.busy - before; e == 0 || step < fastest {
-				fastest = step
-			}
-			before = clock.busy
-		})
-	if err != nil {
-		return 0, err
-	}
-	return fastest.Seconds() / float64(trainingPasses*n.FLOPs(c.start)*int64(batch)), nil
+	slices.SortFunc(between, cmp.Compare)
+	return between[len(between)/2]
 }

@@ -13,11 +13,15 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
+	"time"
 
 	"netadjust/experiments"
 	"netadjust/internal/atomicfile"
 	"netadjust/internal/device"
+	"netadjust/internal/lease"
 	"netadjust/internal/progress"
 	"netadjust/results"
 )
@@ -29,55 +33,74 @@ type Options struct {
 	DataDir    string                                   // folder of the datasets
 	Device     func(threads int) (device.Device, error) // opens a device for one job
 	Jobs       int                                      // cells at a time; 0: one per core
+	Shard      Shard                                    // which of the cells to run
+	Checkpoint time.Duration                            // at most so much time is between two checkpoints; 0: a minute
+	Retries    int                                      // how often a cell is tried again that fails for a reason that may pass
+	Again      bool                                     // run cells again that failed in an earlier run
+	FailFast   bool                                     // stop as soon as a cell fails
+	Stale      Stale
 	Progress   progress.Printer
 	Version    string // of the program, for records
 }
 
-// Summary says how the cells of an experiment stand after a run.
+// Shard is one of Count parts of the cells of an experiment, from 0. The zero value is all cells.
+type Shard struct{ Index, Count int }
+
+// Set reads a shard from a text such as 2/8.
+func (s *Shard) Set(text string) error {
+	index, count, _ := strings.Cut(text, "/")
+	i, err := strconv.Atoi(index)
+	n, err2 := strconv.Atoi(count)
+	if err != nil || err2 != nil || i < 0 || i >= n {
+		return errors.New("want I/N with I from 0 to N-1")
+	}
+	*s = Shard{i, n}
+	return nil
+}
+
+// Stale is what to do with cells whose records were made by a program with other numbers, or from other data.
+type Stale int
+
+const (
+	RefuseStale Stale = iota // the run does not start
+	AcceptStale              // the records count, and the report says so
+	RerunStale               // the records are set aside, and the cells run again
+)
+
+// Summary says how the cells of an experiment, or of a shard of it, stand after a run.
 type Summary struct {
 	Done    int      // finished in this run
-	Before  int      // finished before it
+	Before  int      // finished before it, or by another process
 	Failed  []string // ids of cells that failed, now or before
 	Stopped bool     // the run was interrupted; what is missing runs next time
 }
 
-// Run runs the cells that have no record yet. Cells run seed by seed, so that an interrupted experiment has fewer seeds
-// rather than fewer methods. An error means that the run could not start or go on; a cell that fails is in the summary.
+// Run runs the cells that have no record yet, one seed after the other, so that an interrupted experiment has fewer seeds
+// rather than fewer methods, and the longest first. It leaves out cells that another process is running, and waits for
+// their records at the end. An error means that the run could not start or go on; a cell that fails is in the summary.
 func Run(ctx context.Context, o Options) (Summary, error) {
 	r, err := newRun(o)
 	if err != nil {
 		return Summary{}, err
 	}
-	pending, err := r.pending()
-	if err != nil {
+	if err := r.pending(); err != nil || len(r.queue) == 0 {
 		return r.summary, err
 	}
-	if len(pending) == 0 {
-		return r.summary, nil
-	}
-	if err := r.prepare(pending); err != nil {
+	if err := r.prepare(); err != nil {
 		return r.summary, err
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	queue := make(chan *cell)
+	ctx, r.stop = context.WithCancel(ctx)
+	defer r.stop()
 	errs := make(chan error, r.jobs)
 	for range r.jobs {
 		go func() {
-			err := r.work(ctx, queue)
+			err := r.work(ctx)
 			if err != nil {
-				cancel() // what stops one job stops all: a full disk, damaged data
+				r.stop() // what stops one job stops all: damaged data, a disk that is gone
 			}
 			errs <- err
 		}()
 	}
-	for _, c := range pending {
-		select {
-		case queue <- c:
-		case <-ctx.Done():
-		}
-	}
-	close(queue)
 	for range r.jobs {
 		err = errors.Join(err, <-errs)
 	}
@@ -89,15 +112,18 @@ func Run(ctx context.Context, o Options) (Summary, error) {
 // run is one execution of an experiment. Its jobs share it.
 type run struct {
 	Options
-	cells   []*cell
+	cells   []*cell // of the shard
 	jobs    int
 	threads int // of each job
 	store   *store
 	library *library
+	stop    context.CancelFunc
 
-	mu      sync.Mutex
-	summary Summary
-	account account
+	mu        sync.Mutex
+	queue     []*cell // to be run
+	elsewhere []*cell // another process has the lease
+	summary   Summary
+	account   account
 }
 
 func newRun(o Options) (*run, error) {
@@ -109,80 +135,192 @@ func newRun(o Options) (*run, error) {
 	if o.Jobs < 0 {
 		return nil, fmt.Errorf("%d jobs: want 1 or more, or 0 for one per core", o.Jobs)
 	}
-	r := &run{Options: o, cells: cells, jobs: cmp.Or(o.Jobs, cores), library: newLibrary(o.DataDir)}
-	r.jobs = min(r.jobs, len(cells))
-	r.threads = max(cores/r.jobs, 1)
-	r.store = newStore(filepath.Join(o.Out, "trainings"), func(err error) {
-		r.print(progress.Event{Kind: progress.Warning, Message: err.Error()})
-	})
+	r := &run{Options: o, cells: o.Shard.of(cells), jobs: cmp.Or(o.Jobs, cores), library: newLibrary(o.DataDir)}
+	r.jobs = max(min(r.jobs, len(r.cells)), 1)
+	r.threads = threadsOf(r.jobs)
+	r.store = newStore(o.Out, cmp.Or(o.Checkpoint, time.Minute), r.warn)
 	if err := os.MkdirAll(filepath.Join(o.Out, results.CellsFolder), 0o755); err != nil {
 		return nil, fmt.Errorf("output folder: %w", err)
+	}
+	if o.Shard.Count > 0 {
+		if err := checkPlan(o.Out, o.Experiment); err != nil {
+			return nil, err
+		}
 	}
 	return r, WritePlan(o.Out, o.Experiment)
 }
 
-// prepareAll prepares the cells of an experiment, seed by seed, and reports all that cannot run.
-func prepareAll(e *experiments.Experiment) ([]*cell, error) {
-	var cells []*cell
-	var errs []error
-	for _, c := range e.Cells {
-		p, err := prepare(c, e.Dataset(c))
-		if err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", e.Path, err))
-			continue
-		}
-		cells = append(cells, p)
+// of returns every Count-th of the cells.
+func (s Shard) of(cells []*cell) []*cell {
+	if s.Count == 0 {
+		return cells
 	}
-	slices.SortStableFunc(cells, func(a, b *cell) int { return cmp.Compare(a.Seed, b.Seed) })
-	return cells, errors.Join(errs...)
+	var part []*cell
+	for i, c := range cells {
+		if i%s.Count == s.Index {
+			part = append(part, c)
+		}
+	}
+	return part
+}
+
+// prepareAll prepares the cells of an experiment and reports all that cannot run. They are in the order in which they
+// run: by seed, then the longest first.
+func prepareAll(e *experiments.Experiment) ([]*cell, error) {
+	cells, errs := make([]*cell, len(e.Cells)), make([]error, len(e.Cells))
+	all := preparer{}
+	for _, c := range e.Cells {
+		all.start(c, e.Dataset(c))
+	}
+	atOnce(len(cells), func(i int) {
+		if cells[i], errs[i] = all.prepare(e.Cells[i], e.Dataset(e.Cells[i])); errs[i] != nil {
+			errs[i] = fmt.Errorf("%s: %w", e.Path, errs[i])
+		}
+	})
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	slices.SortStableFunc(cells, func(a, b *cell) int {
+		return cmp.Or(cmp.Compare(a.Seed, b.Seed), cmp.Compare(b.planned(), a.planned()))
+	})
+	return cells, nil
+}
+
+// atOnce calls do with 0 to n-1, as many at a time as there are processors.
+func atOnce(n int, do func(i int)) {
+	var running sync.WaitGroup
+	workers := runtime.GOMAXPROCS(0)
+	for first := range workers {
+		running.Go(func() {
+			for i := first; i < n; i += workers {
+				do(i)
+			}
+		})
+	}
+	running.Wait()
 }
 
 // folder is where a cell leaves its files.
 func (r *run) folder(c *cell) string { return filepath.Join(r.Out, results.CellsFolder, c.id) }
 
-// pending returns the cells that have no record. A damaged record is set aside and its cell runs again.
-func (r *run) pending() ([]*cell, error) {
-	var pending []*cell
-	for _, c := range r.cells {
-		path := filepath.Join(r.folder(c), results.RecordFile)
-		record, err := results.Read(path)
-		var damaged *results.CorruptError
-		switch {
-		case err == nil && record.Result.Failure != nil:
+// pending fills the queue with the cells that have no record. It is an error if there are stale ones and the user has not
+// said what to do with them.
+func (r *run) pending() error {
+	states, errs := make([]state, len(r.cells)), make([]error, len(r.cells))
+	atOnce(len(r.cells), func(i int) { states[i], errs[i] = r.look(r.cells[i]) })
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	var stale []error
+	for i, c := range r.cells {
+		switch states[i] {
+		case pending:
+			r.queue = append(r.queue, c)
+		case failed:
 			r.summary.Failed = append(r.summary.Failed, c.id)
-		case err == nil:
+		case done:
 			r.summary.Before++
-		case errors.Is(err, fs.ErrNotExist):
-			pending = append(pending, c)
-		case errors.As(err, &damaged):
-			aside, moveErr := atomicfile.SetAside(path)
-			if moveErr != nil {
-				return nil, errors.Join(err, moveErr)
-			}
-			r.print(progress.Event{Kind: progress.Warning, Message: fmt.Sprintf("%v; set aside as %s, running the cell again",
-				err, filepath.Base(aside))})
-			pending = append(pending, c)
-		default:
-			return nil, err
+		case outdated:
+			stale = append(stale, fmt.Errorf("  %s: %s", c.id, c.stale))
 		}
 	}
-	return pending, nil
+	if len(stale) > 0 {
+		return fmt.Errorf("these cells have results that do not belong to this run; --accept-stale keeps them, "+
+			"--rerun-stale sets them aside and runs the cells again, and so does another --out without a loss:\n%w",
+			errors.Join(stale...))
+	}
+	return nil
 }
 
-// prepare opens the data of all pending cells, so that nothing is missing after hours, and adds up what there is to do.
-func (r *run) prepare(pending []*cell) error {
-	for _, c := range pending {
+// state is how a cell stands by its record.
+type state int
+
+const (
+	pending  state = iota // there is none, or one that does not count
+	failed                // it says why
+	done                  // it is complete
+	outdated              // it is stale, and the user has not said what to do
+)
+
+// look reads the record of a cell. A damaged one is set aside, and so is a stale one if the user wants that.
+func (r *run) look(c *cell) (state, error) {
+	path := filepath.Join(r.folder(c), results.RecordFile)
+	record, err := results.Read(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return pending, nil
+	case errors.As(err, new(*results.CorruptError)):
+		return pending, r.setAside(path, err)
+	case err != nil:
+		return pending, err
+	}
+	if c.stale = staleness(&record.Result, r.library.checksum(c.Dataset)); c.stale != "" && r.Stale != AcceptStale {
+		if r.Stale == RefuseStale {
+			return outdated, nil
+		}
+		return pending, r.setAside(path, fmt.Errorf("%s: %s", path, c.stale))
+	}
+	if record.Result.Failure == nil {
+		return done, nil
+	}
+	if r.Again {
+		return pending, nil
+	}
+	return failed, nil
+}
+
+// setAside sets a record aside that does not count.
+func (r *run) setAside(path string, why error) error {
+	return r.store.setAside(path, why, "running the cell again")
+}
+
+// staleness tells why a result does not belong with those that this program would make now from a dataset with the given
+// checksum, "" where that is not known.
+func staleness(r *results.Result, dataset string) string {
+	if version := cmp.Or(r.ResultsVersion, 1); version != results.ResultsVersion {
+		return fmt.Sprintf("made by a program whose numbers are of version %d, those of this one are of version %d",
+			version, results.ResultsVersion)
+	}
+	if dataset != "" && r.DatasetChecksum != dataset {
+		return fmt.Sprintf("made from other files of %s: their checksum is %.12s, that of those here %.12s",
+			r.Dataset, r.DatasetChecksum, dataset)
+	}
+	return ""
+}
+
+// prepare opens the data of all cells in the queue, so that nothing is missing after hours, and adds up what there is to
+// do.
+func (r *run) prepare() error {
+	for _, c := range r.queue {
 		if _, err := r.library.images(c.Dataset, c.Data); err != nil {
 			return err
 		}
-		costs, err := c.plan()
-		if err != nil {
-			continue // the cell will fail and say why
-		}
-		c.planned, c.toFind = costs.search.FLOPs+costs.final.FLOPs, costs.search.FLOPs
-		r.account.total += c.planned
+		r.account.total += c.planned()
 	}
 	r.account.begin()
+	return nil
+}
+
+// next takes a cell from the queue. When that is empty it looks again at the cells of other processes, which are done
+// some time, or left. It returns nil if there is nothing left to do.
+func (r *run) next(ctx context.Context) *cell {
+	for ctx.Err() == nil {
+		r.mu.Lock()
+		if len(r.queue) > 0 {
+			c := r.queue[0]
+			r.queue = r.queue[1:]
+			r.mu.Unlock()
+			return c
+		}
+		waiting := len(r.elsewhere)
+		r.mu.Unlock()
+		if waiting == 0 || !sleep(ctx, pause) {
+			return nil
+		}
+		r.mu.Lock()
+		r.queue, r.elsewhere = append(r.queue, r.elsewhere...), nil
+		r.mu.Unlock()
+	}
 	return nil
 }
 
@@ -195,12 +333,18 @@ type plan struct {
 
 const planFile = "plan.json"
 
-// WritePlan notes in the output folder which cells the experiment has.
-func WritePlan(out string, e *experiments.Experiment) error {
+func planOf(e *experiments.Experiment) plan {
 	p := plan{Name: e.Name, File: filepath.ToSlash(e.Path)}
 	for _, c := range e.Cells {
 		p.Cells = append(p.Cells, c.ID())
 	}
+	return p
+}
+
+// WritePlan notes in the output folder which cells the experiment has.
+func WritePlan(out string, e *experiments.Experiment) error { return planOf(e).write(out) }
+
+func (p plan) write(out string) error {
 	text, err := json.MarshalIndent(p, "", "\t")
 	if err != nil {
 		return err
@@ -208,30 +352,88 @@ func WritePlan(out string, e *experiments.Experiment) error {
 	return atomicfile.Write(filepath.Join(out, planFile), append(text, '\n'))
 }
 
-// Report writes frames, figures and report of the experiment whose cells are in the folder out, and returns the files.
-func Report(out string) ([]string, error) {
-	all, problems := results.Load(out)
-	text, err := os.ReadFile(filepath.Join(out, planFile))
-	if errors.Is(err, fs.ErrNotExist) && len(all) > 0 { // records without a plan, copied from elsewhere
-		name := all[0].Result.Experiment
-		return results.WriteAll(out, all, results.Options{Name: name, Problems: problems})
-	}
+// readPlan reads the plan in an output folder. The error is fs.ErrNotExist if there is none.
+func readPlan(out string) (p plan, err error) {
+	path := filepath.Join(out, planFile)
+	text, err := os.ReadFile(path)
 	if err != nil {
+		return p, err
+	}
+	if err := json.Unmarshal(text, &p); err != nil {
+		return p, fmt.Errorf("%s: %w; run the experiment again to write it anew", path, err)
+	}
+	return p, nil
+}
+
+// checkPlan refuses an experiment whose cells are not those that other shards run: it would be cut into other shards.
+func checkPlan(out string, e *experiments.Experiment) error {
+	p, err := readPlan(out)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil && !slices.Equal(p.Cells, planOf(e).Cells) {
+		err = fmt.Errorf("%s has other cells than %s, so shards of both would not fit together; if the experiment was "+
+			"changed on purpose, remove %[1]s when no shard is running", filepath.Join(out, planFile), e.Path)
+	}
+	return err
+}
+
+// Report writes frames, figures and report of the experiment whose cells are in the folder out, and returns the files. One
+// process does so at a time, so that the last one has seen all records.
+func Report(ctx context.Context, out string) (files []string, err error) {
+	p, err := readPlan(out)
+	missing := errors.Is(err, fs.ErrNotExist)
+	if err != nil && !missing {
+		return nil, err
+	}
+	if _, none := os.Stat(filepath.Join(out, results.CellsFolder)); missing && none != nil {
 		return nil, fmt.Errorf("%s is not an output folder of netadjust run: %w", out, err)
 	}
-	var p plan
-	if err := json.Unmarshal(text, &p); err != nil {
-		return nil, fmt.Errorf("%s: %w; run the experiment again to write it anew", filepath.Join(out, planFile), err)
+	_, l, err := lease.Wait(ctx, filepath.Join(out, "report.lease"))
+	if err != nil {
+		return nil, err
 	}
+	defer func() { err = errors.Join(err, l.Release()) }()
+	if err := atomicfile.Sweep(out, ""); err != nil {
+		return nil, err
+	}
+	all, problems := results.Load(out)
 	o := results.Options{Name: p.Name, Command: "netadjust run " + p.File, Problems: problems}
+	if missing { // records without a plan, copied from elsewhere
+		if len(all) == 0 {
+			return nil, fmt.Errorf("%s holds no record and no plan", out)
+		}
+		o.Name, o.Command = all[0].Result.Experiment, ""
+		return results.WriteAll(out, all, o)
+	}
+	byID := map[string]*results.Record{}
+	for _, r := range all {
+		byID[r.Result.ID] = r
+	}
 	var records []*results.Record
 	for _, id := range p.Cells {
-		i := slices.IndexFunc(all, func(r *results.Record) bool { return r.Result.ID == id })
-		if i < 0 {
+		if r := byID[id]; r != nil {
+			records = append(records, r)
+		} else {
 			o.Missing = append(o.Missing, id)
-			continue
 		}
-		records = append(records, all[i])
 	}
+	o.Stale = staleAmong(records)
 	return results.WriteAll(out, records, o)
+}
+
+// staleAmong describes the records that do not belong with the others, or not with what this program would make.
+func staleAmong(records []*results.Record) (stale []string) {
+	newest := map[string]*results.Record{} // by dataset: what made the latest record counts
+	for _, r := range records {
+		if n := newest[r.Result.Dataset]; n == nil || n.Run.Start.Before(r.Run.Start) {
+			newest[r.Result.Dataset] = r
+		}
+	}
+	for _, r := range records {
+		if why := staleness(&r.Result, newest[r.Result.Dataset].Result.DatasetChecksum); why != "" {
+			stale = append(stale, r.Result.ID+": "+why)
+		}
+	}
+	return stale
 }

@@ -35,6 +35,7 @@ type library struct {
 	dir  string
 	mu   sync.Mutex
 	open map[string]*openDataset
+	sums map[string]string // checksums
 }
 
 type openDataset struct {
@@ -43,7 +44,9 @@ type openDataset struct {
 	norm    train.Normalization
 }
 
-func newLibrary(dir string) *library { return &library{dir: dir, open: map[string]*openDataset{}} }
+func newLibrary(dir string) *library {
+	return &library{dir: dir, open: map[string]*openDataset{}, sums: map[string]string{}}
+}
 
 func (l *library) dataset(name string) (*openDataset, error) {
 	l.mu.Lock()
@@ -64,6 +67,20 @@ func (l *library) dataset(name string) (*openDataset, error) {
 	}
 	l.open[name] = d
 	return d, nil
+}
+
+// checksum returns the checksum of a dataset, "" if it is not there.
+func (l *library) checksum(name string) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if _, ok := l.sums[name]; !ok {
+		if d, err := data.Open(name, l.dir); err == nil {
+			l.sums[name] = d.Checksum
+		} else {
+			l.sums[name] = ""
+		}
+	}
+	return l.sums[name]
 }
 
 // images cuts a dataset as a cell asks.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"netadjust/internal/data"
 	"netadjust/internal/rng"
 	"netadjust/internal/search"
 	"netadjust/internal/train"
@@ -26,15 +27,16 @@ func (l *lab) Train(ctx context.Context, t search.Training) (search.Trained, err
 	c := contentOf(l.cell, t, l.data.checksum, l.dev.Info())
 	charged := 0 // epochs
 	flops := t.Network.FLOPs(t.Channels)
-	m, err := l.store.get(ctx, c, l.data.norm, t.Network, func() (*train.Model, error) {
-		m, _, err := train.Train(ctx, l.dev, t.Network, t.Channels, l.data.train, l.data.norm, c.Recipe, c.Stream,
-			func(e int, report train.Epoch) {
-				charged++
-				l.epoch(l.cell, t.Purpose, e, t.Epochs, report)
-				l.advance(trainingPasses * flops * int64(l.data.train.Len()))
-			})
-		return m, err
-	})
+	m, err := l.store.get(ctx, c, l.data.norm, t.Network,
+		func(ctx context.Context, keep *train.Checkpoints) (*train.Model, error) {
+			m, _, err := train.Resume(ctx, l.dev, t.Network, t.Channels, l.data.train, l.data.norm, c.Recipe, c.Stream, keep,
+				func(e int, report train.Epoch) {
+					charged++
+					l.epoch(l.cell, t.Purpose, e, t.Epochs, report)
+					l.advance(trainingPasses * flops * int64(l.data.train.Len()))
+				})
+			return m, err
+		})
 	if err != nil {
 		return nil, err
 	}
@@ -46,7 +48,7 @@ func (l *lab) Train(ctx context.Context, t search.Training) (search.Trained, err
 	l.cost.FLOPs += cost.FLOPs
 	l.advance(cost.FLOPs - trainingPasses*flops*int64(images)*int64(charged))
 	return &trainedNetwork{
-		lab: l, model: m, key: rng.NewKey(l.cell.Seed, t.Purpose+"/fur"), flops: flops,
+		lab: l, content: &c, model: m, key: rng.NewKey(l.cell.Seed, t.Purpose+"/fur"), flops: flops,
 		stream: train.Stream{Seed: l.cell.Seed, Purpose: t.Purpose + "/look"},
 	}, nil
 }
@@ -70,35 +72,52 @@ func (l *lab) Cost() search.Cost { return search.Cost(*l.cost) }
 // Report passes on what the search found, with how much of its planned computation that took.
 func (l *lab) Report(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
-	if l.cell.toFind > 0 {
-		text += fmt.Sprintf(", %.0f %% of the search", 100*float64(l.cost.FLOPs)/float64(l.cell.toFind))
+	if planned := l.cell.costs.search.FLOPs; planned > 0 {
+		text += fmt.Sprintf(", %.0f %% of the search", 100*float64(l.cost.FLOPs)/float64(planned))
 	}
 	l.note(l.cell, text)
 }
 
 // trainedNetwork is a network that the lab has trained.
 type trainedNetwork struct {
-	lab   *lab
-	model *train.Model
-	key   rng.Key // of channel dropout
-	flops int64
-	// Of the batches that it is looked at with.
-	stream train.Stream
+	lab     *lab
+	content *content // what it was trained by; nil for a network that was cut out of another one
+	model   *train.Model
+	key     rng.Key // of channel dropout
+	flops   int64
+	stream  train.Stream // of the batches that it is looked at with
 }
 
 // Validate evaluates on the validation images.
 func (t *trainedNetwork) Validate(ctx context.Context) (search.Evaluation, error) {
-	e, err := train.NewEvaluator(t.lab.dev, t.model, t.lab.data.validation, false)
-	if err != nil {
-		return search.Evaluation{}, err
-	}
-	defer e.Close()
-	result, err := e.Evaluate(ctx)
+	images := t.lab.data.validation
+	var result train.Evaluation
+	err := t.recall(ctx, evaluation{Images: rangeOf(images)}, &result, func() error {
+		e, err := train.NewEvaluator(t.lab.dev, t.model, images, false)
+		if err != nil {
+			return err
+		}
+		defer e.Close()
+		result, err = e.Evaluate(ctx)
+		return err
+	})
 	if err != nil {
 		return search.Evaluation{}, err
 	}
 	return t.charge(result, t.flops), nil
 }
+
+// recall is that of the store, for evaluations of this network. Those of networks that were cut out of others are many
+// and short, and not kept.
+func (t *trainedNetwork) recall(ctx context.Context, of evaluation, value any, run func() error) error {
+	if t.content == nil {
+		return run()
+	}
+	of.Training = *t.content
+	return t.lab.store.recall(ctx, of, value, run)
+}
+
+func rangeOf(images *data.Images) [2]int { return [2]int{images.First, images.First + images.Len()} }
 
 // EvaluateDropout evaluates with channel dropout in one layer after the other. What is computed is charged: the whole
 // network once, and what lies behind each layer for each repeat.
@@ -111,12 +130,16 @@ func (t *trainedNetwork) EvaluateDropout(ctx context.Context, on search.Images, 
 			return nil, err
 		}
 	}
-	e, err := train.NewEvaluator(t.lab.dev, t.model, images, true)
-	if err != nil {
-		return nil, err
-	}
-	defer e.Close()
-	result, err := e.EvaluateLayerDropout(ctx, rates, t.key, repeats)
+	var result *train.LayerDropout
+	err := t.recall(ctx, evaluation{Images: rangeOf(images), Rates: rates, Repeats: repeats}, &result, func() error {
+		e, err := train.NewEvaluator(t.lab.dev, t.model, images, true)
+		if err != nil {
+			return err
+		}
+		defer e.Close()
+		result, err = e.EvaluateLayerDropout(ctx, rates, t.key, repeats)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -159,7 +182,7 @@ func (t *trainedNetwork) Inherit(ctx context.Context, keep [][]int, batches int)
 		return nil, err
 	}
 	l, narrow := t.lab, *t
-	narrow.model, narrow.flops = m, m.Network.FLOPs(m.Channels)
+	narrow.content, narrow.model, narrow.flops = nil, m, m.Network.FLOPs(m.Channels)
 	if batches > 0 {
 		err = m.Reestimate(ctx, l.dev, l.data.train, l.cell.search, t.stream, batches)
 		l.charge(narrow.flops, batches*l.cell.search.Batch, false)

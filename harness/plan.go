@@ -38,14 +38,13 @@ func MakePlan(e *experiments.Experiment) (*Plan, error) {
 	var flops int64
 	for _, c := range cells {
 		planned := PlannedCell{ID: c.id, BudgetFLOPs: c.problem.Budget}
-		costs, err := c.plan()
-		if err != nil {
-			planned.Problem = err.Error()
+		if c.wrong != nil {
+			planned.Problem = c.wrong.Error()
 		} else {
-			planned.Search, planned.Final = costs.search, costs.final
-			flops += costs.search.FLOPs + costs.final.FLOPs
-			p.TrainingImages += costs.search.BackwardImages + costs.final.BackwardImages
-			for key, cost := range costs.shared {
+			planned.Search, planned.Final = c.costs.search, c.costs.final
+			flops += c.planned()
+			p.TrainingImages += c.costs.search.BackwardImages + c.costs.final.BackwardImages
+			for key, cost := range c.costs.shared {
 				if seen[key] {
 					flops -= cost.FLOPs
 					p.TrainingImages -= cost.BackwardImages
@@ -63,14 +62,15 @@ func MakePlan(e *experiments.Experiment) (*Plan, error) {
 type costs struct {
 	search, final results.Cost
 	shared        map[string]results.Cost
+	trainings     int64 // FLOPs of all trainings
 }
 
-func (c *cell) plan() (*costs, error) {
+func (c *cell) plan() (costs, error) {
 	work, err := c.method.Plan(c.problem)
 	if err != nil {
-		return nil, err
+		return costs{}, err
 	}
-	p := &costs{shared: map[string]results.Cost{}}
+	p := costs{shared: map[string]results.Cost{}}
 	for _, w := range work {
 		var training results.Cost
 		if w.Training.Channels != nil {
@@ -78,6 +78,7 @@ func (c *cell) plan() (*costs, error) {
 		} else {
 			trained(&training, w.FLOPs, c.Data.Train*w.Training.Epochs)
 		}
+		p.trainings += training.FLOPs
 		p.search.ForwardImages += training.ForwardImages
 		p.search.BackwardImages += training.BackwardImages
 		p.search.FLOPs += training.FLOPs
@@ -87,12 +88,13 @@ func (c *cell) plan() (*costs, error) {
 		p.search.ForwardImages += int64(w.Forward * c.search.Batch)
 		p.search.FLOPs += w.ForwardFLOPs * int64(c.search.Batch)
 		if w.Training.Channels != nil {
-			key := contentOf(c, w.Training, c.Dataset, device.Info{}).key()
+			key := keyOf(contentOf(c, w.Training, c.Dataset, device.Info{}))
 			p.shared[key] = training
 		}
 	}
 	flops := c.problem.Network.FLOPs(c.start)
 	trained(&p.final, flops, (c.Data.Train+c.Data.Validation)*c.recipe.Epochs)
+	p.trainings += p.final.FLOPs
 	evaluated(&p.final, flops, c.Data.Test)
 	return p, nil
 }

@@ -9,28 +9,35 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"sync"
+	"time"
 
 	"netadjust/internal/atomicfile"
 	"netadjust/internal/device"
+	"netadjust/internal/lease"
 	"netadjust/internal/search"
 	"netadjust/internal/train"
 	"netadjust/networks"
 	"netadjust/results"
 )
 
-// store keeps the networks that searches have trained, by the content of the training, so that each is trained once:
-// cells share start networks, and a search that was interrupted goes on where it was.
+// store keeps the networks that searches have trained, and what they were evaluated to, by the content of the training
+// and of the evaluation. So each is made once: cells share start networks, also among processes, and a search that was
+// interrupted goes on where it was.
 type store struct {
-	dir  string
-	warn func(error)
-	mu   sync.Mutex
-	busy map[string]chan struct{} // trainings that are running
+	trainings   string // folder
+	evaluations string // folder
+	every       time.Duration
+	warn        func(error)
 }
 
-func newStore(dir string, warn func(error)) *store {
-	return &store{dir: dir, warn: warn, busy: map[string]chan struct{}{}}
+func newStore(out string, every time.Duration, warn func(error)) *store {
+	return &store{filepath.Join(out, trainingsFolder), filepath.Join(out, evaluationsFolder), every, warn}
 }
+
+const (
+	trainingsFolder   = "trainings"
+	evaluationsFolder = "evaluations"
+)
 
 // content is everything that decides what a training gives.
 type content struct {
@@ -41,6 +48,7 @@ type content struct {
 	Images   [2]int // of the training set, from and to
 	Dataset  string // checksum
 	Device   string // kernels round differently
+	Version  int    `json:",omitempty"` // how much results.ResultsVersion has risen since there is one
 }
 
 func contentOf(c *cell, t search.Training, dataset string, dev device.Info) content {
@@ -52,7 +60,15 @@ func contentOf(c *cell, t search.Training, dataset string, dev device.Info) cont
 	return content{
 		Network: t.Network.Spec, Channels: t.Channels, Recipe: recipe, Stream: train.Stream{Seed: c.Seed, Purpose: t.Purpose},
 		Images: [2]int{0, c.Data.Train}, Dataset: dataset, Device: dev.Name + " " + dev.Kernels,
+		Version: results.ResultsVersion - 1,
 	}
+}
+
+// finalOf is the content of a cell's final training.
+func finalOf(c *cell, channels []int, dataset string, dev device.Info) content {
+	f := contentOf(c, search.Training{Network: c.problem.Network, Channels: channels, Purpose: "final"}, dataset, dev)
+	f.Recipe, f.Images[1] = c.recipe, c.Data.Train+c.Data.Validation
+	return f
 }
 
 // cost is what the training costs on so many images, whoever does it. A slimmable one sends each through several networks.
@@ -67,63 +83,155 @@ func (c content) cost(t search.Training, images int) results.Cost {
 	}
 }
 
-func (c content) key() string {
-	text, err := json.Marshal(c)
+// keyOf names content in files.
+func keyOf(content any) string {
+	text, err := json.Marshal(content)
 	if err != nil {
 		panic(err) // numbers come from checked settings
 	}
 	return fmt.Sprintf("%x", sha256.Sum256(text))[:24]
 }
 
-// get returns the network of a training. If another goroutine is at it, get waits; if nobody has done it, run does.
+// checkpoints are those of a training, in files whose names begin with path.
+func (s *store) checkpoints(path string, c content) *train.Checkpoints {
+	return &train.Checkpoints{Path: path, Of: keyOf(c) + " on " + c.Device, Every: s.every, Warn: s.warn}
+}
+
+// get returns the network of a training. If somebody is at it, get waits; if nobody has done it, run does.
 func (s *store) get(ctx context.Context, c content, norm train.Normalization, n *networks.Network,
-	run func() (*train.Model, error)) (*train.Model, error) {
-	key := c.key()
+	run func(ctx context.Context, keep *train.Checkpoints) (*train.Model, error)) (*train.Model, error) {
+	if m, err := s.load(c, norm, n); m != nil || err != nil {
+		return m, err
+	}
+	if err := os.MkdirAll(s.trainings, 0o755); err != nil {
+		return nil, fatal{err}
+	}
 	for {
-		s.mu.Lock()
-		other := s.busy[key]
-		if other == nil {
-			s.busy[key] = make(chan struct{})
+		held, l, err := lease.Wait(ctx, filepath.Join(s.trainings, keyOf(c)+".lease"))
+		if err != nil {
+			return nil, fatal{err}
 		}
-		s.mu.Unlock()
-		if other == nil {
-			break
+		m, err := s.make(held, c, norm, n, run)
+		lost := context.Cause(held) == lease.ErrLost
+		if err := l.Release(); err != nil {
+			s.warn(err)
 		}
-		select {
-		case <-other:
-		case <-ctx.Done():
-			return nil, ctx.Err()
+		if err == nil || !lost {
+			return m, err
 		}
 	}
-	defer func() {
-		s.mu.Lock()
-		close(s.busy[key])
-		delete(s.busy, key)
-		s.mu.Unlock()
-	}()
+}
 
-	path := filepath.Join(s.dir, key+".safetensors")
+// make is the part of get that one process does at a time.
+func (s *store) make(ctx context.Context, c content, norm train.Normalization, n *networks.Network,
+	run func(ctx context.Context, keep *train.Checkpoints) (*train.Model, error)) (*train.Model, error) {
+	if m, err := s.load(c, norm, n); m != nil || err != nil { // trained while get was waiting
+		return m, err
+	}
+	key := keyOf(c)
+	if err := atomicfile.Sweep(s.trainings, key); err != nil {
+		return nil, fatal{err}
+	}
+	keep := s.checkpoints(filepath.Join(s.trainings, key+".checkpoint"), c)
+	m, err := run(ctx, keep)
+	if err != nil {
+		return nil, err
+	}
+	metadata := map[string]string{"purpose": c.Stream.Purpose, "seed": fmt.Sprint(c.Stream.Seed)}
+	if err := patiently(ctx, s.warn, func() error { return m.Save(s.path(c), metadata) }); err != nil {
+		return nil, fatal{err}
+	}
+	return m, keep.Remove()
+}
+
+func (s *store) path(c content) string { return filepath.Join(s.trainings, keyOf(c)+".safetensors") }
+
+// load returns a network that has been trained, nil if it has not been. A damaged file is set aside.
+func (s *store) load(c content, norm train.Normalization, n *networks.Network) (*train.Model, error) {
+	path := s.path(c)
 	m, err := train.Load(path, n, c.Channels, norm)
 	switch {
 	case err == nil:
 		return m, nil
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil
 	case errors.Is(err, train.ErrDamaged):
-		aside, moveErr := atomicfile.SetAside(path)
-		if moveErr != nil {
-			return nil, fatal{errors.Join(err, moveErr)}
-		}
-		s.warn(fmt.Errorf("%w; set aside as %s, training again", err, filepath.Base(aside)))
-	case !errors.Is(err, fs.ErrNotExist):
-		return nil, fatal{err}
+		return nil, s.setAside(path, err, "training again")
 	}
-	if m, err = run(); err != nil {
+	return nil, fatal{err}
+}
+
+func (s *store) setAside(path string, damage error, then string) error {
+	aside, err := atomicfile.SetAside(path)
+	if err != nil {
+		return fatal{errors.Join(damage, err)}
+	}
+	s.warn(fmt.Errorf("%w; set aside as %s, %s", damage, filepath.Base(aside), then))
+	return nil
+}
+
+// evaluation is everything that decides what an evaluation gives. Without Repeats it is one without channel dropout.
+type evaluation struct {
+	Training content
+	Images   [2]int // of the training set, from and to
+	Rates    []float64
+	Repeats  int
+}
+
+// kept is how an evaluation is kept on disk.
+type kept struct {
+	Value  json.RawMessage `json:"value"`
+	SHA256 string          `json:"sha256"`
+}
+
+// readKept reads a kept evaluation.
+func readKept(path string) (json.RawMessage, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(s.dir, 0o755); err != nil {
-		return nil, fatal{err}
+	var k kept
+	if err := json.Unmarshal(text, &k); err != nil {
+		return nil, fmt.Errorf("%s: %w: %w", path, errDamaged, err)
 	}
-	if err := m.Save(path, map[string]string{"purpose": c.Stream.Purpose, "seed": fmt.Sprint(c.Stream.Seed)}); err != nil {
-		return nil, fatal{err}
+	if k.SHA256 != fmt.Sprintf("%x", sha256.Sum256(k.Value)) {
+		return nil, fmt.Errorf("%s: %w", path, errDamaged)
 	}
-	return m, nil
+	return k.Value, nil
+}
+
+// errDamaged is the error of an evaluation that was cut short or altered.
+var errDamaged = errors.New("evaluation is damaged")
+
+// recall reads what an evaluation gave into value, a pointer, or lets run put it there and keeps it.
+func (s *store) recall(ctx context.Context, of evaluation, value any, run func() error) error {
+	path := filepath.Join(s.evaluations, keyOf(of)+".json")
+	text, err := readKept(path)
+	switch {
+	case err == nil:
+		return json.Unmarshal(text, value)
+	case errors.Is(err, errDamaged):
+		if err := s.setAside(path, err, "evaluating again"); err != nil {
+			return err
+		}
+	case !errors.Is(err, fs.ErrNotExist):
+		return fatal{err}
+	}
+	if err := run(); err != nil {
+		return err
+	}
+	if text, err = json.Marshal(value); err != nil {
+		return nil // a loss that is no number, which JSON does not have, ends the search anyhow
+	}
+	file, err := json.Marshal(kept{text, fmt.Sprintf("%x", sha256.Sum256(text))})
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(s.evaluations, 0o755); err != nil {
+		return fatal{err}
+	}
+	if err := patiently(ctx, s.warn, func() error { return atomicfile.Write(path, file) }); err != nil {
+		return fatal{err}
+	}
+	return nil
 }

@@ -38,6 +38,12 @@ func (e *timedExecutable) RunDropped(inputs []any, repeats int) error {
 	return e.Executable.RunDropped(inputs, repeats)
 }
 
+// Output waits for devices whose runs do not.
+func (e *timedExecutable) Output(i int, dst []float32) error {
+	defer e.device.since(time.Now())
+	return e.Executable.Output(i, dst)
+}
+
 func (t *timed) since(start time.Time) {
 	t.busy += time.Since(start)
 	t.clock.Tick()

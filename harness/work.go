@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"netadjust/experiments"
+	"netadjust/internal/atomicfile"
+	"netadjust/internal/lease"
 	"netadjust/internal/progress"
 	"netadjust/internal/search"
 	"netadjust/internal/train"
@@ -32,73 +34,175 @@ type worker struct {
 type spent struct{ wall, device time.Duration }
 
 // work runs cells until there are no more. It returns an error if the run cannot go on.
-func (r *run) work(ctx context.Context, queue <-chan *cell) error {
+func (r *run) work(ctx context.Context) error {
 	dev, err := r.Device(r.threads)
 	if err != nil {
 		return err
 	}
 	defer dev.Close()
 	w := &worker{run: r, dev: &timed{Device: dev}}
-	for c := range queue {
-		if ctx.Err() != nil {
-			return nil
-		}
-		if err := w.cell(ctx, c); err != nil && ctx.Err() == nil {
+	for c := r.next(ctx); c != nil; c = r.next(ctx) {
+		if err := w.claim(ctx, c); err != nil && ctx.Err() == nil {
 			return fmt.Errorf("%s: %w", c.id, err)
 		}
 	}
 	return nil
 }
 
+// claim runs a cell unless another process has done it or is at it.
+func (w *worker) claim(ctx context.Context, c *cell) error {
+	var held context.Context
+	var l *lease.Lease
+	err := patiently(ctx, w.warn, func() error {
+		if err := os.MkdirAll(w.folder(c), 0o755); err != nil {
+			return err
+		}
+		var err error
+		held, l, err = lease.Take(ctx, filepath.Join(w.folder(c), leaseFolder))
+		return err
+	})
+	if taken, ok := errors.AsType[*lease.Taken](err); ok {
+		w.leave(c, taken)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	state, err := w.look(c)
+	if err == nil && state == pending {
+		err = w.cell(held, c)
+	} else if err == nil {
+		w.found(c, state)
+	}
+	if context.Cause(held) == lease.ErrLost {
+		w.leave(c, lease.ErrLost)
+		err = nil
+	}
+	return errors.Join(err, l.Release())
+}
+
+// leaseFolder is the lease of a cell, in its folder.
+const leaseFolder = "lease"
+
+// leave puts a cell aside that another process is running.
+func (r *run) leave(c *cell, why error) {
+	if !c.left {
+		r.note(c, why.Error())
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	c.left = true
+	r.elsewhere = append(r.elsewhere, c)
+}
+
+// found counts a cell that another process has finished.
+func (w *worker) found(c *cell, s state) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.account.done += c.planned()
+	if s == failed {
+		w.summary.Failed = append(w.summary.Failed, c.id)
+	} else {
+		w.summary.Before++
+	}
+}
+
 // cell runs one cell and writes its record. A cell that cannot be finished for a reason of its own gets a record that
 // says so; an error means that there is no record.
 func (w *worker) cell(ctx context.Context, c *cell) error {
-	w.print(progress.Event{Kind: progress.Started, Cell: c.id})
+	if err := atomicfile.Sweep(w.folder(c), ""); err != nil {
+		return err
+	}
+	log, err := openLog(w.folder(c))
+	if err != nil {
+		return err
+	}
+	defer log.close()
+	c.log = log
+	w.tell(c, progress.Started, "")
 	start, busy := time.Now(), w.dev.busy
-	w.counted = 0
 	w.dev.clock.Reset()
 	images, err := w.library.images(c.Dataset, c.Data)
 	if err != nil {
 		return err
 	}
-	record := &results.Record{Result: w.result(c, images)}
-	if err := w.searchAndTrain(ctx, c, images, &record.Result); err != nil {
-		if record.Result.Failure = failure(ctx, err); record.Result.Failure == nil {
-			return err
-		}
-		record.Result.Final = nil
+	record, err := w.attempt(ctx, c, images)
+	if err != nil {
+		return err
 	}
 	host, _ := os.Hostname()
 	record.Run = results.Run{
 		Host: host, Job: os.Getenv("SLURM_JOB_ID"), Jobs: w.jobs, Threads: w.threads, GoVersion: runtime.Version(),
 		Start: start.UTC().Truncate(time.Second), WallSeconds: time.Since(start).Seconds(),
 		DeviceSeconds: (w.dev.busy - busy).Seconds(), CalibrationSeconds: w.dev.clock.Seconds(),
-		SearchWallSeconds: w.search.wall.Seconds(), SearchDeviceSeconds: w.search.device.Seconds(),
+		SearchWallSeconds: w.search.wall.Seconds(), SearchDeviceSeconds: w.search.device.Seconds(), Resumed: log.resumed,
 	}
-	if err := os.MkdirAll(w.folder(c), 0o755); err != nil {
+	if record.Result.Failure != nil {
+		record.Run.Log = log.tail
+	}
+	if err := patiently(ctx, w.warn, func() error { return results.Write(w.folder(c), record) }); err != nil {
 		return err
 	}
-	if err := results.Write(w.folder(c), record); err != nil {
-		return err
-	}
-	w.advance(c.planned - w.counted) // plans of searches are estimates, and a failed cell leaves work undone
+	w.advance(c.planned() - w.counted) // plans of searches are estimates, and a failed cell leaves work undone
 	w.finished(c, record)
-	return nil
+	return w.checkpoints(c, content{}).Remove()
+}
+
+// attempt makes the record of a cell, again if it fails for a reason that may pass.
+func (w *worker) attempt(ctx context.Context, c *cell, images *images) (*results.Record, error) {
+	for left := w.Retries; ; left-- {
+		w.counted = 0
+		record := &results.Record{Result: w.result(c, images)}
+		err := w.guarded(ctx, c, images, &record.Result)
+		if err == nil {
+			return record, nil
+		}
+		if record.Result.Failure = failure(ctx, err); record.Result.Failure == nil {
+			return nil, err
+		}
+		record.Result.Final = nil
+		if left <= 0 || errors.As(err, new(*train.Diverged)) { // which it would do again
+			return record, nil
+		}
+		w.advance(-w.counted)
+		w.warn(fmt.Errorf("%s failed and is tried again: %w", c.id, err))
+	}
+}
+
+// guarded is searchAndTrain with a panic as an error; the log tells where it was.
+func (w *worker) guarded(ctx context.Context, c *cell, images *images, r *results.Result) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("the program has a mistake: %v", p)
+			c.log.write(progress.Warning, string(debug.Stack()))
+		}
+	}()
+	return w.searchAndTrain(ctx, c, images, r)
+}
+
+// checkpoints are those of a cell's final training.
+func (w *worker) checkpoints(c *cell, of content) *train.Checkpoints {
+	return w.store.checkpoints(filepath.Join(w.folder(c), "checkpoint"), of)
 }
 
 func (w *worker) finished(c *cell, record *results.Record) {
-	e := progress.Event{Kind: progress.Finished, Cell: c.id}
 	w.mu.Lock()
-	if f := record.Result.Failure; f != nil {
+	f := record.Result.Failure
+	if f != nil {
 		w.summary.Failed = append(w.summary.Failed, c.id)
-		e.Kind, e.Message = progress.Failed, f.Reason
 	} else {
 		w.summary.Done++
-		e.Message = fmt.Sprintf("test top-1 %.2f %%, %.3g MFLOPs, %s", 100*record.Result.Final.TestTop1,
-			float64(record.Result.Final.FLOPs)/1e6, progress.Duration(record.Run.WallSeconds))
 	}
 	w.mu.Unlock()
-	w.print(e)
+	if f == nil {
+		w.tell(c, progress.Finished, fmt.Sprintf("test top-1 %.2f %%, %.3g MFLOPs, %s", 100*record.Result.Final.TestTop1,
+			float64(record.Result.Final.FLOPs)/1e6, progress.Duration(record.Run.WallSeconds)))
+		return
+	}
+	w.tell(c, progress.Failed, f.Reason)
+	if w.FailFast {
+		w.stop()
+	}
 }
 
 // fatal is an error that no cell is to blame for and that the others would meet too, such as a full disk.
@@ -164,10 +268,9 @@ func (w *worker) searchAndTrain(ctx context.Context, c *cell, images *images, r 
 		})
 	}
 	trained(&r.Final.Cost, flops, images.both.Len()*c.recipe.Epochs)
-	if err := os.MkdirAll(w.folder(c), 0o755); err != nil {
-		return fatal{err}
-	}
-	if err := model.Save(filepath.Join(w.folder(c), weightsFile), map[string]string{"cell": c.id}); err != nil {
+	if err := patiently(ctx, w.warn, func() error {
+		return model.Save(filepath.Join(w.folder(c), weightsFile), map[string]string{"cell": c.id})
+	}); err != nil {
 		return fatal{err}
 	}
 	return w.test(ctx, model, images, flops, r.Final)
@@ -176,15 +279,17 @@ func (w *worker) searchAndTrain(ctx context.Context, c *cell, images *images, r 
 // finish trains the network that was found, from scratch or from the weights that it has inherited.
 func (w *worker) finish(ctx context.Context, c *cell, found *search.Outcome, images *images, stream train.Stream,
 	progress func(e int, report train.Epoch)) (*train.Model, []train.Epoch, error) {
+	keep := w.checkpoints(c, finalOf(c, found.Channels, images.checksum, w.dev.Info()))
 	if c.Finetune == nil {
-		return train.Train(ctx, w.dev, c.problem.Network, found.Channels, images.both, images.norm, c.recipe, stream, progress)
+		return train.Resume(ctx, w.dev, c.problem.Network, found.Channels, images.both, images.norm, c.recipe, stream, keep,
+			progress)
 	}
 	left, ok := found.Inherited.(*trainedNetwork)
 	if !ok {
 		return nil, nil, fmt.Errorf("method %s leaves no weights to go on with", c.Method)
 	}
 	model := left.model.Clone()
-	epochs, err := train.Continue(ctx, w.dev, model, images.both, c.recipe, stream, nil, progress)
+	epochs, err := train.Continue(ctx, w.dev, model, images.both, c.recipe, stream, keep, progress)
 	return model, epochs, err
 }
 
@@ -220,7 +325,7 @@ func (w *worker) result(c *cell, images *images) results.Result {
 		Method: c.Method, Variant: variantOf(c.Cell), Budget: strings.TrimPrefix(c.Budget.String(), "b"),
 		BudgetFLOPs: c.problem.Budget, Seed: c.Seed, Config: c.Canonical(),
 		Layers: c.problem.Network.Adjustable(), Device: info.Name + " (" + info.Kernels + ")", Version: w.Version,
-		Libraries: libraries(), DatasetChecksum: images.checksum,
+		ResultsVersion: results.ResultsVersion, Libraries: libraries(), DatasetChecksum: images.checksum,
 	}
 	if images.dataset.Modified {
 		r.DatasetNote = "not the official files: checksums are those of SHA256SUMS in the data folder"

@@ -5,8 +5,8 @@ import "slices"
 // FLOPs returns the multiply-adds of one image, batch size 1, in a network of widths c. Convolutions count
 // k*k * C_in * C_out * height * width of their output, convolutional shortcuts and the stem included, depthwise ones
 // k*k * C * height * width, the classifier and the two linear layers of squeeze-excitation C_in * C_out. Batch norm,
-// ReLU, pooling, additions, padding, gates and biases do not count. This is the convention of the paper's reference code,
-// and every budget is meant in it. FLOPs never falls when a width grows.
+// ReLU, pooling, additions, padding, gates and biases do not count. This is the convention of the paper's reference
+// code, and every budget is meant in it. FLOPs never falls when a width grows.
 func (n *Network) FLOPs(c []int) int64 {
 	var sum int64
 	for i := range n.nodes {
@@ -19,6 +19,30 @@ func (n *Network) FLOPs(c []int) int64 {
 func (n *Network) FLOPsWithoutStem(c []int) int64 {
 	return n.FLOPs(c) - n.flops(&n.nodes[n.stem], c)
 }
+
+// AllFLOPs returns FLOPs and what other tools count besides: for every element of the output 2 of batch norm and 1 of
+// ReLU, ReLU6, sigmoid, additions and gates, for every element of its input 1 of pooling, and 1 for every bias. These are
+// the rules of ptflops for modules of PyTorch. Channels that are appended, cut or concatenated, and dropout, count
+// nothing.
+func (n *Network) AllFLOPs(c []int) int64 {
+	var sum int64
+	layers := n.Layers(c)
+	for _, l := range layers {
+		sum += l.FLOPs
+		out := volume(l.Output)
+		switch l.Kind {
+		case BatchNorm:
+			sum += 2 * out
+		case ReLU, ReLU6, Sigmoid, Add, Gate, Linear:
+			sum += out
+		case AvgPool, MaxPool, GlobalAvgPool:
+			sum += volume(layers[l.Inputs[0]].Output)
+		}
+	}
+	return sum
+}
+
+func volume(shape [3]int) int64 { return int64(shape[0]) * int64(shape[1]) * int64(shape[2]) }
 
 // Params returns the number of trainable parameters: weights of convolutions and classifier, scale and shift of batch
 // norm, bias of the classifier. Running statistics of batch norm do not count.

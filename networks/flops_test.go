@@ -79,7 +79,8 @@ func TestPublishedCounts(t *testing.T) {
 		{Spec{Name: "vgg16_bn", Classes: 10}, 13, 313201664, 313201664 - 27*64*1024, 14724042},
 		{Spec{Name: "vgg16_bn"}, 13, 313247744, 313247744 - 27*64*1024, 14770212},
 		{Spec{Name: "mobilenet_v2"}, 16 + 7, 300774272, 300774272 - 10838016, 3504872},
-		{Spec{Name: "mobilenet_v2", Input: [3]int{3, 32, 32}, Classes: 100}, 16 + 7, 88091648, 88091648 - 27*32*1024, 2351972},
+		{Spec{Name: "mobilenet_v2", Input: [3]int{3, 32, 32}, Classes: 100}, 16 + 7, 88091648, 88091648 - 27*32*1024,
+			2351972},
 		{Spec{Name: "mnasnet_a1"}, 15 + 7, 311579072, 311579072 - 10838016, 3887038},
 	} {
 		n := mustNew(t, tt.spec)
@@ -88,6 +89,49 @@ func TestPublishedCounts(t *testing.T) {
 			t.Errorf("%+v: %d layers, %d FLOPs, %d without stem, %d parameters; want %+v",
 				tt.spec, len(c), n.FLOPs(c), n.FLOPsWithoutStem(c), n.Params(c), tt)
 		}
+	}
+}
+
+// ptflops 0.7.5 gives 1826066408 and 320579112 for these two in PyTorch, but counts pooling, and ReLU though not ReLU6,
+// twice: as a module and as the function that this calls.
+func TestAllFLOPs(t *testing.T) {
+	for _, tt := range []struct {
+		spec    Spec
+		ptflops int64
+		twice   []Kind
+	}{
+		{Spec{Name: "resnet18"}, 1826066408, []Kind{ReLU, MaxPool, GlobalAvgPool}},
+		{Spec{Name: "mobilenet_v2"}, 320579112, []Kind{GlobalAvgPool}},
+	} {
+		n := mustNew(t, tt.spec)
+		want := tt.ptflops
+		layers := n.Layers(n.Start())
+		for _, l := range layers {
+			if slices.Contains(tt.twice, l.Kind) {
+				want -= volume(layers[l.Inputs[0]].Output)
+			}
+		}
+		if got := n.AllFLOPs(n.Start()); got != want {
+			t.Errorf("%+v: %d, want %d", tt.spec, got, want)
+		}
+	}
+	// By hand: two maps of 3x4 pixels, of 2 channels at first and of 5, and 5 numbers for 7 classes.
+	s, err := read(t, `input = [2, 6, 8]
+classes = 7
+adjustable = { a = 5 }
+layers = [
+  { avgpool = 2 },                                      # 2*6*8
+  { conv = "a" }, "batchnorm", "drop", "gated",         # 2*5*12 + 2*60
+  "globalavgpool", "classifier",                        # 60 + 5*7 + 7
+]
+[block.gated]
+layers = ["globalavgpool", { linear = "in" }, "sigmoid", "gate"] # 60 + 5*5 + 5 + 5 + 60`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := mustNew(t, s)
+	if got := n.AllFLOPs([]int{5}); got != 96+120+120+60+35+7+60+25+5+5+60 {
+		t.Errorf("small network: %d", got)
 	}
 }
 

@@ -38,9 +38,10 @@ type GraphOptions struct {
 }
 
 // TrainOptions are the constants of a training step: stochastic gradient descent with momentum and weight decay on all
-// parameters.
+// parameters, or with NoBiasDecay on weights alone: not on biases and on scales and shifts of batch norm.
 type TrainOptions struct {
 	LabelSmoothing, Momentum, WeightDecay float64
+	NoBiasDecay                           bool
 	Soft                                  bool // Targets instead of Labels
 }
 
@@ -266,7 +267,11 @@ func (b *builder) train() {
 	for i, t := range b.trainable {
 		dims := len(t.Shape)
 		velocity := b.leaf(tensor.Float32, t.Velocity(), t.Shape...)
-		v := b.apply(ops.Momentum{Dims: dims, Momentum: o.Momentum, Decay: o.WeightDecay}, velocity, wrt[i], grads[i])
+		decay := o.WeightDecay
+		if o.NoBiasDecay && t.Role != Weights {
+			decay = 0
+		}
+		v := b.apply(ops.Momentum{Dims: dims, Momentum: o.Momentum, Decay: decay}, velocity, wrt[i], grads[i])
 		b.apply(ops.Descend{Dims: dims}, wrt[i], v, rate)
 	}
 }

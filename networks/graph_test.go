@@ -178,6 +178,13 @@ func TestTrainingConstants(t *testing.T) {
 			t.Errorf("%s", ops.Name(k))
 		}
 	}
+	exempt := *o.Train
+	exempt.NoBiasDecay = true
+	for _, k := range kinds[ops.Momentum](mustGraph(t, n, n.Start(), GraphOptions{Batch: 5, Train: &exempt})) {
+		if want := map[bool]float64{true: 0.25}[k.Dims > 1]; k.Decay != want { // weights have several dimensions
+			t.Errorf("without decay of biases: %s, want decay %v", ops.Name(k), want)
+		}
+	}
 	// Stages of 8x8, 4x4 and 2x2 pixels; the first one holds the stem.
 	var counts []int
 	for _, k := range kinds[ops.RunningStats](g) {
@@ -242,6 +249,7 @@ func moments(v []float32) (mean, std, largest float64) {
 // standard deviation; normal ones reach beyond three standard deviations.
 func TestInitial(t *testing.T) {
 	cifar, imageNet := mustNew(t, Spec{Name: "resnet20"}), mustNew(t, Spec{Name: "resnet18"})
+	mobile := mustNew(t, Spec{Name: "mnasnet_a1"})
 	for _, tt := range []struct {
 		net            *Network
 		tensor         string
@@ -255,6 +263,9 @@ func TestInitial(t *testing.T) {
 		{imageNet, "stem.conv.weights", 0, math.Sqrt(2. / (64 * 49)), 3, 6},
 		{imageNet, "stage3.block1.shortcut.conv.weights", 0, math.Sqrt(2. / 256), 3, 6},
 		{imageNet, "classifier.weights", 1 / math.Sqrt(512), 0, 0.999, 1},
+		{mobile, "stage7.block1.depthwise.weights", 0, math.Sqrt(2. / (960 * 9)), 3, 6},
+		{mobile, "stage6.block2.squeeze_excite.linear1.weights", 1 / math.Sqrt(960), 0, 0.999, 1},
+		{mobile, "stage6.block2.squeeze_excite.linear2.bias", 1 / math.Sqrt(40), 0, 0.98, 1},
 	} {
 		list := tt.net.Tensors(tt.net.Start())
 		x := list[slices.IndexFunc(list, func(x Tensor) bool { return x.Name == tt.tensor })]
@@ -281,6 +292,42 @@ func TestInitial(t *testing.T) {
 		}
 		if slices.Equal(v, draw(2)) {
 			t.Errorf("%s: other random numbers give the same values", name)
+		}
+	}
+}
+
+// TestHe checks the spread of weights: a variance of 2 over the inputs of an output, normally distributed.
+func TestHe(t *testing.T) {
+	n := mustNew(t, Spec{Name: "mobilenet_v2"})
+	for _, x := range n.Tensors(n.Start()) {
+		if x.Role != Weights || len(x.Shape) != 4 {
+			continue
+		}
+		v := He(x, seeded())
+		if len(v) != tensor.Shape(x.Shape).TotalSize() {
+			t.Fatalf("%s: %d elements for shape %v", x.Name, len(v), x.Shape)
+		}
+		mean, std, _ := moments(v)
+		want, root := math.Sqrt(2/float64(x.FanIn)), math.Sqrt(float64(len(v)))
+		if math.Abs(mean) > 4*want/root || math.Abs(std/want-1) > 4/math.Sqrt2/root {
+			t.Errorf("%s: mean %v and standard deviation %v, want 0 and %v", x.Name, mean, std, want)
+		}
+	}
+}
+
+// TestLastNorms checks which batch norms end a branch that is added to something.
+func TestLastNorms(t *testing.T) {
+	for name, want := range map[string][]string{
+		"resnet8":   {"stage1.block1.bn2", "stage2.block1.bn2", "stage3.block1.bn2"},
+		"plain8":    nil,
+		"densenet7": nil,
+		"mobilenet_v2": {
+			"stage2.block2.bn3", "stage3.block2.bn3", "stage3.block3.bn3", "stage4.block2.bn3", "stage4.block3.bn3",
+			"stage4.block4.bn3", "stage5.block2.bn3", "stage5.block3.bn3", "stage6.block2.bn3", "stage6.block3.bn3",
+		},
+	} {
+		if diff := cmp.Diff(want, mustNew(t, Spec{Name: name}).LastNorms()); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 	}
 }

@@ -35,6 +35,37 @@ func (n *Network) Initial(t Tensor, r *rand.Rand) []float32 {
 	return v
 }
 
+// He draws the initial weights of a convolution from a normal distribution with standard deviation sqrt(2/fan-in): He
+// et al., "Delving deep into rectifiers", ICCV 2015, equation 10.
+func He(t Tensor, r *rand.Rand) []float32 {
+	v := make([]float32, t.Shape[0]*t.FanIn)
+	std := math.Sqrt(2 / float64(t.FanIn))
+	for i := range v {
+		v[i] = float32(std * r.NormFloat64())
+	}
+	return v
+}
+
+// LastNorms returns the names of the batch norms that end a residual branch, whose output is added to a shortcut with
+// nothing but channel dropout and padding between. With scales of 0 the blocks start as identities: Goyal et al.,
+// "Accurate, large minibatch SGD", 2017, section 5.1.
+func (n *Network) LastNorms() []string {
+	var names []string
+	for _, d := range n.nodes {
+		if d.kind != Add {
+			continue
+		}
+		branch := n.nodes[d.inputs[0]]
+		for branch.kind == Drop || branch.kind == Channels {
+			branch = n.nodes[branch.inputs[0]]
+		}
+		if branch.kind == BatchNorm {
+			names = append(names, branch.name)
+		}
+	}
+	return names
+}
+
 func fill(v []float32, with float32) {
 	for i := range v {
 		v[i] = with

@@ -1,6 +1,7 @@
 package networks
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"math"
@@ -33,7 +34,7 @@ type interpreter struct {
 	err     error
 }
 
-// width is a named channel count. An adjustable one gets its place in the width vector from the first layer that has it.
+// width is a named channel count. The first layer that has an adjustable one gives it its place in the width vector.
 type width struct {
 	path  string
 	start int
@@ -76,11 +77,15 @@ func (d *description) build(n *Network, depth, variant int) error {
 	x := p.layers(d.block.layers, s, s.input)
 	p.allUsed(s)
 	n.stem = slices.IndexFunc(n.nodes, func(d node) bool { return d.kind == Conv })
-	dropped := make([]bool, len(n.start))
+	dropped, names := make([]bool, len(n.start)), map[string]bool{}
 	for _, d := range n.nodes {
 		if d.kind == Drop {
 			dropped[d.adjustable] = true
 		}
+		if names[d.name] {
+			p.fail("layers", "two layers are called %s; give one another name", d.name)
+		}
+		names[d.name] = true
 	}
 	switch undropped := slices.Index(dropped, false); {
 	case p.err != nil:
@@ -111,10 +116,8 @@ func (p *interpreter) declare(s *scope, path string, fixed, adjustable map[strin
 	inner := *s
 	inner.outer, inner.widths, inner.numbers = s, map[string]*width{}, nil
 	for _, name := range slices.Sorted(maps.Keys(fixed)) {
-		if _, perBlock := fixed[name].([]any); !perBlock {
-			w := p.count(strings.TrimPrefix(path+".fixed."+name, "."), fixed[name], s)
-			inner.widths[name] = &width{start: w, dim: constant(w)}
-		}
+		w := p.count(strings.TrimPrefix(path+".fixed."+name, "."), fixed[name], s)
+		inner.widths[name] = &width{start: w, dim: constant(w)}
 	}
 	for _, name := range slices.Sorted(maps.Keys(adjustable)) {
 		at := strings.TrimPrefix(path+".adjustable."+name, ".")
@@ -149,20 +152,18 @@ func (p *interpreter) layers(list []item, s *scope, x int) int {
 // names names the elements of a list, with numbers where several have the same name: repeated blocks are stages.
 func (p *interpreter) names(list []item) []string {
 	names, count := make([]string, len(list)), map[string]int{}
-	stage := func(it item) bool { return it.keys["repeat"] != nil }
 	for i, it := range list {
-		names[i] = it.kind
-		if short, ok := shortNames[it.kind]; ok {
-			names[i] = short
-		}
-		if it.kind == "block" {
-			names[i] = it.value.(string)
-		}
-		if stage(it) {
-			names[i] = "stage"
-		}
-		if name, ok := it.keys["name"].(string); ok {
+		block, _ := it.value.(string)
+		name, named := it.keys["name"].(string)
+		switch {
+		case named:
 			names[i] = name
+		case it.keys["repeat"] != nil:
+			names[i] = "stage"
+		case it.kind == "block":
+			names[i] = block
+		default:
+			names[i] = cmp.Or(shortNames[it.kind], it.kind)
 		}
 		count[names[i]]++
 	}
@@ -182,16 +183,15 @@ func (p *interpreter) use(it item, s *scope, name string, x int) int {
 	repeat := p.repeat(it)
 	around := *s
 	around.input = x
-	fixed, _ := it.keys["fixed"].(map[string]any)
 	adjustable, _ := it.keys["adjustable"].(map[string]any)
-	shared := p.declare(&around, it.path, fixed, adjustable)
+	shared := p.declare(&around, it.path, nil, adjustable)
 	for i := range repeat {
-		own := *shared
-		own.outer, own.input, own.block, own.prefix = shared, x, true, name+"."
+		own := p.declare(shared, it.path, p.choose(it, i, repeat), nil)
+		own.input, own.block, own.prefix = x, true, name+"."
 		if it.keys["repeat"] != nil {
 			own.prefix = fmt.Sprintf("%s.block%d.", name, i+1)
 		}
-		own.widths, own.numbers = p.perBlock(it, fixed, i, repeat, s), map[string]int{"stride": 1}
+		own.numbers = map[string]int{"stride": 1}
 		if i == 0 {
 			own.numbers["stride"] = p.stride(it, s, 1)
 		}
@@ -200,7 +200,7 @@ func (p *interpreter) use(it item, s *scope, name string, x int) int {
 				own.numbers[key] = p.number(it.at(key), v, s, 1, maxChannels)
 			}
 		}
-		inner := p.declare(&own, b.path, b.fixed, b.adjustable)
+		inner := p.declare(own, b.path, b.fixed, b.adjustable)
 		x = p.layers(b.layers, inner, x)
 		p.allUsed(inner)
 		if p.err != nil {
@@ -220,23 +220,19 @@ func (p *interpreter) allUsed(s *scope) {
 	}
 }
 
-// perBlock returns the fixed counts that are lists, of which block i has the i-th element.
-func (p *interpreter) perBlock(it item, fixed map[string]any, i, repeat int, s *scope) map[string]*width {
-	widths := map[string]*width{}
+// choose returns the fixed counts of block i: of lists, the i-th element.
+func (p *interpreter) choose(it item, i, repeat int) map[string]any {
+	chosen := map[string]any{}
+	fixed, _ := it.keys["fixed"].(map[string]any)
 	for _, name := range slices.Sorted(maps.Keys(fixed)) {
-		list, ok := fixed[name].([]any)
-		if !ok {
-			continue
+		chosen[name] = fixed[name]
+		if list, ok := fixed[name].([]any); ok && len(list) == repeat {
+			chosen[name] = list[i]
+		} else if ok {
+			p.fail(it.at("fixed."+name), "%d counts for %d blocks", len(list), repeat)
 		}
-		at := it.at("fixed." + name)
-		if len(list) != repeat {
-			p.fail(at, "%d counts for %d blocks", len(list), repeat)
-			continue
-		}
-		w := p.count(at, list[i], s)
-		widths[name] = &width{start: w, dim: constant(w)}
 	}
-	return widths
+	return chosen
 }
 
 // repeat returns how many blocks an element of a list stands for: a number, "n", or a number for each of the names.
@@ -444,7 +440,7 @@ func (p *interpreter) layer(it item, s *scope, name string, x int) int {
 		return p.concat(name, s.input, x)
 	case "gate":
 		if a, b := p.nodes[s.input], p.nodes[x]; !reflect.DeepEqual(a.channels, b.channels) {
-			p.fail(it.path, `%s of %s and %s of %s numbers do not have one width; { linear = "in" } has that of the block's input`,
+			p.fail(it.path, `%s of %s and %s of %s numbers do not have one width; { linear = "in" } has that of the input`,
 				a.name, p.shape(s.input), b.name, p.shape(x))
 		}
 		return p.plain(name, Gate, s.input, x)

@@ -1,6 +1,7 @@
 package networks
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -68,6 +69,42 @@ func TestExample(t *testing.T) {
 	mustGraph(t, n, []int{3, 5, 7, 11, 13, 17, 19}, GraphOptions{Batch: 2, Drop: true, Train: &TrainOptions{}})
 }
 
+// TestDocumentedCounts checks the table of families in docs/networks.md: every family has a row, with its counts.
+func TestDocumentedCounts(t *testing.T) {
+	text, err := os.ReadFile("../docs/networks.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := map[string][]string{}
+	for _, line := range strings.Split(string(text), "\n") {
+		if cells := strings.Split(line, "|"); len(cells) == 8 {
+			rows[strings.Trim(regexp.MustCompile("`[^`]*`").FindString(cells[1]), "`")] = cells
+		}
+	}
+	example := map[string]string{"resnet{6n+2}": "resnet20", "plain{6n+2}": "plain20", "densenet{3n+4}": "densenet40"}
+	for _, f := range Families() {
+		pattern, _, _ := strings.Cut(f.Pattern, ",")
+		name := pattern
+		if of, ok := example[pattern]; ok {
+			name = of
+		}
+		n := mustNew(t, Spec{Name: name})
+		want := fmt.Sprint(n.FLOPs(n.Start()), n.Params(n.Start()))
+		row := rows[pattern]
+		if row == nil {
+			t.Errorf("docs/networks.md has no row for %s", pattern)
+			continue
+		}
+		number := func(cell string) string { return strings.ReplaceAll(cell, " ", "") }
+		if got := number(row[4]) + " " + number(row[5]); got != want {
+			t.Errorf("%s: docs/networks.md has %s, want %s", pattern, got, want)
+		}
+		if !strings.Contains(row[2], fmt.Sprintf("%dx%dx%d, %d", f.Input[0], f.Input[1], f.Input[2], f.Classes)) {
+			t.Errorf("%s: docs/networks.md has %s, want %v and %d", pattern, row[2], f.Input, f.Classes)
+		}
+	}
+}
+
 // TestReadKeepsContent checks that what only people read changes nothing, and all else does.
 func TestReadKeepsContent(t *testing.T) {
 	text := example(t)
@@ -106,16 +143,21 @@ func TestMistakes(t *testing.T) {
 		{"classes    = 10", `classes = "x"`, ":4: classes: must be a number, not x"},
 		{"[3, 32, 32]", "[3, 0, 32]", "input 3x0x32: give 1 to 16384 channels"},
 		{`fixed      =`, `init = "zero"` + "\nfixed =", `:5: init: must be "uniform" or "normal", not "zero"`},
-		{`"batchnorm", "relu",`, `"batchnrom", "relu",`, `:7: layers[2]: unknown layer "batchnrom"; did you mean "batchnorm"?`},
+		{`"batchnorm", "relu",`, `"batchnrom", "relu",`,
+			`:7: layers[2]: unknown layer "batchnrom"; did you mean "batchnorm"?`},
 		{`{ conv = "stem", kernel = 3 }`, `{ conv = "stem", kernal = 3 }`,
 			`:7: layers[1].kernal: unknown key; did you mean "kernel"?`},
 		{`{ conv = "stem", kernel = 3 }`, `"conv"`, ":7: layers[1]: conv needs a value, as in { conv = … }"},
-		{`{ conv = "stem", kernel = 3 }`, `{ convolution = 16 }`, `:7: layers[1]: unknown layer "convolution"; known: avgpool, block, conv, `},
+		{`{ conv = "stem", kernel = 3 }`, `{ convolution = 16 }`,
+			`:7: layers[1]: unknown layer "convolution"; known: avgpool, block, conv, `},
 		{`{ conv = "stem", kernel = 3 }`, `{ conv = 16, linear = 3 }`, ":7: layers[1]: it is conv and linear at once"},
 		{`{ conv = "stem", kernel = 3 }`, `7`, ":7: layers[1]: must be a layer"},
 		{`kernel = 3 }`, `kernel = 4 }`, ":7: layers[1].kernel: must be odd, not 4"},
 		{`kernel = 3 }`, `kernel = "kernel" }`, ":7: layers[1].kernel: must be a number of 1 to 15, or a name that"},
 		{`kernel = 3 }`, `kernel = 3, stride = 0 }`, ":7: layers[1].stride: must be a number of 1 to 15"},
+		{`kernel = 3 }`, `kernel = 3, name = "input" }`, ":6: layers: two layers are called input; give one another name"},
+		{`inner = "outer/2"`, `inner = [1, 2]`, ":15: block.bottleneck.adjustable.inner: must be a channel count"},
+		{`fixed      = { stem = 16 }`, `fixed = { stem = [16, 16] }`, ":5: fixed.stem: must be a channel count"},
 		{`kernel = 3 }`, `kernel = 3, name = "a b" }`, ":7: layers[1].name: must be letters, digits, - and _, not a b"},
 		{`{ conv = "stem", `, `{ conv = "stern", `,
 			`:7: layers[1].conv: "stern" is no channel count that is known here; known: in, stem`},
@@ -129,8 +171,10 @@ func TestMistakes(t *testing.T) {
 		{"repeat = 2", "repeat = 2, fixed = { x = [1, 2, 3] }", ":8: layers[4].fixed.x: 3 counts for 2 blocks"},
 		{"{ outer = 32 }", "{ outer = 32, more = 1 }", ":8: layers[4].adjustable.more: no layer has this width"},
 		{"{ outer = 32 }", "{ in = 32 }", ":8: layers[4].adjustable.in: give a name of small letters"},
-		{`  "globalavgpool",`, ``, `:11: layers[6]: classifier reads a row of numbers, but stage2.block3.relu3 gives a map of 64x16x16`},
-		{`  "globalavgpool",`, `  "globalavgpool", "relu6",`, ":10: layers[7]: relu6 reads a map, but pool gives a row of 64 numbers"},
+		{`  "globalavgpool",`, ``,
+			`:11: layers[6]: classifier reads a row of numbers, but stage2.block3.relu3 gives a map of 64x16x16; put "glob`},
+		{`  "globalavgpool",`, `  "globalavgpool", "relu6",`,
+			":10: layers[7]: relu6 reads a map, but pool gives a row of 64 numbers"},
 		{`"classifier",`, `"classifier", "relu",`, ":11: layers[8]: nothing can follow the classifier"},
 		{`  "classifier",`, ``, `:6: layers: the last layer must be "classifier"`},
 		{`"globalavgpool",`, `"concat", "globalavgpool",`, ":10: layers[6]: concat uses the input of its block"},
@@ -144,7 +188,8 @@ func TestMistakes(t *testing.T) {
 				`their shapes differ; give both the same width by name, or use shortcut = "pad"`},
 		{`fixed      = { stem = 16 }`, `fixed = { stem = 32 }`, ""},
 		{`"optional" }`, `"residual" }`, `:20: block.bottleneck.layers[12].shortcut: must be "identity", "optional", "pad"`},
-		{`{ shortcut = "optional" }`, `"concat"`, ":20: block.bottleneck.layers[12]: stage1.block2.relu3 of 80x32x32 and stage2.block1.drop3 of 64x16x16 differ"},
+		{`{ shortcut = "optional" }`, `"concat"`,
+			":20: block.bottleneck.layers[12]: stage1.block2.relu3 of 80x32x32 and stage2.block1.drop3 of 64x16x16 differ"},
 		{`{ shortcut = "optional" }`, `"bottleneck"`, "blocks are nested more than 8 deep; does one use itself?"},
 		{`[block.bottleneck]`, "[block.unused]\nlayers = [\"relu\"]\n[block.bottleneck]",
 			":14: block.unused: the network does not use this block"},

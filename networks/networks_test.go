@@ -30,9 +30,30 @@ func TestStart(t *testing.T) {
 		{Spec{Name: "resnet8", Width: 0.25}, []int{4, 4, 8, 8, 16, 16}},
 		{Spec{Name: "resnet8", Width: math.Sqrt2}, []int{23, 23, 46, 46, 92, 92}},
 		{Spec{Name: "resnet8", Width: 0.15625}, []int{2, 2, 4, 4, 8, 8}}, // 2.5 rounds to even
+		{Spec{Name: "densenet10", Width: 0.5}, []int{6, 6, 12 + 12, 6, 6, 12 + 12 + 12, 6, 6}},
+		{Spec{Name: "pyramidnet20"}, []int{17, 19, 20, 22, 23, 25, 26, 28, 30, 31, 33, 34, 36, 37, 39, 40, 42, 44}},
+		{Spec{Name: "mobilenet_v2"}, []int{16, 96, 24, 144, 144, 32, 192, 192, 192, 64, 384, 384, 384, 384, 96, 576, 576,
+			576, 160, 960, 960, 960, 320}},
+		{Spec{Name: "mnasnet_a1", Width: 0.5}, []int{8, 48, 12, 72, 36, 20, 60, 60, 120, 40, 240, 240, 240, 240, 56, 336,
+			336, 80, 480, 480, 480, 160}},
 	} {
 		if diff := cmp.Diff(tt.want, mustNew(t, tt.spec).Start()); diff != "" {
 			t.Errorf("%+v (-want +got):\n%s", tt.spec, diff)
+		}
+	}
+}
+
+// TestSmallImages checks where MobileNetV2 keeps the resolution: in stem and second stage, for images of up to 64 pixels.
+func TestSmallImages(t *testing.T) {
+	for side, want := range map[int][3]int{32: {32, 32, 4}, 64: {64, 64, 8}, 65: {33, 17, 3}, 224: {112, 56, 7}} {
+		n := mustNew(t, Spec{Name: "mobilenet_v2", Input: [3]int{3, side, side}})
+		sides := map[string]int{}
+		for _, l := range n.Layers(n.Start()) {
+			sides[l.Name] = l.Output[1]
+		}
+		got := [3]int{sides["stem.conv"], sides["stage2.block2.add"], sides["head.relu"]}
+		if got != want {
+			t.Errorf("%d pixels become %v in stem, second stage and head, want %v", side, got, want)
 		}
 	}
 }

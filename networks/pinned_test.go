@@ -22,7 +22,8 @@ func TestResNetsStay(t *testing.T) {
 		{Spec{Name: "resnet56", Width: 0.3, Padding: PaddingLocal}, "a02549d105cb46e8"},
 		{Spec{Name: "resnet8", Input: [3]int{3, 1, 1}}, "9a7fd688c334126b"},
 		{Spec{Name: "resnet18", Width: 0.8}, "3fd41e33b47ab5b4"},
-		{Spec{Name: "resnet34", Width: 0.25, Padding: PaddingLocal, Input: [3]int{3, 64, 48}, Classes: 7}, "d3516e1ab155e654"},
+		{Spec{Name: "resnet34", Width: 0.25, Padding: PaddingLocal, Input: [3]int{3, 64, 48}, Classes: 7},
+			"d3516e1ab155e654"},
 	} {
 		n := mustNew(t, tt.spec)
 		h := sha256.New()

@@ -14,8 +14,8 @@ func TestBenchmarks(t *testing.T) {
 	a.Run.CalibrationSeconds = 0.5
 	lines := strings.Split(benchmarks([]*Record{a, failed(t, "l1", "0.5", 1, "no"), b}), "\n")
 	const name = "BenchmarkCell/network=resnet20/width=0.5/padding=max/dataset=fashion-mnist/method=adjust"
-	want := []string{"device: cpu", name +
-		"--rate-0.2/budget=0.5 1 87.5 top1-pct 0.25 test-loss 5000000 flops 30000 params " + "58.5 device-sec 117 device-calibrations"}
+	want := []string{"device: cpu", name + "--rate-0.2/budget=0.5 1 " +
+		"87.5 top1-pct 0.25 test-loss 5000000 flops 30000 params 58.5 device-sec 117 device-calibrations"}
 	head := strings.Count(benchmarksHead, "\n")
 	if diff := cmp.Diff(want, lines[head:head+2]); diff != "" {
 		t.Errorf("lines (-want +got):\n%s", diff)

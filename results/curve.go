@@ -115,11 +115,30 @@ func (b boxes) DataRange() (xmin, xmax, ymin, ymax float64) {
 	return 0, float64(len(b.y) - 1), ymin, ymax
 }
 
+// trail joins points of different curves by a broad light line. It implements plot.Plotter.
+type trail struct {
+	x, y    []float64
+	offsets []vg.Length // those of the curves that the points are on
+}
+
+// Plot implements plot.Plotter.
+func (t trail) Plot(c draw.Canvas, p *plot.Plot) {
+	toX, toY := p.Transforms(&c)
+	points := make([]vg.Point, len(t.x))
+	for i := range points {
+		points[i] = vg.Point{X: toX(t.x[i]) + t.offsets[i], Y: toY(t.y[i])}
+	}
+	c.StrokeLines(draw.LineStyle{Color: lighten(grey), Width: 2 * markSize}, points)
+}
+
 // level is a thin horizontal line behind the data.
 type level float64
 
 // Plot implements plot.Plotter.
 func (l level) Plot(c draw.Canvas, p *plot.Plot) {
+	if float64(l) < p.Y.Min || float64(l) > p.Y.Max {
+		return
+	}
 	_, toY := p.Transforms(&c)
 	y := toY(float64(l))
 	c.StrokeLine2(draw.LineStyle{Color: grey, Width: axisLine}, c.Min.X, y, c.Max.X, y)

@@ -9,18 +9,19 @@ import (
 // costFigure shows the top-1 accuracy on the test set over what it took: the FLOPs of the search and of the final
 // training, one series a method.
 func costFigure(name string, c comparison) figure {
-	f, beside := accuracyOver(name, c, "total_flops", totalFLOPs)
-	p := f.panels[0]
+	p := newPlot("", top1Label)
+	f := accuracyOver(name, c, p, "total_flops", totalFLOPs)
+	top1Axis(p)
 	p.X.Label.Text = "FLOPs of search and final training"
 	p.X.Scale = plot.LogScale{}
-	widenLog(&p.X, 1.15, 6) // at least two ticks
+	widenLog(&p.X, 1.25, 6) // at least two ticks
 	p.X.Tick.Marker = logTicks{max: 6}
 	f.caption = fmt.Sprintf("Test top-1 accuracy against the FLOPs of search and final training together, %s. Marks "+
-		"are means over n seeds (%s), bars one sample standard deviation. The further up and to the left, the more "+
+		"are means over n seeds (%s), bars their 95 %% confidence intervals. The further up and to the left, the more "+
 		"accuracy for the FLOPs.", c, seedCounts(c))
-	if beside > 0 {
+	if most := beside(c).most(); most > 0 {
 		f.caption += fmt.Sprintf(" Marks are drawn up to %.3g pt beside their place so that they do not hide each "+
-			"other.", beside.Points())
+			"other.", most.Points())
 	}
 	return f
 }

@@ -51,9 +51,59 @@ func TestAccuracyFigureData(t *testing.T) {
 	if math.Abs(top1-93) > 1e-9 || math.Abs(std-math.Sqrt(13)) > 1e-9 {
 		t.Errorf("adjust at 0.5: %g ± %g, want 93 ± sqrt(13)", top1, std)
 	}
-	if rows[0]["top1_percent_std"] != "" {
-		t.Errorf("standard deviation of one seed is %q, want none", rows[0]["top1_percent_std"])
+	// Student's t for 2 degrees of freedom and 97.5 % is 4.302653.
+	if margin := value(t, rows[2]["top1_percent_margin"]); math.Abs(margin-4.302653*math.Sqrt(13./3)) > 1e-5 {
+		t.Errorf("margin %g, want 4.302653 sqrt(13 / 3)", margin)
 	}
+	if rows[0]["top1_percent_std"] != "" || rows[0]["top1_percent_margin"] != "" {
+		t.Errorf("one seed has the deviation %q and the margin %q, want none", rows[0]["top1_percent_std"],
+			rows[0]["top1_percent_margin"])
+	}
+}
+
+// The front holds the leaders of budgets at which more FLOPs bring more accuracy.
+func TestFront(t *testing.T) {
+	records := []*Record{
+		withTop1(t, "uniform", "0.25", 1, 0.85), withTop1(t, "adjust", "0.25", 1, 0.86),
+		withTop1(t, "uniform", "0.5", 1, 0.855), withTop1(t, "adjust", "0.5", 1, 0.85),
+		withTop1(t, "uniform", "1.0", 1, 0.87), withTop1(t, "adjust", "1.0", 1, 0.88),
+	}
+	var got []string
+	for _, l := range front(comparisons(frameOf(t, records))[0]) {
+		got = append(got, l.method+" "+l.budget)
+	}
+	if diff := cmp.Diff([]string{"adjust 0.25", "adjust 1.0"}, got); diff != "" {
+		t.Errorf("front (-want +got):\n%s", diff)
+	}
+}
+
+// The paper's own points stand beside those of the network, width and dataset that they are of, the stem added.
+func TestPaperPoints(t *testing.T) {
+	records := paperLike(t)
+	var got []string
+	for _, r := range dataOf(t, records, accuracyName) {
+		if r["n"] == "" {
+			got = append(got, fmt.Sprintf("%s %.6f %s", r["method"], value(t, r["flops_millions"]), r["top1_percent"]))
+		}
+	}
+	want := []string{"uniform (paper) 40.542368 69.52", "adjust (paper) 40.642368 71.57"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("points of the paper (-want +got):\n%s", diff)
+	}
+	records[0].Result.Width, records[1].Result.Width, records[2].Result.Width = 0.5, 0.5, 0.5
+	if n := len(dataOf(t, records, accuracyName)); n != 3 {
+		t.Errorf("%d points for another width, want 3", n)
+	}
+}
+
+// paperLike returns cells of a network that the paper has results of.
+func paperLike(t *testing.T) []*Record {
+	records := []*Record{cell(t, "uniform", "1.0", 1), cell(t, "adjust", "1.0", 1), cell(t, "l1", "1.0", 1)}
+	for _, r := range records {
+		r.Result.Width, r.Result.Dataset = 1, "cifar100"
+		r.Result.Final.FLOPsWithoutStem = r.Result.Final.FLOPs - 442_368
+	}
+	return records
 }
 
 func TestWidthsFigureData(t *testing.T) {
@@ -182,7 +232,7 @@ func TestCostFigureData(t *testing.T) {
 	checkRow(t, dataOf(t, []*Record{a, b}, "accuracy-vs-cost"), 0, 1, map[string]string{
 		"network": "resnet20", "width": "0.5", "padding": "max", "dataset": "fashion-mnist", "method": "adjust",
 		"budget": "0.5", "n": "2", "total_flops": "5.5e+12", "top1_percent": "87.5",
-		"top1_percent_std": "0", "cells": "adjust-0.5-1 adjust-0.5-2"})
+		"top1_percent_std": "0", "top1_percent_margin": "0", "cells": "adjust-0.5-1 adjust-0.5-2"})
 }
 
 // Cells whose layers have other names cannot be averaged layer by layer.

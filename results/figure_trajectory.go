@@ -115,7 +115,7 @@ func shareAxes(grid []*plot.Plot, columns int) {
 		}
 		p.Y.Min, p.Y.Max = low, high
 		widen(&p.Y, 0.05, 1)
-		p.Y.Tick.Marker = roundTicks{max: 4}
+		p.Y.Tick.Marker = roundTicks{max: 5}
 		if i%columns != 0 {
 			p.Y.Tick.Marker = unlabelled{p.Y.Tick.Marker}
 		}

@@ -79,6 +79,7 @@ func TestLabelsNeitherOverlapNorAreCut(t *testing.T) {
 	for name, records := range map[string][]*Record{
 		"quick":         quick(t, []string{"1.0", "0.5", "0.25"}, 1, 2, 3),
 		"one cell":      {cell(t, "adjust", "0.5", 1)},
+		"paper":         paperLike(t),
 		"all methods":   allMethods(t),
 		"54 layers":     {deepened(cell(t, "adjust", "0.5", 1), 3, 10), deepened(cell(t, "adjust", "0.5", 2), 3, 10)},
 		"108 layers":    {deepened(cell(t, "adjust", "0.5", 1), 6, 20)},

@@ -46,7 +46,9 @@ func drawLegend(c draw.Canvas, entries []legendEntry) {
 	left := c.Min.X + (c.Size().X-vg.Length(columns)*width)/2
 	for i, e := range entries {
 		at := vg.Point{X: left + vg.Length(i%columns)*width, Y: c.Max.Y - (vg.Length(i/columns)+0.5)*legendRow}
-		c.StrokeLine2(e.style.line(), at.X, at.Y, at.X+legendSample, at.Y)
+		if !e.style.hollow {
+			c.StrokeLine2(e.style.line(), at.X, at.Y, at.X+legendSample, at.Y)
+		}
 		c.DrawGlyphNoClip(e.style.glyph(), at.Add(vg.Point{X: legendSample / 2}))
 		c.FillText(legendText, at.Add(vg.Point{X: legendSample + legendGap, Y: -textDrop * tickSize}), e.name)
 	}

@@ -1,6 +1,7 @@
 package results
 
 import (
+	"image/color"
 	"math"
 
 	"gonum.org/v1/plot/vg"
@@ -32,6 +33,19 @@ func (p polygon) DrawGlyph(c *draw.Canvas, sty draw.GlyphStyle, at vg.Point) {
 		points[i] = at.Add(q.Scale(sty.Radius))
 	}
 	c.FillPolygon(sty.Color, points)
+}
+
+// outline is a marker of which only the edge is drawn, around white.
+type outline polygon
+
+// DrawGlyph implements draw.GlyphDrawer.
+func (o outline) DrawGlyph(c *draw.Canvas, sty draw.GlyphStyle, at vg.Point) {
+	edge := make([]vg.Point, 0, len(o)+1)
+	for _, q := range o {
+		edge = append(edge, at.Add(q.Scale(sty.Radius)))
+	}
+	c.FillPolygon(color.White, edge)
+	c.StrokeLines(draw.LineStyle{Color: sty.Color, Width: axisLine}, append(edge, edge[0]))
 }
 
 // polar returns the point at distance r in the direction of the angle.

@@ -8,6 +8,10 @@ import (
 // RecordSchema is the version of the record format that this program writes and reads.
 const RecordSchema = 1
 
+// ResultsVersion is raised whenever any number in a result can have changed for the same configuration, data and device.
+// Results of another version are not used unless the user says so. TestGoldenResults notices changes.
+const ResultsVersion = 1
+
 // Record is the outcome of one cell as it is kept on disk.
 type Record struct {
 	Schema int    `json:"schema"` // RecordSchema
@@ -45,8 +49,9 @@ type Result struct {
 	Failure    *Failure `json:"failure,omitempty"`
 
 	Device          string            `json:"device"`
-	Version         string            `json:"version"`             // version or commit of the program
-	Libraries       map[string]string `json:"libraries,omitempty"` // module path to version
+	Version         string            `json:"version"`                   // version or commit of the program
+	ResultsVersion  int               `json:"results_version,omitempty"` // records of earlier programs lack it: 1
+	Libraries       map[string]string `json:"libraries,omitempty"`       // module path to version
 	DatasetChecksum string            `json:"dataset_checksum"`
 	DatasetNote     string            `json:"dataset_note,omitempty"` // how the data differ from the official files
 }
@@ -157,6 +162,9 @@ type Run struct {
 	// none. Records of earlier programs lack them.
 	SearchWallSeconds   float64 `json:"search_wall_seconds,omitempty"`
 	SearchDeviceSeconds float64 `json:"search_device_seconds,omitempty"`
+	// Resumed says that the cell was interrupted before. The times are those since the last interruption.
+	Resumed bool     `json:"resumed,omitempty"`
+	Log     []string `json:"log,omitempty"` // of a failed cell, the last lines
 }
 
 // State returns "done" or "failed".

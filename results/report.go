@@ -41,6 +41,7 @@ func report(frame table, sections []section, opts Options) string {
 	cells(m, done)
 	failures(m, failed)
 	bullets(m, "Unfinished cells", "These cells have no record yet:", opts.Missing)
+	bullets(m, "Stale cells", "These cells are kept although they do not belong with the others:", opts.Stale)
 	problems := make([]string, len(opts.Problems))
 	for i, err := range opts.Problems {
 		problems[i] = err.Error()

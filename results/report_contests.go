@@ -28,8 +28,8 @@ func whichWins(m *markdown.Document, sections []section) {
 	}
 	m.Line("A method is told apart from the leader of its budget if the paired t interval of their difference "+
 		"excludes 0, at a level of %.0f %% for all pairs of methods at the budget together. Sentences about two "+
-		"methods come from the exact sign-flip test over all budgets and seeds, with Holm's correction for all comparisons of methods "+
-		"below.\n", 100*(1-significance))
+		"methods come from the exact sign-flip test over all budgets and seeds, with Holm's correction for all "+
+		"comparisons of methods below.\n", 100*(1-significance))
 }
 
 // claims answers the questions that network adjustment raises, if it was run.

@@ -10,6 +10,7 @@ import (
 	"gonum.org/v1/gonum/stat"
 
 	"netadjust/results/markdown"
+	"netadjust/results/paired"
 )
 
 // moments are the mean and the sample standard deviation (n-1 in the denominator) of n values. The mean is NaN for n =
@@ -35,6 +36,12 @@ func momentsOf(x []float64) moments {
 // spread writes a mean with its standard deviation.
 func spread(m moments, factor float64, decimals int) string {
 	return markdown.Fixed(factor*m.mean, decimals) + " ± " + markdown.Fixed(factor*m.std, decimals)
+}
+
+// margin returns half of the 95 % confidence interval of the mean by Student's t, NaN for one value.
+func (m moments) margin() float64 {
+	low, high := paired.Around(m.mean, m.std, m.n, 1-significance)
+	return (high - low) / 2
 }
 
 // comparison holds the finished cells that may be compared with each other: same network, width, padding and dataset.

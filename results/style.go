@@ -76,6 +76,7 @@ type style struct {
 	marker polygon
 	size   vg.Length // radius of the marker
 	dashes []vg.Length
+	hollow bool // only the outline of the marker
 }
 
 // styleOf returns the style of a method, which depends on its name alone so that it is the same in every figure.
@@ -87,7 +88,10 @@ func styleOf(method string) style {
 		i = int(h.Sum32()) % (len(palette) * len(markers))
 	}
 	// 7 colours and 8 markers have no common divisor, so that 56 methods differ in one or the other.
-	return style{palette[i%len(palette)], markers[i%len(markers)], markSize, dashes[(i+3*(i/len(markers)))%len(dashes)]}
+	return style{
+		color: palette[i%len(palette)], marker: markers[i%len(markers)], size: markSize,
+		dashes: dashes[(i+3*(i/len(markers)))%len(dashes)],
+	}
 }
 
 // lighten mixes a colour with white, for areas behind lines.
@@ -107,7 +111,11 @@ func (s style) bar() draw.LineStyle { return draw.LineStyle{Color: s.color, Widt
 
 // glyph returns the style of points.
 func (s style) glyph() draw.GlyphStyle {
-	return draw.GlyphStyle{Color: s.color, Radius: s.size, Shape: s.marker}
+	g := draw.GlyphStyle{Color: s.color, Radius: s.size, Shape: s.marker}
+	if s.hollow {
+		g.Shape = outline(s.marker)
+	}
+	return g
 }
 
 // compareMethods orders methods as methodOrder does.

@@ -22,6 +22,7 @@ type Options struct {
 	Command  string   // what to type to repeat the run; default: netadjust run experiments/NAME.toml
 	Missing  []string // ids of cells that have not finished
 	Problems []error  // records that could not be used, from Load
+	Stale    []string // cells that other numbers or data have made, and why they are
 }
 
 // WriteAll writes frames, figures and reports of the records into the folder outDir, which must exist: report.html,

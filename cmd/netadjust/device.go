@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"sync/atomic"
 
 	"netadjust/internal/device"
@@ -50,7 +51,9 @@ func openGPU(name string) (*chosen, error) {
 	}
 	var first atomic.Pointer[driver.Driver]
 	first.Store(&d)
-	c := &chosen{gpu: true, reason: "through " + d.Properties().Library}
+	p := d.Properties()
+	c := &chosen{gpu: true, reason: fmt.Sprintf("through %s; %d MiB of memory, %d compute units", p.Library, p.Memory>>20,
+		p.Units)}
 	for _, err := range passed {
 		c.reason += "\nnot through " + err.Error()
 	}

@@ -39,6 +39,17 @@ func (f *flags) data() *string {
 	return f.String("data", "", "folder of the datasets (default: $NETADJUST_DATA, else data)")
 }
 
+// set adds the flag that changes settings of an experiment.
+func (f *flags) set() *[]string {
+	var all []string
+	f.Func("set", "override a setting for all cells, as `KEY=VALUE`, such as train.epochs=5; may be repeated",
+		func(s string) error {
+			all = append(all, s)
+			return nil
+		})
+	return &all
+}
+
 // network adds the flags that describe a network, and returns what reads them once they are parsed.
 func (f *flags) network() func(name string) (networks.Spec, error) {
 	width := f.Float64("width", 1, "multiplier of the network's own widths")
@@ -80,7 +91,7 @@ func (f *flags) parse() ([]string, error) {
 			args, rest = append(args, rest[0]), rest[1:]
 		}
 	}
-	if want := strings.Fields(f.command.args); len(args) != len(want) && !strings.HasSuffix(f.command.args, "…]") {
+	if want := strings.Fields(f.command.args); len(args) != len(want) && !strings.ContainsRune(f.command.args, '…') {
 		return nil, failf(exitUsage, "number of arguments is %d, not %d; it is netadjust %s",
 			len(args), len(want), f.command.usage())
 	}

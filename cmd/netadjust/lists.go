@@ -42,24 +42,27 @@ func flopsCommand(a *app, f *flags) error {
 		Channels []int            `json:"channels"`
 		FLOPs    int64            `json:"flops"`
 		NoStem   int64            `json:"flops_without_stem"`
+		All      int64            `json:"flops_everything"` // see networks.Network.AllFLOPs
 		Params   int64            `json:"params"`
 		Layers   []networks.Layer `json:"layers"`
-	}{n.Name, c, n.FLOPs(c), n.FLOPsWithoutStem(c), n.Params(c), n.Layers(c)}
+	}{n.Name, c, n.FLOPs(c), n.FLOPsWithoutStem(c), n.AllFLOPs(c), n.Params(c), n.Layers(c)}
 	return f.print(result, func(w io.Writer) {
-		fmt.Fprintf(w, "%-28s %-14s %-14s %14s %7s %12s  %s\n", "layer", "kind", "output", "FLOPs", "share", "parameters",
-			"width")
+		const row = "%-36s %-14s %-14s %14v %7s %12v  %s"
+		line := func(cells ...any) { fmt.Fprintln(w, strings.TrimRight(fmt.Sprintf(row, cells...), " ")) }
+		line("layer", "kind", "output", "FLOPs", "share", "parameters", "width")
 		for _, l := range result.Layers {
-			adjustable := ""
-			if l.Kind == networks.Conv && l.Adjustable >= 0 {
-				adjustable = fmt.Sprintf("adjustable %d", l.Adjustable)
+			width := ""
+			switch {
+			case l.Tied != "":
+				width = "tied to " + l.Tied
+			case l.Kind == networks.Conv && l.Adjustable >= 0:
+				width = fmt.Sprintf("adjustable %d", l.Adjustable)
 			}
-			line := fmt.Sprintf("%-28s %-14s %-14s %14d %6.2f%% %12d  %s", l.Name, l.Kind,
-				fmt.Sprintf("%dx%dx%d", l.Output[0], l.Output[1], l.Output[2]), l.FLOPs,
-				100*float64(l.FLOPs)/float64(result.FLOPs), l.Params, adjustable)
-			fmt.Fprintln(w, strings.TrimRight(line, " "))
+			line(l.Name, l.Kind, fmt.Sprintf("%dx%dx%d", l.Output[0], l.Output[1], l.Output[2]), l.FLOPs,
+				fmt.Sprintf("%.2f%%", 100*float64(l.FLOPs)/float64(result.FLOPs)), l.Params, width)
 		}
-		fmt.Fprintf(w, "\n%s with widths %v\n%d FLOPs (multiply-adds), %d without the stem, %d parameters\n",
-			n.Name, c, result.FLOPs, result.NoStem, result.Params)
+		fmt.Fprintf(w, "\n%s with widths %v\n%d FLOPs (multiply-adds), %d without the stem, %d with everything counted, "+
+			"%d parameters\n", n.Name, c, result.FLOPs, result.NoStem, result.All, result.Params)
 	})
 }
 
@@ -83,8 +86,8 @@ func networksCommand(a *app, f *flags) error {
 	families := networks.Families()
 	return f.print(families, func(w io.Writer) {
 		for _, x := range families {
-			fmt.Fprintf(w, "%-20s %s; images %dx%dx%d, %d classes unless told otherwise; adjustable: %s\n", x.Pattern, x.Title,
-				x.Input[0], x.Input[1], x.Input[2], x.Classes, x.Adjustable)
+			fmt.Fprintf(w, "%-20s %s\n%21s%s\n%21simages %dx%dx%d, %d classes unless told otherwise; adjustable: %s\n",
+				x.Pattern, x.Title, "", x.Source, "", x.Input[0], x.Input[1], x.Input[2], x.Classes, x.Adjustable)
 		}
 	})
 }

@@ -2,7 +2,8 @@
 // in TOML files, records every run, and draws accuracy over FLOPs.
 //
 // Exit codes: 0 complete, 1 some cells failed, no source has the data or results have become worse, 2 wrong usage or
-// configuration, 3 results that cannot be compared, 75 stopped and resumable.
+// configuration, 3 results that cannot be compared, 75 stopped and resumable: by an interrupt, TERM or USR1, which
+// schedulers send when time is nearly up, or by a disk or data that fail.
 package main
 
 import (
@@ -15,7 +16,6 @@ import (
 	"os/signal"
 	"slices"
 	"strings"
-	"syscall"
 
 	"netadjust/internal/suggest"
 )
@@ -44,8 +44,14 @@ type command struct {
 
 func commands() []command {
 	return []command{
+		{"init", "NETWORK DATASET", "write a commented experiment file to start from", initCommand},
 		{"run", "FILE", "run an experiment: make every cell complete, then write frame, figures and report", runCommand},
 		{"plan", "FILE", "list an experiment's cells with FLOPs, images and estimated time", planCommand},
+		{"status", "DIR", "tell how the cells in an output folder stand, also while they run", statusCommand},
+		{"merge", "DIR…", "copy the finished cells of the other folders into the first, and write its report", mergeCommand},
+		{"validate", "FILE", "find the mistakes in an experiment file", validateCommand},
+		{"schema", "", "print the JSON schema of experiment files, for editors", schemaCommand},
+		{"slurm", "FILE", "print a batch script that runs an experiment as a job array of Slurm", slurmCommand},
 		{"explain", "FILE", "print every setting, where it comes from and what the paper used", explainCommand},
 		{"report", "DIR", "write frame, figures and report again from the records in DIR", reportCommand},
 		{"compare", "BASE NEW", "tell whether the results in folder NEW are worse than those in BASE", compareCommand},
@@ -63,6 +69,7 @@ func commands() []command {
 			dataVerifyCommand},
 		{"data pack", "FOLDER", "make a folder of images, train/CLASS/FILE and val/CLASS/FILE, a dataset of one file",
 			dataPackCommand},
+		{"check", "", "run every operation on a device and compare it with its reference", checkCommand},
 		{"bench", "[NETWORK…]", "measure training and evaluation speed", benchCommand},
 		{"doctor", "", "tell which device is used, and what is missing", doctorCommand},
 		{"version", "", "print version and libraries", versionCommand},
@@ -86,7 +93,7 @@ func failf(code int, format string, args ...any) error {
 }
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), stopSignals...)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))

@@ -5,12 +5,12 @@ import (
 	"os"
 
 	"netadjust/results"
-	"netadjust/results/published"
+	"netadjust/results/reproduced"
 )
 
 // paperFormats write the tables of the paper.
-var paperFormats = map[string]func(io.Writer, []published.Table) error{
-	"markdown": published.Markdown, "csv": published.CSV, "latex": published.LaTeX,
+var paperFormats = map[string]func(io.Writer, []reproduced.Table) error{
+	"markdown": reproduced.Markdown, "csv": reproduced.CSV, "latex": reproduced.LaTeX,
 }
 
 func paperCommand(a *app, f *flags) error {
@@ -34,5 +34,5 @@ func paperCommand(a *app, f *flags) error {
 		}
 		records = append(records, more...)
 	}
-	return write(a.stdout, published.Tables(records))
+	return write(a.stdout, reproduced.Tables(records))
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"time"
 
 	"golang.org/x/term"
 
@@ -21,55 +23,79 @@ import (
 func runCommand(a *app, f *flags) error {
 	out := f.String("out", "", "output `DIR` (default: out/ and the experiment's name)")
 	deviceName := f.device()
+	o := harness.Options{Version: version}
 	dataDir := f.data()
 	jobs := f.Int("jobs", 0, "cells to run at the same time (default: one per core, or one on a GPU)")
+	f.Func("shard", "run the cells of part `I/N`, from 0/N; N processes with one output folder run all", o.Shard.Set)
+	f.DurationVar(&o.Checkpoint, "checkpoint", time.Minute, "`TIME` that is lost at most when the run is killed")
+	f.IntVar(&o.Retries, "retries", 0, "times that a cell is tried again that fails for a reason that may pass")
+	f.BoolVar(&o.Again, "retry-failed", false, "run the cells again that failed in an earlier run")
+	f.BoolVar(&o.FailFast, "fail-fast", false, "stop as soon as a cell fails")
+	accept := f.Bool("accept-stale", false, "keep results that other numbers or data have made; the report says so")
+	rerun := f.Bool("rerun-stale", false, "set such results aside and run their cells again")
+	quiet := f.Bool("quiet", false, "show failures and warnings only")
+	set := f.set()
 	f.json()
 	args, err := f.parse()
 	if err != nil {
 		return err
 	}
-	e, dev, err := load(args[0], *deviceName, *dataDir)
+	switch {
+	case *accept && *rerun:
+		return failf(exitUsage, "--accept-stale and --rerun-stale: want one of them")
+	case *accept:
+		o.Stale = harness.AcceptStale
+	case *rerun:
+		o.Stale = harness.RerunStale
+	}
+	e, dev, err := load(args[0], *deviceName, *dataDir, *set...)
 	if err != nil {
 		return err
 	}
-	if *out == "" {
-		*out = filepath.Join("out", e.Name)
-	}
-	printer := newPrinter(a, *f.asJSON)
-	summary, err := harness.Run(a.ctx, harness.Options{
-		Experiment: e, Out: *out, DataDir: data.Dir(*dataDir), Device: dev.open, Jobs: dev.jobs(*jobs), Progress: printer,
-		Version: version,
-	})
-	printer.Close()
+	o.Experiment, o.Device, o.Jobs = e, dev.open, dev.jobs(*jobs)
+	o.Out, o.DataDir = cmp.Or(*out, filepath.Join("out", e.Name)), data.Dir(*dataDir)
+	o.Progress = newPrinter(a, *f.asJSON, *quiet)
+	summary, err := harness.Run(a.ctx, o)
+	o.Progress.Close()
 	if err != nil && !summary.Stopped {
 		return err // nothing has been run
 	}
 	var files []string
 	if err == nil {
-		files, err = harness.Report(*out)
+		files, err = harness.Report(a.ctx, o.Out)
+		if summary.Stopped && errors.Is(err, context.Canceled) {
+			err = nil // another process is at it, and there is no time to wait
+		}
 	}
 	if err != nil {
-		return failf(exitStopped, "%w\nfinished cells are kept in %s; the same command goes on from there", err, *out)
+		return failf(exitStopped, "%w\nfinished cells are kept in %s; the same command goes on from there", err, o.Out)
 	}
 	if !*f.asJSON {
 		fmt.Fprintf(a.stdout, "%d cells finished now, %d before, %d failed\n", summary.Done, summary.Before,
 			len(summary.Failed))
-		printFiles(a.stdout, files)
+		if !*quiet {
+			printFiles(a.stdout, files)
+		}
 	}
-	if summary.Stopped {
-		return failf(exitStopped, "stopped; finished cells are kept in %s, and the same command goes on from there", *out)
+	return outcome(summary, o)
+}
+
+// outcome is the error of a run that is not complete.
+func outcome(s harness.Summary, o harness.Options) error {
+	if len(s.Failed) > 0 && (o.FailFast || !s.Stopped) {
+		return failf(exitFailed, "these cells failed; their records and logs in %s say why, and --retry-failed runs them "+
+			"again:\n  %s", filepath.Join(o.Out, "cells"), strings.Join(s.Failed, "\n  "))
 	}
-	if len(summary.Failed) > 0 {
-		return failf(exitFailed, "these cells failed; their records say why, and a cell whose folder in %s is removed runs "+
-			"again:\n  %s", filepath.Join(*out, "cells"), strings.Join(summary.Failed, "\n  "))
+	if s.Stopped {
+		return failf(exitStopped, "stopped; finished cells are kept in %s, and the same command goes on from there", o.Out)
 	}
 	return nil
 }
 
 // load reads an experiment, whose datasets are known or in the data folder that the flag names, and chooses the device
 // to run it on.
-func load(path, deviceName, dataDir string) (*experiments.Experiment, *chosen, error) {
-	e, err := experiments.Load(path, harness.Catalog(data.Dir(dataDir)))
+func load(path, deviceName, dataDir string, set ...string) (*experiments.Experiment, *chosen, error) {
+	e, err := experiments.Load(path, harness.Catalog(data.Dir(dataDir)), set...)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -78,9 +104,12 @@ func load(path, deviceName, dataDir string) (*experiments.Experiment, *chosen, e
 }
 
 // newPrinter shows progress on standard error, so that standard output holds results only; JSON events are the result.
-func newPrinter(a *app, asJSON bool) progress.Printer {
+func newPrinter(a *app, asJSON, quiet bool) progress.Printer {
 	if asJSON {
 		return progress.NewJSON(a.stdout)
+	}
+	if quiet {
+		return progress.NewQuiet(a.stderr)
 	}
 	file, ok := a.stderr.(*os.File)
 	if !ok || !term.IsTerminal(int(file.Fd())) {
@@ -107,7 +136,7 @@ func reportCommand(a *app, f *flags) error {
 	if err != nil {
 		return err
 	}
-	files, err := harness.Report(args[0])
+	files, err := harness.Report(a.ctx, args[0])
 	if err != nil {
 		return err
 	}
@@ -118,18 +147,26 @@ func planCommand(a *app, f *flags) error {
 	deviceName := f.device()
 	dataDir := f.data()
 	jobs := f.Int("jobs", 0, "cells that will run at the same time (default: one per core, or one on a GPU)")
+	ids := f.Bool("ids", false, "print the ids of the cells alone, in the order in which they run")
+	set := f.set()
 	f.json()
 	args, err := f.parse()
 	if err != nil {
 		return err
 	}
-	e, dev, err := load(args[0], *deviceName, *dataDir)
+	e, dev, err := load(args[0], *deviceName, *dataDir, *set...)
 	if err != nil {
 		return err
 	}
 	p, err := harness.MakePlan(e)
 	if err != nil {
 		return err
+	}
+	if *ids {
+		for _, c := range p.Cells {
+			fmt.Fprintln(a.stdout, c.ID)
+		}
+		return nil
 	}
 	if *jobs < 0 {
 		return failf(exitUsage, "--jobs %d: want 1 or more, or 0 for one per core", *jobs)

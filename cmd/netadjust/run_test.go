@@ -22,7 +22,7 @@ func TestRunAndReport(t *testing.T) {
 	file := experiment(t, tiny)
 	out := filepath.Join(t.TempDir(), "out")
 	r := call(t.Context(), "run", file, "--out", out, "--jobs", "1")
-	r.check(t, 0, "3 cells finished now, 0 before, 0 failed\n", "[3/3] finished resnet8-w0.5-mnist-adjust-b1-s1-")
+	r.check(t, 0, "3 cells finished now, 0 before, 0 failed\n", "[3/3] finished resnet8-w0.5-mnist-uniform-b1-s1-")
 	files := strings.Split(strings.TrimSpace(r.stdout), "\n")[1:]
 	for _, name := range []string{"report.md", "frame.csv", "accuracy-vs-flops.png", "accuracy-vs-flops.svg",
 		"accuracy-vs-flops.pdf"} {
@@ -183,7 +183,7 @@ func TestInterruptSignal(t *testing.T) {
 	}
 }
 
-// A limit on the size of files stands for a full disk: the weights of final networks fit, those of the start network,
+// A limit on the size of files stands for a broken disk: the weights of final networks fit, those of the start network,
 // which is twice as large, do not.
 func TestFullDisk(t *testing.T) {
 	shell, err := exec.LookPath("sh")
@@ -201,5 +201,5 @@ func TestFullDisk(t *testing.T) {
 	if entries, err := os.ReadDir(filepath.Join(out, "trainings")); err != nil || len(entries) > 0 {
 		t.Errorf("the training that did not fit has left %v, %v", entries, err)
 	}
-	wait(t, child(t, "run", file, "--out", out)).check(t, 0, "2 cells finished now, 1 before, 0 failed", "")
+	wait(t, child(t, "run", file, "--out", out)).check(t, 0, "3 cells finished now, 0 before, 0 failed", "")
 }

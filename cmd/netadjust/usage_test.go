@@ -24,7 +24,7 @@ func TestWrongUsage(t *testing.T) {
 		want string
 	}{
 		{nil, "a command is missing"},
-		{[]string{"bogus"}, `unknown command "bogus"; known: run, plan, explain, report, compare, paper, eval, export, flops, graph, step, `},
+		{[]string{"bogus"}, `unknown command "bogus"; known: init, run, plan, status, merge, `},
 		{[]string{"run"}, "number of arguments is 0, not 1; it is netadjust run FILE\n"},
 		{[]string{"run", good, good}, "number of arguments is 2, not 1; it is netadjust run FILE\n"},
 		{[]string{"version", "1"}, "number of arguments is 1, not 0; it is netadjust version\n"},
@@ -102,10 +102,12 @@ func TestHelp(t *testing.T) {
 	}
 	flags := map[string][]string{
 		"run": {"out", "device", "data", "jobs", "json"}, "plan": {"device", "data", "jobs", "json"}, "report": {"json"},
+		"init":  {"out", "data"},
 		"flops": {"width", "channels", "padding", "input", "classes", "json"},
 		"step":  {"json"}, "networks": {"json"}, "methods": {"json"}, "data list": {"data", "json"}, "data get": {"data"},
 		"data verify": {"data", "json"}, "data pack": {"data", "name", "size", "side", "skip-corrupt"},
 		"graph":   {"width", "widths", "input", "classes", "mode", "batch", "json"},
+		"check":   {"device", "json"},
 		"bench":   {"widths", "mode", "batch", "threads", "seconds", "device", "json"},
 		"compare": {"accuracy", "speed", "json"}, "paper": {"format"},
 		"doctor": {"device", "data", "json"}, "version": {"json"}, "explain": {"data", "json"},
@@ -132,6 +134,7 @@ type flopsOutput struct {
 	Channels []int            `json:"channels"`
 	FLOPs    int64            `json:"flops"`
 	NoStem   int64            `json:"flops_without_stem"`
+	All      int64            `json:"flops_everything"`
 	Params   int64            `json:"params"`
 	Layers   []networks.Layer `json:"layers"`
 }
@@ -150,6 +153,10 @@ func decode[T any](t *testing.T, text string) T {
 // The counts are those of the reference code of network adjustment for 100 classes, which the paper rounds to 40.1M
 // without the stem.
 func TestFLOPs(t *testing.T) {
+	// 16 maps of 32x32 pixels, and half and a quarter as many elements: batch norm (2 each) of stem and blocks, two ReLUs
+	// and an addition in a block, pooling of two shortcuts and of what the classifier reads, and the bias.
+	const m = 16 * 32 * 32
+	const allOfResNet20 = 40556800 + 2*m + (3*m+3*m/2+3*m/4)*(2+2+1+1+1) + m + m/2 + m/4 + 100
 	const own = "16,16,16,16,16,16,32,32,32,32,32,32,64,64,64,64,64,64"
 	for _, args := range [][]string{
 		{"flops", "resnet20", "--json"}, {"flops", "--json", "resnet20"}, {"--json", "resnet20", "--classes=100"},
@@ -162,7 +169,7 @@ func TestFLOPs(t *testing.T) {
 		r.check(t, 0, "", "")
 		got := decode[flopsOutput](t, r.stdout)
 		if got.Network != "resnet20" || len(got.Channels) != 18 || got.FLOPs != 40556800 || got.NoStem != 40114432 ||
-			got.Params != 275572 {
+			got.All != allOfResNet20 || got.Params != 275572 {
 			t.Errorf("%v: %+v", args, got)
 		}
 		var sum int64
@@ -174,8 +181,9 @@ func TestFLOPs(t *testing.T) {
 		}
 	}
 	r := call(t.Context(), "flops", "resnet20", "--width", "0.5", "--padding", "local")
-	r.check(t, 0, "10251392 FLOPs (multiply-adds), 10030208 without the stem, 71020 parameters\n", "")
+	r.check(t, 0, "10251392 FLOPs (multiply-adds), 10030208 without the stem, ", "")
 	r.check(t, 0, "stage3.block3.conv2", "")
+	call(t.Context(), "flops", "mobilenet_v2").check(t, 0, "tied to stage2.block1.project\n", "")
 }
 
 func TestLists(t *testing.T) {

@@ -9,8 +9,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 )
+
+// temporary is in the names of files that are being written, behind a dot and the name they will have.
+const temporary = ".tmp-"
 
 // Write puts data into the file at path. Readers see the old file or the whole new one, never a part.
 func Write(path string, data []byte) error {
@@ -24,7 +28,7 @@ func Write(path string, data []byte) error {
 // synced, renamed over path, and made durable by syncing the folder. On an error path is left as it was.
 func WriteTo(path string, write func(io.Writer) error) (err error) {
 	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+".tmp-*")
+	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+temporary+"*")
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
@@ -55,6 +59,21 @@ func Commit(f *os.File, path string) error {
 		return err
 	}
 	return syncDir(filepath.Dir(path))
+}
+
+// Sweep removes what writers of files in dir whose names begin with prefix have left when they were killed. Nobody may be
+// writing such a file.
+func Sweep(dir, prefix string) error {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), "."+prefix) && strings.Contains(e.Name(), temporary) {
+			err = errors.Join(err, os.Remove(filepath.Join(dir, e.Name())))
+		}
+	}
+	return err
 }
 
 // SetAside renames a damaged file so that it is kept but not read again, and returns the new path.

@@ -14,6 +14,7 @@ type subject struct {
 	mode    Mode
 	rates   []float32 // of channel dropout, by layer
 	key     []uint32
+	output  []float32
 }
 
 // Compile builds the network with widths c for batches of images, with initial weights and without inputs. Mode FUR
@@ -55,7 +56,11 @@ func newSubject(dev device.Device, n *networks.Network, c []int, mode Mode, batc
 	if err != nil {
 		return nil, err
 	}
-	s := &subject{machine: m, mode: mode, rates: make([]float32, len(c)), key: make([]uint32, 3)}
+	p := m.Program()
+	s := &subject{
+		machine: m, mode: mode, rates: make([]float32, len(c)), key: make([]uint32, 3),
+		output: make([]float32, p.Values[p.Outputs[0]].Size()),
+	}
 	if err := s.prepare(n, batch); err != nil {
 		m.Close()
 		return nil, err
@@ -92,13 +97,21 @@ func (s *subject) prepare(n *networks.Network, batch int) error {
 			return err
 		}
 	}
-	return s.machine.RunAll()
+	return s.run()
+}
+
+// run executes the graph once and waits for what it gives.
+func (s *subject) run() error {
+	if err := s.machine.RunAll(); err != nil {
+		return err
+	}
+	return s.machine.Executable().Output(0, s.output)
 }
 
 // step is what is measured.
 func (s *subject) step() error {
 	if s.mode != FUR {
-		return s.machine.RunAll()
+		return s.run()
 	}
 	for i := range s.rates {
 		s.rates[i] = dropRate
@@ -109,7 +122,7 @@ func (s *subject) step() error {
 // naive does the evaluations of mode FUR one after the other.
 func (s *subject) naive() error {
 	clear(s.rates)
-	if err := s.machine.RunAll(); err != nil {
+	if err := s.run(); err != nil {
 		return err
 	}
 	for layer := range s.rates {
@@ -117,7 +130,7 @@ func (s *subject) naive() error {
 		s.rates[layer] = dropRate
 		for repeat := range Repeats {
 			s.key[2] = uint32(repeat)
-			if err := s.machine.RunAll(); err != nil {
+			if err := s.run(); err != nil {
 				return err
 			}
 		}

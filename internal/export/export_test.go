@@ -231,7 +231,7 @@ func TestTorch(t *testing.T) {
 		"images are pixels from 0 to 255, [n, 2, 9, 9], of any type.",
 		"STD = [0.5, 0.4]",
 		"        self.stem_conv = nn.Conv2d(2, 8, 7, stride=2, padding=3)",
-		"        x = (x.float() / 255 - self.mean) / self.std\n        x = F.relu(self.stem_conv(x))\n" +
+		"        x = (x.float() / 255 - self._mean) / self._std\n        x = F.relu(self.stem_conv(x))\n" +
 			"        x = F.max_pool2d(x, 3, 2, 1)",
 	} {
 		if !strings.Contains(got, line+"\n") {

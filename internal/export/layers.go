@@ -56,7 +56,7 @@ func list[T any](values []T) string {
 // layer is an operation of a network in inference.
 type layer struct {
 	op    ops.Kind
-	name  string // unique: that of the layer whose parameters it has, else its kind and a number
+	name  string // unique: that of the layer whose parameters it has, else its kind and a number, as in relu.5
 	in    []int  // layers whose output it reads; none for ops.Images
 	shape []int  // of the output for one image: channels, height, width, or the length of a row
 	// params are the parameters by PyTorch's names: weight, bias, running_mean, running_var.
@@ -78,7 +78,7 @@ func layersOf(m *train.Model, fold bool) ([]layer, error) {
 	for i, s := range program.Steps {
 		l := layer{op: s.Op, shape: program.Values[s.Out].Shape[1:]}
 		kind, _, _ := strings.Cut(ops.Name(s.Op), "{")
-		l.name = fmt.Sprintf("%s%d", strings.ToLower(kind), i)
+		l.name = fmt.Sprintf("%s.%d", strings.ToLower(kind), i)
 		for _, v := range s.In {
 			value := program.Values[v]
 			if j, computed := from[v]; computed {

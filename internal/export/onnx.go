@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strings"
 
 	"google.golang.org/protobuf/encoding/protowire"
 
@@ -31,6 +32,9 @@ const (
 	attributeInts  = 7
 )
 
+// outputSuffix follows the name of a layer in the name of its output, which so is like no input, weight or result.
+const outputSuffix = ".output"
+
 // maxONNX is the size at which a protobuf message ends.
 const maxONNX = math.MaxInt32
 
@@ -44,7 +48,7 @@ func WriteONNX(path string, m *train.Model, o Options) error {
 	}
 	w := &onnxWriter{model: m, normalize: o.Normalize}
 	for i, l := range layers {
-		output := l.name
+		output := l.name + outputSuffix
 		if i == len(layers)-1 {
 			output = "logits"
 		}
@@ -227,14 +231,14 @@ type attribute struct {
 	value any
 }
 
-// node adds a NodeProto, named like its output.
+// node adds a NodeProto, named like the layer whose output it gives.
 func (w *onnxWriter) node(op string, in []string, output string, attributes ...attribute) {
 	var n message
 	for _, name := range in {
 		n.text(1, name)
 	}
 	n.text(2, output)
-	n.text(3, output)
+	n.text(3, strings.TrimSuffix(output, outputSuffix))
 	n.text(4, op)
 	for _, a := range attributes {
 		var x message

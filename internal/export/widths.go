@@ -24,6 +24,9 @@ type widths struct {
 	Channels []int        `json:"channels" toml:"channels"` // of the adjustable layers, in forward order
 	Layers   []layerWidth `json:"layers" toml:"layers"`
 
+	// Description is the text of the file of a network of no known family.
+	Description string `json:"description,omitempty" toml:"description,omitempty"`
+
 	Provenance map[string]string `json:"provenance,omitempty" toml:"provenance,omitempty"`
 }
 
@@ -38,7 +41,7 @@ type layerWidth struct {
 func WriteWidths(path string, n *networks.Network, c []int, provenance map[string]string) error {
 	w := widths{
 		Network: n.Name, Width: n.Width, Padding: n.Padding, Input: n.Input, Classes: n.Classes,
-		FLOPs: n.FLOPs(c), Params: n.Params(c), Channels: c, Provenance: provenance,
+		FLOPs: n.FLOPs(c), Params: n.Params(c), Channels: c, Description: n.Description, Provenance: provenance,
 	}
 	own := n.Start()
 	for i, name := range n.Adjustable() {

@@ -85,6 +85,21 @@ func Take(ctx context.Context, path string) (context.Context, *Lease, error) {
 	return ctx, l, nil
 }
 
+// Wait takes the lease at path as soon as it is free.
+func Wait(ctx context.Context, path string) (context.Context, *Lease, error) {
+	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
+		held, l, err := Take(ctx, path)
+		if _, taken := errors.AsType[*Taken](err); !taken {
+			return held, l, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, nil, ctx.Err()
+		case <-time.After(pause):
+		}
+	}
+}
+
 func hostname() string {
 	name, _ := os.Hostname()
 	return name
@@ -246,6 +261,24 @@ func (l *Lease) Release() error {
 		return err
 	}
 	return errors.Join(err, l.close())
+}
+
+// Look tells who holds the lease at path and whether that process seems to live, without a change to anything. The error
+// is fs.ErrNotExist if nobody holds it.
+func Look(path string) (owner Owner, alive bool, err error) {
+	if owner, err = Holder(path); err != nil {
+		return owner, false, err
+	}
+	file, err := os.OpenFile(filepath.Join(path, ownerFile), os.O_RDWR, 0)
+	if err != nil {
+		return owner, false, err
+	}
+	defer file.Close()
+	if locked, err := lock(file); err == nil && owner.Boot == boot() && owner.Boot != "" {
+		return owner, !locked, nil
+	}
+	info, err := file.Stat()
+	return owner, err == nil && time.Since(info.ModTime()) < stale, err
 }
 
 // Holder returns who holds the lease at path. The error is fs.ErrNotExist if nobody does.

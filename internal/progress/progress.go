@@ -66,6 +66,17 @@ func NewText(w io.Writer, width func() int) Printer {
 	return &textPrinter{w: w, width: width, running: map[string]string{}}
 }
 
+// NewQuiet returns a printer of failures and warnings.
+func NewQuiet(w io.Writer) Printer { return quietPrinter{NewText(w, nil)} }
+
+type quietPrinter struct{ Printer }
+
+func (p quietPrinter) Print(e Event) {
+	if e.Kind == Failed || e.Kind == Warning {
+		p.Printer.Print(e)
+	}
+}
+
 type textPrinter struct {
 	mu      sync.Mutex
 	w       io.Writer

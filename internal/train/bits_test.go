@@ -25,7 +25,7 @@ type outcome struct {
 func TestBitsOfWorkers(t *testing.T) {
 	n := network(t, "resnet8", 0.25)
 	widths := []int{3, 7, 11, 5, 9, 13}
-	training, held := digits(t, 0, 50), digits(t, 50, 50+evaluationBatch+3)
+	training, held := digits(t, 0, 50), digits(t, 50, 50+EvaluationBatch+3)
 	rates, key := []float64{0.3, 0.2, 0.4, 0.3, 0.2, 0.5}, rng.NewKey(7, "test")
 	for _, set := range kernel.Available() {
 		t.Run(set.Name, func(t *testing.T) {

@@ -13,8 +13,8 @@ import (
 	"netadjust/networks"
 )
 
-// evaluationBatch is the number of images evaluated at a time. It changes no result but for rounding in matrix products.
-const evaluationBatch = 128
+// EvaluationBatch is the number of images evaluated at a time. It changes no result but for rounding in matrix products.
+const EvaluationBatch = 128
 
 // Evaluation is what a network does on images: in inference mode, without augmentation.
 type Evaluation struct {
@@ -50,8 +50,8 @@ func NewEvaluator(dev device.Device, m *Model, images *data.Images, drop bool) (
 		return nil, err
 	}
 	e := &Evaluator{images: images, drop: drop, rates: make([]float32, len(m.Channels)), key: make([]uint32, 3)}
-	full := images.Len() - images.Len()%evaluationBatch
-	for _, part := range [][3]int{{0, full, evaluationBatch}, {full, images.Len(), images.Len() - full}} {
+	full := images.Len() - images.Len()%EvaluationBatch
+	for _, part := range [][3]int{{0, full, EvaluationBatch}, {full, images.Len(), images.Len() - full}} {
 		if part[0] == part[1] {
 			continue
 		}
@@ -137,7 +137,7 @@ func (e *Evaluator) EvaluateLayerDropout(ctx context.Context, rates []float64, k
 	for i := range dropped {
 		dropped[i] = make([]tally, repeats)
 	}
-	without, change := make([]score, evaluationBatch), make([]score, evaluationBatch)
+	without, change := make([]score, EvaluationBatch), make([]score, EvaluationBatch)
 	err := e.each(ctx, func(p *pass) error {
 		if err := p.machine.RunDropped(repeats); err != nil {
 			return err
@@ -196,7 +196,7 @@ func (e *Evaluator) each(ctx context.Context, run func(p *pass) error) error {
 		order[i] = i
 	}
 	see := func(image int, move []uint32) data.Box { clear(move); return e.images.Center(image) }
-	ready, stop := ahead(e.images, order, evaluationBatch)
+	ready, stop := ahead(e.images, order, EvaluationBatch)
 	defer stop()
 	for _, p := range e.passes {
 		for from := p.from; from < p.to; from += p.batch.size {

@@ -1,6 +1,7 @@
 package train
 
 import (
+	"math/rand/v2"
 	"slices"
 
 	"netadjust/internal/rng"
@@ -23,9 +24,27 @@ type Model struct {
 func newModel(n *networks.Network, c []int, norm Normalization, stream Stream) *Model {
 	m := &Model{Network: n, Channels: slices.Clone(c), Norm: norm, tensors: map[string][]float32{}}
 	for _, t := range n.Tensors(c) {
-		m.tensors[t.Name] = n.Initial(t, rng.New(stream.Seed, stream.purpose("weights/"+t.Name)))
+		m.tensors[t.Name] = n.Initial(t, stream.weights(t))
 	}
 	return m
+}
+
+// weights returns the random numbers of a tensor.
+func (s Stream) weights(t networks.Tensor) *rand.Rand {
+	return rng.New(s.Seed, s.purpose("weights/"+t.Name))
+}
+
+// initialize replaces initial values of a new network by others that the recipe asks for.
+func (m *Model) initialize(r Recipe, stream Stream) {
+	last := m.Network.LastNorms()
+	for _, t := range m.Network.Tensors(m.Channels) {
+		switch {
+		case r.HeInit && t.Role == networks.Weights && len(t.Shape) == 4:
+			m.tensors[t.Name] = networks.He(t, stream.weights(t))
+		case r.ZeroGamma && t.Role == networks.Gamma && slices.Contains(last, t.Layer):
+			clear(m.tensors[t.Name])
+		}
+	}
 }
 
 // Tensor returns the elements of a parameter or of running statistics, nil if the network has none of that name.

@@ -30,6 +30,9 @@ type Recipe struct {
 	DropRate           float64 `json:",omitempty"` // of channel dropout while training
 	DropGrowsWithEpoch bool    `json:",omitempty"` // from none in the first epoch
 	DropGrowsWithDepth bool    `json:",omitempty"` // up to DropRate in the last layer
+	HeInit             bool    `json:",omitempty"` // convolutions start with weights of networks.He
+	ZeroGamma          bool    `json:",omitempty"` // the norms of networks.LastNorms start with scales of 0
+	NoBiasDecay        bool    `json:",omitempty"` // weight decay on weights alone, see networks.TrainOptions
 	ResizedCrop        bool    `json:",omitempty"` // a random part of an image is scaled to its size, see resizedCrop
 
 	Hook      networks.Hook       `json:",omitempty"` // takes part in the training

@@ -44,6 +44,7 @@ func Train(ctx context.Context, dev device.Device, n *networks.Network, c []int,
 func Resume(ctx context.Context, dev device.Device, n *networks.Network, c []int, images *data.Images, norm Normalization,
 	r Recipe, stream Stream, keep *Checkpoints, progress func(epoch int, e Epoch)) (*Model, []Epoch, error) {
 	model := newModel(n, c, norm, stream)
+	model.initialize(r, stream)
 	epochs, err := Continue(ctx, dev, model, images, r, stream, keep, progress)
 	return model, epochs, err
 }
@@ -81,7 +82,7 @@ func Continue(ctx context.Context, dev device.Device, model *Model, images *data
 			return nil, err
 		}
 		t.at = position{Epochs: append(t.at.Epochs, report)}
-		t.checkpoint(true)
+		t.checkpoint(ctx, true)
 		progress(e, report)
 	}
 	if r.Hook != nil {
@@ -154,7 +155,9 @@ func (t *trainer) compile(dev device.Device, m *Model, size int) (*step, error) 
 	r := t.recipe
 	g, err := m.Network.Graph(m.Channels, networks.GraphOptions{
 		Batch: size, ImagePad: r.CropPad, Drop: r.DropRate > 0,
-		Train: &networks.TrainOptions{LabelSmoothing: r.LabelSmoothing, Momentum: r.Momentum, WeightDecay: r.WeightDecay},
+		Train: &networks.TrainOptions{
+			LabelSmoothing: r.LabelSmoothing, Momentum: r.Momentum, WeightDecay: r.WeightDecay, NoBiasDecay: r.NoBiasDecay,
+		},
 	})
 	if err != nil {
 		return nil, err
@@ -181,9 +184,9 @@ func (t *trainer) close() {
 	}
 }
 
-// checkpoint writes a checkpoint if one is due.
-func (t *trainer) checkpoint(epochEnded bool) {
-	if t.keep != nil && t.keep.due(epochEnded) {
+// checkpoint writes a checkpoint if one is due, or if the training is told to stop.
+func (t *trainer) checkpoint(ctx context.Context, epochEnded bool) {
+	if t.keep != nil && (t.keep.due(epochEnded) || ctx.Err() != nil) {
 		t.keep.save(t.state, t.at)
 	}
 }
@@ -200,9 +203,6 @@ func (t *trainer) epoch(ctx context.Context, stream Stream, e int) (Epoch, error
 	defer stop()
 	for len(order) > 0 {
 		if err := await(ctx, ready); err != nil {
-			if t.keep != nil {
-				t.keep.save(t.state, t.at)
-			}
 			return report, err
 		}
 		s := t.steps[min(t.recipe.Batch, len(order))]
@@ -229,7 +229,7 @@ func (t *trainer) epoch(ctx context.Context, stream Stream, e int) (Epoch, error
 		t.at.Step++
 		t.at.Loss += float64(l[0]) * float64(s.batch.size)
 		t.at.Correct += countCorrect(s.logits, s.batch.labels)
-		t.checkpoint(false)
+		t.checkpoint(ctx, false)
 	}
 	n := float64(t.images.Len())
 	report.Loss, report.Top1 = t.at.Loss/n, float64(t.at.Correct)/n

@@ -350,3 +350,34 @@ func TestTrainCancelled(t *testing.T) {
 		}
 	}
 }
+
+// TestInitialize checks what the recipe changes of a new network, and that it changes nothing else.
+func TestInitialize(t *testing.T) {
+	n, stream := network(t, "resnet8", 0.25), Stream{1, "final"}
+	const conv, gamma = "stage2.block1.conv2.weights", "stage2.block1.bn2.gamma"
+	plain := newModel(n, n.Start(), norm, stream)
+	for _, tt := range []struct {
+		recipe  Recipe
+		changed func(x networks.Tensor) bool
+	}{
+		{Recipe{}, func(networks.Tensor) bool { return false }},
+		{Recipe{HeInit: true}, func(x networks.Tensor) bool { return len(x.Shape) == 4 }},
+		{Recipe{ZeroGamma: true}, func(x networks.Tensor) bool { return strings.HasSuffix(x.Name, "block1.bn2.gamma") }},
+	} {
+		m := newModel(n, n.Start(), norm, stream)
+		m.initialize(tt.recipe, stream)
+		for _, x := range n.Tensors(n.Start()) {
+			if got := !slices.Equal(m.Tensor(x.Name), plain.Tensor(x.Name)); got != tt.changed(x) {
+				t.Errorf("%+v: %s has changed: %v", tt.recipe, x.Name, got)
+			}
+		}
+		if tt.recipe.ZeroGamma && slices.Max(m.Tensor(gamma)) != 0 {
+			t.Errorf("scales %v, want 0", m.Tensor(gamma))
+		}
+		again := newModel(n, n.Start(), norm, stream)
+		again.initialize(tt.recipe, stream)
+		if !slices.Equal(m.Tensor(conv), again.Tensor(conv)) {
+			t.Errorf("%+v: the same stream gives other weights", tt.recipe)
+		}
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 
+	"netadjust/internal/device"
 	"netadjust/internal/device/cpu"
 	"netadjust/internal/ops"
 	"netadjust/internal/ops/opstest"
@@ -161,6 +162,12 @@ func (b *blocks) compile(threads int) *vm.Machine {
 		b.t.Fatal(err)
 	}
 	b.t.Cleanup(func() { dev.Close() })
+	return b.on(dev)
+}
+
+// on makes a machine on a device and binds its inputs.
+func (b *blocks) on(dev device.Device) *vm.Machine {
+	b.t.Helper()
 	m, err := vm.Compile(b.g, dev, vm.NewState(dev), b.outputs...)
 	if err != nil {
 		b.t.Fatal(err)
@@ -185,7 +192,12 @@ func (b *blocks) compile(threads int) *vm.Machine {
 // run executes the graph and returns its outputs.
 func (b *blocks) run(threads int) map[string][]float32 {
 	b.t.Helper()
-	m := b.compile(threads)
+	return b.outputsOf(b.compile(threads))
+}
+
+// outputsOf executes the graph and returns its outputs.
+func (b *blocks) outputsOf(m *vm.Machine) map[string][]float32 {
+	b.t.Helper()
 	if err := m.RunAll(); err != nil {
 		b.t.Fatal(err)
 	}
@@ -248,9 +260,15 @@ func TestBlockGradients(t *testing.T) {
 
 // TestBlocksDropped compares dropout layer by layer with runs in which all other rates are zero.
 func TestBlocksDropped(t *testing.T) {
-	const repeats = 2
 	b := newBlocks(t, false, 9, 9, 12)
-	m := b.compile(2)
+	b.dropped(b.compile(2), func() map[string][]float32 { return b.run(1) })
+}
+
+// dropped runs dropout layer by layer, and compares it with runs that run does and with the reference.
+func (b *blocks) dropped(m *vm.Machine, run func() map[string][]float32) {
+	t := b.t
+	t.Helper()
+	const repeats = 2
 	if err := m.RunDropped(repeats); err != nil {
 		t.Fatal(err)
 	}
@@ -265,7 +283,7 @@ func TestBlocksDropped(t *testing.T) {
 			}
 			what := fmt.Sprintf("layer %d, repeat %d", layer, repeat)
 			compare(t, what, got, floats(b.reference()[b.outputs[0]]))
-			bits(t, what, b.run(1), map[string][]float32{"logits": got})
+			bits(t, what, run(), map[string][]float32{"logits": got})
 		}
 	}
 }

@@ -87,7 +87,39 @@ var families = []subject{
 		"mnasnet_a1", networks.Spec{Name: "mnasnet_a1", Width: 0.17, Input: [3]int{3, 17, 19}, Classes: 10},
 		nil, networks.GraphOptions{Batch: 9, Drop: true, Train: step}, true,
 	},
+	{
+		"described", networks.Spec{Name: "described", Description: described, Input: [3]int{2, 29, 23}, Classes: 6},
+		[]int{7, 5, 9, 6}, networks.GraphOptions{Batch: 5, Drop: true, Train: step}, false,
+	},
 }
+
+// described is a network with windows, strides and joints that no known family has.
+const described = `
+input   = [2, 29, 23]
+classes = 6
+adjustable = { first = 7, last = 6 }
+layers  = [
+  { conv = "first", kernel = 11, stride = 3 }, "batchnorm", "relu6", "drop",
+  { maxpool = 5, stride = 2 },
+  { block = "wide", kernel = 7, adjustable = { out = 5 } },
+  { avgpool = 3, stride = 2 },
+  { conv = 9, kernel = 5, stride = 5 }, "batchnorm",
+  "gated",
+  { conv = "last" }, "drop", "relu", { maxpool = 3, stride = 1 },
+  "globalavgpool", { linear = 10 }, "relu", "classifier",
+]
+
+[block.wide]
+adjustable = { in_between = 9 }
+layers = [
+  { conv = "in_between", kernel = 3 }, "drop", { depthwise = "kernel" }, "batchnorm", "relu",
+  { conv = "out" }, "batchnorm", "drop", "concat", "concat",
+  { shortcut = "pad" },
+]
+
+[block.gated]
+layers = ["globalavgpool", { linear = "in" }, "sigmoid", "gate"]
+`
 
 // inference is the same without training.
 func (s subject) inference() subject {
@@ -249,6 +281,12 @@ func (p *prepared) compile(t *testing.T, threads int) *runner {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { dev.Close() })
+	return p.compileOn(t, dev)
+}
+
+// compileOn prepares a graph for a device, with state of its own.
+func (p *prepared) compileOn(t *testing.T, dev device.Device) *runner {
+	t.Helper()
 	state := vm.NewState(dev)
 	add := func(name string, shape []int) {
 		if err := state.Add(name, shape...); err != nil {

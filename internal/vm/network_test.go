@@ -53,23 +53,7 @@ func TestNetworks(t *testing.T) {
 	for _, s := range slices.Concat(subjects, families) {
 		t.Run(s.name, func(t *testing.T) {
 			p := prepare(t, s)
-			got := p.compile(t, 2).run(t, 1)
-			values, state := p.reference(t)
-			compare(t, "logits", got["logits"], floats(values[p.Logits]))
-			compare(t, "loss", got["loss"], floats(values[p.Loss]))
-			changed := 0
-			for _, x := range p.net.Tensors(p.widths) {
-				compare(t, x.Name, got[x.Name], state[x.Name])
-				if x.Role != networks.Running {
-					compare(t, x.Velocity(), got[x.Velocity()], state[x.Velocity()])
-				}
-				if !slices.Equal(got[x.Name], p.leaves[x.Name].data.([]float32)) {
-					changed++
-				}
-			}
-			if want := len(p.net.Tensors(p.widths)); changed != want {
-				t.Errorf("%d tensors have changed, want all %d", changed, want)
-			}
+			p.checkStep(t, p.compile(t, 2))
 		})
 		t.Run(s.name+", inference", func(t *testing.T) {
 			p := prepare(t, s.inference())
@@ -82,6 +66,28 @@ func TestNetworks(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// checkStep compares one step of training with the reference.
+func (p *prepared) checkStep(t *testing.T, r *runner) {
+	t.Helper()
+	got := r.run(t, 1)
+	values, state := p.reference(t)
+	compare(t, "logits", got["logits"], floats(values[p.Logits]))
+	compare(t, "loss", got["loss"], floats(values[p.Loss]))
+	changed := 0
+	for _, x := range p.net.Tensors(p.widths) {
+		compare(t, x.Name, got[x.Name], state[x.Name])
+		if x.Role != networks.Running {
+			compare(t, x.Velocity(), got[x.Velocity()], state[x.Velocity()])
+		}
+		if !slices.Equal(got[x.Name], p.leaves[x.Name].data.([]float32)) {
+			changed++
+		}
+	}
+	if want := len(p.net.Tensors(p.widths)); changed != want {
+		t.Errorf("%d tensors have changed, want all %d", changed, want)
 	}
 }
 

@@ -150,12 +150,16 @@ func Holm(p []float64) []float64 {
 // Interval returns the confidence interval by Student's t of the mean of d for a level such as 0.95. It is NaN for
 // fewer than two numbers.
 func Interval(d []float64, level float64) (low, high float64) {
-	if len(d) < 2 {
+	mean, std := stat.MeanStdDev(d, nil)
+	return Around(mean, std, len(d), level)
+}
+
+// Around returns the interval of Interval for n numbers of which only the mean and the standard deviation are known.
+func Around(mean, std float64, n int, level float64) (low, high float64) {
+	if n < 2 {
 		return math.NaN(), math.NaN()
 	}
-	mean, std := stat.MeanStdDev(d, nil)
-	n := float64(len(d))
-	half := distuv.StudentsT{Mu: 0, Sigma: 1, Nu: n - 1}.Quantile((1+level)/2) * std / math.Sqrt(n)
+	half := distuv.StudentsT{Mu: 0, Sigma: 1, Nu: float64(n - 1)}.Quantile((1+level)/2) * std / math.Sqrt(float64(n))
 	return mean - half, mean + half
 }
 

@@ -17,16 +17,19 @@ import (
 	"netadjust/internal/vm"
 )
 
-// operation is a kind on inputs of the given shapes.
-type operation struct {
-	kind   ops.Kind
-	shapes [][]int
+// Operation is a kind on inputs of the given shapes.
+type Operation struct {
+	Kind   ops.Kind
+	Shapes [][]int
 }
 
-// operations lists every kind with shapes that are usual, odd, tiny, and larger than one block of work.
-func operations() []operation {
-	var table []operation
-	add := func(k ops.Kind, shapes ...[]int) { table = append(table, operation{k, shapes}) }
+// String is the kind with its attributes and the shapes.
+func (o Operation) String() string { return fmt.Sprint(ops.Name(o.Kind), o.Shapes) }
+
+// Operations lists every kind with shapes that are usual, odd, tiny, and larger than one block of work.
+func Operations() []Operation {
+	var table []Operation
+	add := func(k ops.Kind, shapes ...[]int) { table = append(table, Operation{k, shapes}) }
 	for _, g := range []struct {
 		k    ops.Conv2D
 		x, w []int
@@ -177,38 +180,75 @@ func shapeOf(k ops.Kind, in ...[]int) []int {
 // Run checks every operation of a device: the result is that of the reference within float32 rounding, and the same bits
 // for any number of threads. Where the input holds what is no number or not finite, so does the result.
 func Run(t *testing.T, open func(threads int) (device.Device, error)) {
-	for _, o := range operations() {
-		t.Run(fmt.Sprint(ops.Name(o.kind), o.shapes), func(t *testing.T) {
+	for _, o := range Operations() {
+		t.Run(o.String(), func(t *testing.T) {
 			check(t, open, []int{1, 2, 3}, o, rand.New(rand.NewPCG(3, 4)))
 		})
 	}
 }
 
 // check runs an operation on random inputs with several numbers of threads.
-func check(t *testing.T, open func(threads int) (device.Device, error), threads []int, o operation, r *rand.Rand) {
+func check(t *testing.T, open func(threads int) (device.Device, error), threads []int, o Operation, r *rand.Rand) {
 	t.Helper()
-	var in []gorgonia.Value
-	for i, x := range o.kind.Inputs() {
-		in = append(in, input(r, o.kind, i, x, o.shapes[i]))
-	}
+	in := o.inputs(r)
 	var first []float32
 	for _, n := range threads {
 		got := onDevice(t, open, n, o, in)
 		if first == nil {
 			first = got
-			compare(t, got, reference(t, o, in))
-		}
-		for i, v := range got {
-			if math.Float32bits(v) != math.Float32bits(first[i]) {
-				t.Fatalf("element %d is %v with %d threads, %v with %d", i, v, n, first[i], threads[0])
+			if _, err := compare(got, reference(t, o, in)); err != nil {
+				t.Fatal(err)
 			}
+		}
+		if err := sameBits(got, first); err != nil {
+			t.Fatalf("%d threads and %d: %v", n, threads[0], err)
 		}
 	}
 }
 
-func reference(t *testing.T, o operation, in []gorgonia.Value) gorgonia.Value {
+// Check runs the operation twice on a device, on random inputs. It returns the largest difference from the reference,
+// relative to the largest element and a tenth, and an error if that is more than rounding or if the runs differ.
+func (o Operation) Check(dev device.Device) (worst float64, err error) {
+	in := o.inputs(rand.New(rand.NewPCG(3, 4)))
+	want, err := (ops.Op{Kind: o.Kind}).Do(clone(in)...)
+	if err != nil {
+		return 0, err
+	}
+	got, err := o.execute(dev, in, false)
+	if err != nil {
+		return 0, err
+	}
+	worst, err = compare(got, want)
+	if err != nil {
+		return worst, err
+	}
+	again, err := o.execute(dev, in, true)
+	if err != nil {
+		return worst, err
+	}
+	return worst, sameBits(again, got)
+}
+
+func (o Operation) inputs(r *rand.Rand) []gorgonia.Value {
+	var in []gorgonia.Value
+	for i, x := range o.Kind.Inputs() {
+		in = append(in, input(r, o.Kind, i, x, o.Shapes[i]))
+	}
+	return in
+}
+
+func sameBits(got, want []float32) error {
+	for i, v := range got {
+		if math.Float32bits(v) != math.Float32bits(want[i]) {
+			return fmt.Errorf("element %d is %v in one run, %v in another", i, v, want[i])
+		}
+	}
+	return nil
+}
+
+func reference(t *testing.T, o Operation, in []gorgonia.Value) gorgonia.Value {
 	t.Helper()
-	want, err := (ops.Op{Kind: o.kind}).Do(clone(in)...)
+	want, err := (ops.Op{Kind: o.Kind}).Do(clone(in)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -295,15 +335,23 @@ func (l loader) Load(i int, buffer []uint8) []uint8 {
 	return buffer
 }
 
-// onDevice runs one operation. The first input of an updating one is state. With several threads, pixels come from a
-// loader.
-func onDevice(t *testing.T, open func(int) (device.Device, error), threads int, o operation, in []gorgonia.Value) []float32 {
+// onDevice runs one operation. With several threads, pixels come from a loader.
+func onDevice(t *testing.T, open func(int) (device.Device, error), threads int, o Operation, in []gorgonia.Value) []float32 {
 	t.Helper()
 	dev, err := open(threads)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer dev.Close()
+	got, err := o.execute(dev, in, threads > 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
+// execute runs one operation. The first input of an updating one is state. Loaded pixels come from a loader.
+func (o Operation) execute(dev device.Device, in []gorgonia.Value, loaded bool) ([]float32, error) {
 	state := vm.NewState(dev)
 	g := gorgonia.NewGraph()
 	var nodes gorgonia.Nodes
@@ -311,59 +359,60 @@ func onDevice(t *testing.T, open func(int) (device.Device, error), threads int, 
 		name := fmt.Sprint("in", i)
 		nodes = append(nodes, gorgonia.NewTensor(g, v.Dtype(), v.Shape().Dims(), gorgonia.WithShape(v.Shape()...),
 			gorgonia.WithName(name)))
-		if i == 0 && ops.Updates(o.kind) {
+		if i == 0 && ops.Updates(o.Kind) {
 			if err := state.Add(name, v.Shape()...); err != nil {
-				t.Fatal(err)
+				return nil, err
 			}
 			if err := state.Write(name, v.Data().([]float32)); err != nil {
-				t.Fatal(err)
+				return nil, err
 			}
 		}
 	}
-	out, err := ops.Apply(o.kind, nodes...)
+	out, err := ops.Apply(o.Kind, nodes...)
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	m, err := vm.Compile(g, dev, state, out)
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	defer m.Close()
 	for i, v := range clone(in) {
 		data := v.Data()
-		if pixels, ok := data.([]uint8); ok && threads > 1 {
+		if pixels, ok := data.([]uint8); ok && loaded {
 			data = loader{pixels, len(pixels) / v.Shape()[0]}
 		}
 		if err := m.Let(fmt.Sprint("in", i), data); err != nil {
-			t.Fatal(err)
+			return nil, err
 		}
 	}
 	if err := m.RunAll(); err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	got := make([]float32, max(out.Shape().TotalSize(), 1))
 	if err := m.Read(out, got); err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	if ops.Updates(o.kind) {
+	if ops.Updates(o.Kind) {
 		kept, err := state.Read("in0")
-		if err != nil {
-			t.Fatal(err)
+		if err == nil {
+			err = sameBits(kept, got)
 		}
-		for i := range kept {
-			if math.Float32bits(kept[i]) != math.Float32bits(got[i]) {
-				t.Fatalf("state element %d is %v after the run, the operation gave %v", i, kept[i], got[i])
-			}
+		if err != nil {
+			return nil, fmt.Errorf("state after the run and the operation's result: %w", err)
 		}
 	}
-	return got
+	return got, nil
 }
 
-func compare(t *testing.T, got []float32, want gorgonia.Value) {
-	t.Helper()
+// tolerance is how far a result may be from the reference, relative to the largest element and a tenth.
+const tolerance = 1e-5
+
+// compare returns the largest difference, in units as those of tolerance, and an error if it is more than that.
+func compare(got []float32, want gorgonia.Value) (worst float64, err error) {
 	w := floats(want)
 	if len(w) != len(got) {
-		t.Fatalf("%d elements, want %d", len(got), len(w))
+		return 0, fmt.Errorf("%d elements, want %d", len(got), len(w))
 	}
 	scale := 0.0
 	for _, v := range w {
@@ -375,10 +424,13 @@ func compare(t *testing.T, got []float32, want gorgonia.Value) {
 		if got[i] == w[i] || got[i] != got[i] && w[i] != w[i] {
 			continue
 		}
-		if d := math.Abs(float64(got[i]) - float64(w[i])); !(d <= 1e-5*scale+1e-6) {
-			t.Fatalf("element %d is %v, the reference gives %v (largest %v)", i, got[i], w[i], scale)
+		d := math.Abs(float64(got[i])-float64(w[i])) / (scale + 0.1)
+		if !(d <= tolerance) {
+			return math.Min(d, math.MaxFloat64), fmt.Errorf("element %d is %v, the reference gives %v (largest %v)", i, got[i], w[i], scale)
 		}
+		worst = max(worst, d)
 	}
+	return worst, nil
 }
 
 func floats(v gorgonia.Value) []float32 {

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"testing"
 
-	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 
 	"netadjust/internal/device"
@@ -21,26 +20,23 @@ var nonFinite = []float32{float32(math.NaN()), float32(math.Inf(1)), float32(mat
 // else is as in the reference, see spreadsFurther.
 func RunNonFinite(t *testing.T, open func(threads int) (device.Device, error)) {
 	const most = 4000 // elements of an operand: where they lie is what counts here
-	for _, o := range operations() {
-		if slices.ContainsFunc(o.shapes, func(s []int) bool { return tensor.Shape(s).TotalSize() > most }) {
+	for _, o := range Operations() {
+		if slices.ContainsFunc(o.Shapes, func(s []int) bool { return tensor.Shape(s).TotalSize() > most }) {
 			continue
 		}
-		t.Run(fmt.Sprint(ops.Name(o.kind), o.shapes), func(t *testing.T) {
+		t.Run(o.String(), func(t *testing.T) {
 			r := rand.New(rand.NewPCG(6, 7))
-			var in []gorgonia.Value
-			for i, x := range o.kind.Inputs() {
-				in = append(in, input(r, o.kind, i, x, o.shapes[i]))
-			}
+			in := o.inputs(r)
 			for i := range in {
 				d, ok := in[i].Data().([]float32)
-				if _, images := o.kind.(ops.Images); !ok || images { // a black pixel need not be multiplied by the scale
+				if _, images := o.Kind.(ops.Images); !ok || images { // a black pixel need not be multiplied by the scale
 					continue
 				}
 				for _, v := range nonFinite {
 					at := r.IntN(len(d))
 					old := d[at]
 					d[at] = v
-					compareNonFinite(t, fmt.Sprintf("%v in element %d of input %d", v, at, i), o.kind,
+					compareNonFinite(t, fmt.Sprintf("%v in element %d of input %d", v, at, i), o.Kind,
 						onDevice(t, open, 2, o, in), floats(reference(t, o, in)))
 					d[at] = old
 				}
@@ -64,7 +60,7 @@ func compareNonFinite(t *testing.T, what string, k ops.Kind, got, want []float32
 				t.Fatalf("%s: element %d is %v, the reference gives %v", what, i, g, w)
 			}
 		case !finite(g) && spreadsFurther(k):
-		case !(math.Abs(float64(g)-float64(w)) <= 1e-5*scale+1e-6):
+		case !(math.Abs(float64(g)-float64(w)) <= tolerance*(scale+0.1)):
 			t.Fatalf("%s: element %d is %v, the reference gives %v (largest %v)", what, i, g, w, scale)
 		}
 	}

@@ -14,14 +14,14 @@ func CheckRandom(t *testing.T, open func(threads int) (device.Device, error), se
 	t.Helper()
 	r := rand.New(rand.NewPCG(seed, 5))
 	o := randomOperation(r)
-	t.Log(ops.Name(o.kind), o.shapes)
+	t.Log(o)
 	check(t, open, []int{2, 1}, o, r)
 }
 
 // upTo draws from 1 to n, 1 more often than the others.
 func upTo(r *rand.Rand, n int) int { return max(1, r.IntN(n+1)) }
 
-func randomOperation(r *rand.Rand) operation {
+func randomOperation(r *rand.Rand) Operation {
 	x := []int{upTo(r, 9), upTo(r, 40), upTo(r, 20), upTo(r, 20)}
 	if r.IntN(2) == 0 {
 		return randomConvolution(r, x)
@@ -36,7 +36,7 @@ func randomOperation(r *rand.Rand) operation {
 		maps = append(maps, []int{x[0], upTo(r, 40), x[2], x[3]})
 	}
 	pooled := func() []int { return shapeOf(ops.AvgPool{Window: window}, x) }
-	table := []operation{
+	table := []Operation{
 		{ops.BatchStats{}, [][]int{x}},
 		{norm, [][]int{x, stats, c, c}},
 		{ops.BatchNormGradInput{BatchNorm: norm}, [][]int{x, stats, c, c, c, x}},
@@ -74,7 +74,7 @@ func randomWindow(r *rand.Rand) ops.Window {
 
 // randomConvolution draws a convolution of images x, or of others if that is much work for the reference, or one of its
 // gradients.
-func randomConvolution(r *rand.Rand, x []int) operation {
+func randomConvolution(r *rand.Rand, x []int) Operation {
 	const most = 4e6 // products
 	k := ops.Conv2D{Stride: 1 + r.IntN(3)*r.IntN(2)}
 	high, wide := upTo(r, 7), upTo(r, 7)
@@ -90,7 +90,7 @@ func randomConvolution(r *rand.Rand, x []int) operation {
 	if r.IntN(4) == 0 {
 		w := []int{x[1], 1, high, wide}
 		y := shapeOf(ops.DepthwiseConv2D(k), x, w)
-		return []operation{
+		return []Operation{
 			{ops.DepthwiseConv2D(k), [][]int{x, w}},
 			{ops.DepthwiseConv2DGradInput{Conv: ops.DepthwiseConv2D(k), Height: x[2], Width: x[3]}, [][]int{w, y}},
 			{ops.DepthwiseConv2DGradWeights{Conv: ops.DepthwiseConv2D(k), Height: high, Width: wide}, [][]int{x, y}},
@@ -98,7 +98,7 @@ func randomConvolution(r *rand.Rand, x []int) operation {
 	}
 	w := []int{channels, x[1], high, wide}
 	y := shapeOf(k, x, w)
-	return []operation{
+	return []Operation{
 		{k, [][]int{x, w}},
 		{ops.Conv2DGradInput{Conv: k, Height: x[2], Width: x[3]}, [][]int{w, y}},
 		{ops.Conv2DGradWeights{Conv: k, Height: high, Width: wide}, [][]int{x, y}},

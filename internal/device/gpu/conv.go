@@ -41,8 +41,8 @@ func (g geometry) windows(text, name string) kernel {
 // pool appends a kernel for pooling images x to y. Its last operand is what it gives.
 func (p *planner) pool(name string, k ops.Window, x, y []int, operands ...any) error {
 	n := p.values[operands[len(operands)-1].(operand)].size()
-	return p.each(kernel{kernels.Pool, name, windowThreads, nil}, n, append(operands, x[2], x[3], y[2], y[3], k.Size, k.Stride,
-		k.Pad, n)...)
+	args := append(operands, x[2], x[3], y[2], y[3], k.Size, k.Stride, k.Pad, n)
+	return p.each(kernel{kernels.Pool, name, windowThreads, nil}, n, args...)
 }
 
 // groups is how many groups a sum over the inner dimension is split for: as many as fill the largest cards. It is the
@@ -62,7 +62,7 @@ func (p *planner) conv(pass pass, g geometry, a, b, c operand, batch, ci, co int
 	case byWeights:
 		n, inner = ci*taps, out
 	}
-	t := tileFor(m, n)
+	t := tileFor(p.dev.tiles, m, n)
 	parts, span := 1, inner
 	if tiles := ceil(m, t.M) * ceil(n, t.N); pass == byWeights {
 		parts = max(1, min(groups/tiles, inner/shortest))
@@ -75,7 +75,8 @@ func (p *planner) conv(pass pass, g geometry, a, b, c operand, batch, ci, co int
 	}
 	options := append([]string{define("PASS", int(pass))}, g.options()...)
 	grid := [3]int{ceil(n, t.N), ceil(m, t.M), parts}
-	err := p.append(kernels.Conv(), options, "conv_"+t.Name(), grid, t.Threads(), []any{a, b, target, batch, ci, co, span})
+	args := []any{a, b, target, batch, ci, co, span}
+	err := p.append(kernels.Conv(p.dev.tiles), options, "conv_"+t.Name(), grid, t.Threads(), args)
 	if err != nil {
 		return err
 	}
@@ -92,10 +93,10 @@ func (p *planner) sumParts(parts, y operand, n, count int) error {
 }
 
 // tileFor chooses the tile for a product of m x n: the one with the least to load and to multiply, padding included.
-func tileFor(m, n int) kernels.Tile {
+func tileFor(tiles []kernels.Tile, m, n int) kernels.Tile {
 	var best kernels.Tile
 	least := 0
-	for _, t := range kernels.Tiles {
+	for _, t := range tiles {
 		const load = 8 // multiply-adds that loading an element costs
 		cost := ceil(m, t.M) * ceil(n, t.N) * (t.M*t.N + load*(t.M+t.N))
 		if least == 0 || cost < least {

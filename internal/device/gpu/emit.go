@@ -15,8 +15,8 @@ func (p *planner) instruction(s instruction) error {
 	size := func(v operand) int { return p.values[v].size() }
 	switch k := s.op.(type) {
 	case ops.Images:
-		return p.each(kernel{kernels.Images, "images", threads, nil}, size(y), in(0), in(1), in(2), y, ys[1], ys[2], ys[3], k.Pad,
-			size(y))
+		text := kernel{kernels.Images, "images", threads, nil}
+		return p.each(text, size(y), in(0), in(1), in(2), y, ys[1], ys[2], ys[3], k.Pad, size(y))
 	case ops.Conv2D:
 		return p.conv(forward, geometryOf(k, shape(0), shape(1), ys), in(1), in(0), y, ys[0], shape(0)[1], ys[1])
 	case ops.Conv2DGradInput:
@@ -73,7 +73,8 @@ func (p *planner) instruction(s instruction) error {
 	case ops.Concat:
 		return p.concat(s)
 	case ops.DropMask:
-		return p.each(ofElements("drop_mask"), size(y), in(0), in(1), in(2), y, k.Layer, ys[1], shape(1)[0], p.plain > 0, size(y))
+		return p.each(ofElements("drop_mask"), size(y), in(0), in(1), in(2), y, k.Layer, ys[1], shape(1)[0], p.plain > 0,
+			size(y))
 	case ops.Linear:
 		if err := p.conv(forward, point, in(1), in(0), y, ys[0], shape(0)[1], ys[1]); err != nil {
 			return err

@@ -4,6 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"runtime"
+	"sync"
+	"sync/atomic"
 
 	"netadjust/internal/device"
 	"netadjust/internal/device/gpu/driver"
@@ -64,8 +67,7 @@ func (pl *plan) run(inputs []any, c *clocks) error {
 	}
 	if pl.dev.poison {
 		for _, c := range pl.arena {
-			b := driver.Buffer{Chunk: c, Bytes: c.Bytes()}
-			if err := pl.dev.driver.Fill(b, math.Float32bits(float32(math.NaN()))); err != nil {
+			if err := pl.dev.driver.Fill(whole(c), math.Float32bits(float32(math.NaN()))); err != nil {
 				return err
 			}
 		}
@@ -106,12 +108,30 @@ func (pl *plan) upload(inputs []any) error {
 			copy(driver.Slice[uint32](to), d)
 		case []uint8:
 			copy(to, d)
+		case device.Loader:
+			load(d, to, pl.batch[i])
 		}
 	}
-	if err := pl.dev.driver.Upload(driver.Compute, driver.Buffer{Chunk: pl.block, Bytes: pl.block.Bytes()}, host); err != nil {
+	if err := pl.dev.driver.Upload(driver.Compute, whole(pl.block), host); err != nil {
 		return err
 	}
 	return s.sent.Record(driver.Compute)
+}
+
+// load lets all cores prepare the images of a batch.
+func load(from device.Loader, to []uint8, images int) {
+	size := len(to) / images
+	var next atomic.Int64
+	var all sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), images) {
+		all.Go(func() {
+			for i := int(next.Add(1)) - 1; i < images; i = int(next.Add(1)) - 1 {
+				image := to[i*size : (i+1)*size]
+				copy(image, from.Load(i, image)) // which does nothing where the image is in place
+			}
+		})
+	}
+	all.Wait()
 }
 
 // result waits for the last run and returns one of its outputs.

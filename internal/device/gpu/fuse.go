@@ -7,8 +7,8 @@ import (
 	"netadjust/internal/ops"
 )
 
-// instruction is one operation of a plan: a kind of package ops, or one of those below, which stand for several kinds in
-// one pass over the data.
+// instruction is one operation of a plan: a kind of package ops, or one of those below, which stand for several kinds
+// in one pass over the data.
 type instruction struct {
 	op      any
 	in, out []int
@@ -26,8 +26,8 @@ type apply struct {
 	first                              int     // row of y that the first row of factors belongs to, see sweep
 }
 
-// sums is the way back into a batch norm: dz = [y is not cut] (dy + more) and the gradients by gamma and beta, which are
-// sums of dz. Its inputs are the images and statistics of the batch norm if centred, dy, more if added, and y if
+// sums is the way back into a batch norm: dz = [y is not cut] (dy + more) and the gradients by gamma and beta, which
+// are sums of dz. Its inputs are the images and statistics of the batch norm if centred, dy, more if added, and y if
 // rectified. Its outputs are dgamma if centred, dbeta, and dz if added or rectified, else absent.
 type sums struct {
 	centred, added, rectified bool
@@ -96,9 +96,9 @@ func (f *fuser) forward(i int) {
 		}, func(a *apply) { a.factored = true })
 	case ops.Add:
 		bare := func(a apply) bool { return !a.added && !a.rectified }
-		side := 0
-		if _, ok := f.open(s.in[0], bare); !ok {
-			side = 1
+		side := 1
+		if _, ok := f.open(s.in[1], bare); !ok {
+			side = 0
 		}
 		f.extend(i, side, bare, func(a *apply) { a.added = true })
 	case ops.ReLU, ops.RowReLU, ops.ReLU6:
@@ -144,8 +144,8 @@ func (f *fuser) extend(i, operand int, fits func(apply) bool, add func(*apply)) 
 	s.op, s.in = a, append(in, slices.Delete(slices.Clone(s.in), operand, operand+1)...)
 }
 
-// backward makes the gradients by gamma and beta of one output gradient one instruction, together with the rectifier and
-// the sum that give it.
+// backward makes the gradients by gamma and beta of one output gradient one instruction, together with the rectifier
+// and the sum that give it.
 func (f *fuser) backward(i int) {
 	s := &f.list[i]
 	scale, ok := s.op.(ops.BatchNormGradScale)

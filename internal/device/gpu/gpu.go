@@ -1,9 +1,9 @@
 // Package gpu runs programs on a GPU, through whichever driver layer reaches it.
 //
-// A program becomes a flat list of kernel launches with frozen arguments, in memory planned in advance. A run copies the
-// inputs into pinned memory, appends one upload, the launches and the downloads of the outputs to the device's queue, and
-// returns; what reads an output waits for it. Geometry is compiled into the kernels, and the batch and all widths are
-// their arguments: a network with other widths compiles nothing.
+// A program becomes a flat list of kernel launches with frozen arguments, in memory planned in advance. A run copies
+// the inputs into pinned memory, appends one upload, the launches and the downloads of the outputs to the device's
+// queue, and returns; what reads an output waits for it. Geometry is compiled into the kernels, and the batch and all
+// widths are their arguments: a network with other widths compiles nothing.
 package gpu
 
 import (
@@ -22,6 +22,7 @@ type Device struct {
 	name   string
 	driver driver.Driver
 	state  *pool
+	tiles  []kernels.Tile
 	stage  driver.Host // through which state is written and read; nil until it is needed
 	done   driver.Event
 	sweep  int  // bytes that the feature maps of a RunDropped may take
@@ -34,16 +35,19 @@ func New(name string, d driver.Driver) (*Device, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	return &Device{name: name, driver: d, state: &pool{driver: d}, done: done, sweep: d.Properties().Memory / 4}, nil
+	p := d.Properties()
+	tiles := kernels.Tiles
+	if p.Processor {
+		tiles = tiles[:1] // a processor gains nothing by others, and each takes its compiler a second
+	}
+	return &Device{name: name, driver: d, state: &pool{driver: d}, tiles: tiles, done: done, sweep: p.Memory / 4}, nil
 }
 
 // Info describes the device: card, driver, layer and compiler are part of its kernels' name.
 func (d *Device) Info() device.Info {
 	p := d.driver.Properties()
-	return device.Info{
-		Name: d.name, Threads: 1,
-		Kernels: fmt.Sprintf("%s, driver %s, %s by %s, revision %d", p.Name, p.Version, p.Layer, p.Compiler, kernels.Revision),
-	}
+	text := fmt.Sprintf("%s, driver %s, %s by %s, revision %d", p.Name, p.Version, p.Layer, p.Compiler, kernels.Revision)
+	return device.Info{Name: d.name, Kernels: text, Threads: 1}
 }
 
 // Close frees what the device holds and closes the driver. Executables must have been closed before.

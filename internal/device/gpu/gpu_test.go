@@ -7,6 +7,8 @@ import (
 	"netadjust/internal/device/devicetest"
 	"netadjust/internal/device/gpu/driver"
 	"netadjust/internal/device/gpu/gputest"
+	"netadjust/internal/device/gpu/kernels"
+	"netadjust/internal/ops"
 )
 
 // deviceOn returns a device on a driver.
@@ -36,6 +38,31 @@ func TestConformance(t *testing.T) {
 	dev := deviceOn(t, gputest.POCL(t))
 	dev.poison = true
 	devicetest.Run(t, stays{dev}.open)
+}
+
+// TestTiles checks convolutions with the tiles that a processor does not take.
+func TestTiles(t *testing.T) {
+	dev := deviceOn(t, gputest.POCL(t))
+	for _, tile := range kernels.Tiles[1:] {
+		dev.tiles = []kernels.Tile{tile}
+		for _, g := range []struct {
+			k       ops.Conv2D
+			x, w, y []int
+		}{
+			{ops.Conv2D{Stride: 1, Pad: 1}, []int{2, 17, 9, 9}, []int{133, 17, 3, 3}, []int{2, 133, 9, 9}},
+			{ops.Conv2D{Stride: 2}, []int{150, 5, 7, 7}, []int{70, 5, 1, 1}, []int{150, 70, 4, 4}},
+		} {
+			for _, o := range []devicetest.Operation{
+				{Kind: g.k, Shapes: [][]int{g.x, g.w}},
+				{Kind: ops.Conv2DGradInput{Conv: g.k, Height: g.x[2], Width: g.x[3]}, Shapes: [][]int{g.w, g.y}},
+				{Kind: ops.Conv2DGradWeights{Conv: g.k, Height: g.w[2], Width: g.w[3]}, Shapes: [][]int{g.x, g.y}},
+			} {
+				if _, err := o.Check(dev); err != nil {
+					t.Errorf("tile %s, %v: %v", tile.Name(), o, err)
+				}
+			}
+		}
+	}
 }
 
 func TestNonFinite(t *testing.T) {

@@ -38,7 +38,7 @@ func (p *pool) take(bytes int) (driver.Buffer, error) {
 		return driver.Buffer{}, err
 	}
 	p.chunks = append(p.chunks, c)
-	p.holes = append(p.holes, driver.Buffer{Chunk: c, Bytes: c.Bytes()})
+	p.holes = append(p.holes, whole(c))
 	return p.cut(len(p.holes)-1, bytes), nil
 }
 
@@ -87,6 +87,9 @@ func (p *pool) close() error {
 	p.chunks, p.holes = nil, nil
 	return all
 }
+
+// whole is all of a chunk.
+func whole(c driver.Chunk) driver.Buffer { return driver.Buffer{Chunk: c, Bytes: c.Bytes()} }
 
 // place is where a block lies.
 type place struct{ chunk, offset int }

@@ -66,8 +66,8 @@ func (p *planner) sums(k sums, in, out []int) error {
 	count, span := split(n)
 	parts := operand(p.add("parts of sums", ch, count, 2))
 	text := func(name string) kernel { return ofNorm(name, shape) }
-	err := p.call(text("sums_parts"), [3]int{count, ch, 1}, x, stats, dy, more, y, dz, parts, ch, n, span, count, k.centred,
-		k.added, k.rectified, k.top)
+	err := p.call(text("sums_parts"), [3]int{count, ch, 1}, x, stats, dy, more, y, dz, parts, ch, n, span, count,
+		k.centred, k.added, k.rectified, k.top)
 	if err != nil {
 		return err
 	}

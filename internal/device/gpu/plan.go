@@ -82,11 +82,14 @@ func (p *planner) add(name string, shape ...int) int {
 	return len(p.values) - 1
 }
 
-// check refuses values that kernels cannot count in 32 bits.
+// most is the largest number of elements that kernels count in 32 bits, with what the last group has beyond the end.
+const most = math.MaxInt32 - 1<<10
+
+// check refuses values of more elements than that.
 func (p *planner) check() error {
 	for i := range p.values {
-		if v := &p.values[i]; v.size() > math.MaxInt32 {
-			return fmt.Errorf("%s of shape %v has more than 2^31 elements; try a smaller batch", v.name, v.shape)
+		if v := &p.values[i]; v.size() > most {
+			return fmt.Errorf("%s of shape %v has more than %d elements; try a smaller batch", v.name, v.shape, most)
 		}
 	}
 	return nil
@@ -131,7 +134,8 @@ func define(name string, value int) string { return fmt.Sprintf("-D%s=%d", name,
 
 // call appends a call with the given groups.
 func (p *planner) call(k kernel, grid [3]int, args ...any) error {
-	return p.append(kernels.Text(k.text), append([]string{define("T", k.threads)}, k.options...), k.name, grid, k.threads, args)
+	options := append([]string{define("T", k.threads)}, k.options...)
+	return p.append(kernels.Text(k.text), options, k.name, grid, k.threads, args)
 }
 
 // each appends a call with a thread for each of n elements. The kernel's last arguments are those given here.
@@ -173,6 +177,7 @@ type plan struct {
 	calls    []call       // of the launches
 	block    driver.Chunk // of all inputs
 	inputs   []driver.Buffer
+	batch    []int // rows of each input
 	ring     [3]slot
 	next     int // slot
 	arena    []driver.Chunk
@@ -264,6 +269,7 @@ func (p *planner) placeInputs(pl *plan, buffers []driver.Buffer) error {
 	for _, v := range p.program.Inputs {
 		buffers[v].Chunk = pl.block
 		pl.inputs = append(pl.inputs, buffers[v])
+		pl.batch = append(pl.batch, append(p.values[v].shape, 1)[0])
 	}
 	for i := range pl.ring {
 		s := &pl.ring[i]
@@ -359,7 +365,6 @@ func (p *planner) descend(pl *plan, buffers []driver.Buffer) error {
 	}
 	var order []launch
 	tables := map[launch][]uint32{}
-	whole := func(c driver.Chunk) driver.Buffer { return driver.Buffer{Chunk: c, Bytes: c.Bytes()} }
 	for _, u := range p.steps {
 		k := u.op.(sgd)
 		v, w, g := buffers[u.in[0]], buffers[u.in[1]], buffers[u.in[2]]

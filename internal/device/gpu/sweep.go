@@ -300,9 +300,19 @@ func rowsOf(in any, from, n, length int) any {
 		return d[lo:hi]
 	case []uint8:
 		return d[lo:hi]
+	case device.Loader:
+		return offset{d, from}
 	}
 	return in
 }
+
+// offset is a loader of images from a later one on.
+type offset struct {
+	device.Loader
+	from int
+}
+
+func (o offset) Load(i int, buffer []uint8) []uint8 { return o.Loader.Load(o.from+i, buffer) }
 
 // OutputDropped copies an output of the last RunDropped.
 func (e *executable) OutputDropped(i, layer, repeat int, dst []float32) error {

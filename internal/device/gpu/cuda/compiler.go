@@ -116,14 +116,26 @@ func (c *Compiler) Target(capability int32) (string, error) {
 // Compile turns text into what a card loads. The log has what the compiler says, if it succeeds too.
 func (c *Compiler) Compile(text, target string, options ...string) (image []byte, log string, err error) {
 	id := new(uintptr)
-	if err := c.call("nvrtcCreateProgram", uintptr(unsafe.Pointer(id)), uintptr(unsafe.Pointer(clib.CString(text))),
+	list := []string{"--gpu-architecture=" + target}
+	var defines strings.Builder
+	for _, o := range options {
+		// As an option a definition would change NVRTC's own headers too, which are full of names like T.
+		if define, ok := strings.CutPrefix(o, "-D"); ok {
+			name, value, _ := strings.Cut(define, "=")
+			fmt.Fprintf(&defines, "#define %s %s\n", name, value)
+		} else {
+			list = append(list, o)
+		}
+	}
+	source := clib.CString(defines.String() + "#line 1\n" + text)
+	if err := c.call("nvrtcCreateProgram", uintptr(unsafe.Pointer(id)), uintptr(unsafe.Pointer(source)),
 		uintptr(unsafe.Pointer(clib.CString("kernels.cu"))), 0, 0, 0); err != nil {
 		return nil, "", err
 	}
 	defer func() { err = errors.Join(err, c.call("nvrtcDestroyProgram", uintptr(unsafe.Pointer(id)))) }()
-	list := clib.NewStrings(append([]string{"--gpu-architecture=" + target}, options...)...)
-	defer list.Unpin()
-	failed := c.call("nvrtcCompileProgram", *id, uintptr(len(list.List)), uintptr(unsafe.Pointer(&list.List[0])))
+	strs := clib.NewStrings(list...)
+	defer strs.Unpin()
+	failed := c.call("nvrtcCompileProgram", *id, uintptr(len(list)), uintptr(unsafe.Pointer(&strs.List[0])))
 	b, err := c.read("nvrtcGetProgramLog", *id)
 	log = strings.TrimSpace(strings.TrimRight(string(b), "\x00"))
 	if err = errors.Join(failed, err); err != nil {

@@ -50,13 +50,13 @@ func (t Tile) Name() string { return fmt.Sprintf("%dx%d", t.M, t.N) }
 // Threads is the size of a group.
 func (t Tile) Threads() int { return t.M / t.RowsEach * t.N / t.ColumnsEach }
 
-// Conv returns the text of convolutions, with a kernel for each tile: networks with other numbers of channels find
-// their tile in the program that is there.
-func Conv() string {
+// Conv returns the text of convolutions, with a kernel for each of the tiles: networks with other numbers of channels
+// find their tile in the program that is there.
+func Conv(tiles []Tile) string {
 	body := read("conv.cl")
 	var b strings.Builder
 	b.WriteString(read("dialect.h"))
-	for _, t := range Tiles {
+	for _, t := range tiles {
 		for _, d := range []struct {
 			name  string
 			value int

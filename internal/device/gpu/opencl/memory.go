@@ -9,15 +9,19 @@ import (
 	"netadjust/internal/device/gpu/driver"
 )
 
-// chunk is a buffer of OpenCL with its sub-buffers, for kernels take no offsets.
+// chunk is a buffer of OpenCL with the sub-buffers that are in use, for kernels take no offsets.
 type chunk struct {
 	d     *Driver
 	mem   uintptr
 	bytes int
-	parts map[part]uintptr
+	parts map[driver.Buffer]*part
 }
 
-type part struct{ offset, bytes int }
+// part is a sub-buffer, one for all that use the same bytes.
+type part struct {
+	mem  uintptr
+	uses int
+}
 
 // Alloc reserves device memory and touches it, for drivers reserve it no earlier.
 func (d *Driver) Alloc(bytes int) (driver.Chunk, error) {
@@ -39,7 +43,7 @@ func (d *Driver) Alloc(bytes int) (driver.Chunk, error) {
 		return nil, fmt.Errorf("%d bytes of device memory: %w", bytes, err)
 	}
 	d.allocated += bytes
-	return &chunk{d, mem, bytes, map[part]uintptr{}}, nil
+	return &chunk{d, mem, bytes, map[driver.Buffer]*part{}}, nil
 }
 
 func (d *Driver) touch(mem uintptr) error {
@@ -54,15 +58,16 @@ func (c *chunk) Bytes() int { return c.bytes }
 // Free releases the chunk; OpenCL itself waits for what is in the queues.
 func (c *chunk) Free() error {
 	var all error
-	for _, mem := range c.parts {
-		all = errors.Join(all, c.d.call(releaseMemObject, mem))
+	for _, p := range c.parts {
+		all = errors.Join(all, c.d.call(releaseMemObject, p.mem))
 	}
+	clear(c.parts)
 	c.d.allocated -= c.bytes
 	return errors.Join(all, c.d.call(releaseMemObject, c.mem))
 }
 
-// memory returns the memory object of a buffer.
-func (d *Driver) memory(b driver.Buffer) (uintptr, error) {
+// hold returns the memory object of a buffer, which is there until release.
+func (d *Driver) hold(b driver.Buffer) (uintptr, error) {
 	if err := b.Check(); err != nil {
 		return 0, err
 	}
@@ -73,16 +78,39 @@ func (d *Driver) memory(b driver.Buffer) (uintptr, error) {
 	if b.Bytes == c.bytes {
 		return c.mem, nil
 	}
-	at := part{b.Offset, b.Bytes}
-	if mem, ok := c.parts[at]; ok {
-		return mem, nil
+	if p := c.parts[b]; p != nil {
+		p.uses++
+		return p.mem, nil
 	}
 	region := []uintptr{uintptr(b.Offset), uintptr(b.Bytes)}
 	mem, err := d.create(createSubBuffer, c.mem, memReadWrite, regionOfBuffer, uintptr(unsafe.Pointer(&region[0])))
 	if err == nil {
-		c.parts[at] = mem
+		c.parts[b] = &part{mem, 1}
 	}
 	return mem, err
+}
+
+// release ends what hold began. Commands in the queues keep what they need.
+func (d *Driver) release(b driver.Buffer) error {
+	c := b.Chunk.(*chunk)
+	p := c.parts[b]
+	if p == nil { // the whole chunk, or one that has been freed
+		return nil
+	}
+	if p.uses--; p.uses > 0 {
+		return nil
+	}
+	delete(c.parts, b)
+	return d.call(releaseMemObject, p.mem)
+}
+
+// with calls f with the memory object of a buffer.
+func (d *Driver) with(b driver.Buffer, f func(mem uintptr) error) error {
+	mem, err := d.hold(b)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f(mem), d.release(b))
 }
 
 // Copy appends a copy on the device.
@@ -90,27 +118,20 @@ func (d *Driver) Copy(to, from driver.Buffer) error {
 	if to.Bytes != from.Bytes {
 		return fmt.Errorf("copy of %d bytes to a buffer of %d", from.Bytes, to.Bytes)
 	}
-	target, err := d.memory(to)
-	if err != nil {
-		return err
-	}
-	source, err := d.memory(from)
-	if err != nil {
-		return err
-	}
-	return d.call(enqueueCopyBuffer, d.queues[driver.Compute], source, target, 0, 0, uintptr(from.Bytes), 0, 0, 0)
+	return d.with(to, func(target uintptr) error {
+		return d.with(from, func(source uintptr) error {
+			q := d.queues[driver.Compute]
+			return d.call(enqueueCopyBuffer, q, source, target, 0, 0, uintptr(from.Bytes), 0, 0, 0)
+		})
+	})
 }
 
 // Fill appends the filling of a buffer with a word.
 func (d *Driver) Fill(b driver.Buffer, word uint32) error {
-	mem, err := d.memory(b)
-	if err != nil {
-		return err
-	}
 	if b.Bytes%4 != 0 {
 		return fmt.Errorf("cannot fill %d bytes with words of 4", b.Bytes)
 	}
-	return d.fill(mem, b.Bytes/4, word)
+	return d.with(b, func(mem uintptr) error { return d.fill(mem, b.Bytes/4, word) })
 }
 
 func (d *Driver) fill(mem uintptr, words int, word uint32) error {
@@ -132,12 +153,10 @@ func (d *Driver) transfer(f function, q driver.Queue, b driver.Buffer, host []by
 	if len(host) != b.Bytes {
 		return fmt.Errorf("transfer between %d bytes of the host and a buffer of %d", len(host), b.Bytes)
 	}
-	mem, err := d.memory(b)
-	if err != nil {
-		return err
-	}
 	const noWait = 0
-	err = d.call(f, d.queues[q], mem, noWait, 0, uintptr(len(host)), uintptr(unsafe.Pointer(&host[0])), 0, 0, 0)
+	err := d.with(b, func(mem uintptr) error {
+		return d.call(f, d.queues[q], mem, noWait, 0, uintptr(len(host)), uintptr(unsafe.Pointer(&host[0])), 0, 0, 0)
+	})
 	if err != nil {
 		return err
 	}

@@ -108,6 +108,7 @@ type launch struct {
 	id            uintptr
 	name          string
 	global, local [3]uintptr // threads
+	held          []driver.Buffer
 }
 
 // Launch prepares a kernel with its arguments.
@@ -143,10 +144,11 @@ func (l *launch) set(args []any) error {
 		case driver.Buffer:
 			size = unsafe.Sizeof(uintptr(0))
 			if v != (driver.Buffer{}) {
-				mem, err := l.d.memory(v)
+				mem, err := l.d.hold(v)
 				if err != nil {
 					return fmt.Errorf("argument %d: %w", i, err)
 				}
+				l.held = append(l.held, v)
 				value = uint64(mem)
 			}
 		case int32:
@@ -165,7 +167,13 @@ func (l *launch) set(args []any) error {
 
 func (l *launch) Name() string { return l.name }
 
-func (l *launch) Free() error { return l.d.call(releaseKernel, l.id) }
+func (l *launch) Free() error {
+	all := l.d.call(releaseKernel, l.id)
+	for _, b := range l.held {
+		all = errors.Join(all, l.d.release(b))
+	}
+	return all
+}
 
 // Launch appends kernels to the queue.
 func (d *Driver) Launch(list ...driver.Launch) error {

@@ -121,15 +121,12 @@ API int nvrtcCreateProgram(program **p, const char *text, const char *, int, con
     *p = new program{text};
     return 0;
 }
-API int nvrtcCompileProgram(program *p, int n, const char **options) {
+API int nvrtcCompileProgram(program *p, int, const char **) {
     std::string dir = folder(), log = " 2>>" + dir + "/log";
     if (dir.empty()) return 1;
-    std::string defines;
-    for (int i = 0; i < n; i++)
-        if (!strncmp(options[i], "-D", 2)) defines += " '" + std::string(options[i]) + "'";
     std::ofstream(dir + "/k.cu") << p->text;
     // After the preprocessor's first pass only the kernels are left that the options ask for, with their bounds.
-    int status = system(("g++ -E -x c++" + defines + " -o " + dir + "/k.i " + dir + "/k.cu" + log).c_str());
+    int status = system(("g++ -E -x c++ -o " + dir + "/k.i " + dir + "/k.cu" + log).c_str());
     std::string text = contents(dir + "/k.i");
     std::ofstream source(dir + "/k.cpp");
     source << prelude << text << "\n";

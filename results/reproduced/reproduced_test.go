@@ -1,4 +1,4 @@
-package published
+package reproduced
 
 import (
 	"bytes"
@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"netadjust/results"
+	"netadjust/results/published"
 )
 
 // record returns a finished cell of ResNet-20 with the paper's recipe, changed.
@@ -50,7 +51,7 @@ func lineOf(t *testing.T, records []*results.Record, name, row string) map[strin
 
 func TestRows(t *testing.T) {
 	counts := make(map[string]int)
-	for _, r := range Rows() {
+	for _, r := range published.Rows() {
 		counts[r.Table]++
 		if (r.Method == "") != (r.Network == "") || (r.Method == "") != !(r.PFLOPs > 0) {
 			t.Errorf("%s, %s: network %q, method %q, %g PFLOPs", r.Name, r.Row, r.Network, r.Method, r.PFLOPs)
@@ -112,12 +113,13 @@ func TestReductions(t *testing.T) {
 }
 
 func TestNotRun(t *testing.T) {
-	const want = "not run: netadjust run experiments/paper-cifar100.toml, 2.40 PFLOPs a seed, about 8.33 h on two cores and " +
-		"0.278 h on one GPU"
-	if got := lineOf(t, nil, "PyramidNet-20", "searched")["What is reduced, or how to run it"]; !strings.HasPrefix(got, want) {
+	const want = "not run: netadjust run experiments/paper-cifar100.toml, 2.40 PFLOPs a seed, about 8.33 h on two " +
+		"cores and 0.278 h on one GPU"
+	const column = "What is reduced, or how to run it"
+	if got := lineOf(t, nil, "PyramidNet-20", "searched")[column]; !strings.HasPrefix(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}
-	if got := lineOf(t, nil, "ResNet-18", "TAS")["What is reduced, or how to run it"]; got != "no counterpart; copied there; distilled" {
+	if got := lineOf(t, nil, "ResNet-18", "TAS")[column]; got != "no counterpart; copied there; distilled" {
 		t.Errorf("a method that is not here: %q", got)
 	}
 }

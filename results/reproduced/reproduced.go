@@ -1,65 +1,19 @@
-// Package published sets the numbers of the paper beside those of records: for every row of its tables what was
+// Package reproduced sets the numbers of the paper beside those of records: for every row of its tables what was
 // reported, what came out here and with which reductions, or the command that would tell.
-package published
+package reproduced
 
 import (
-	"bytes"
-	_ "embed"
-	"encoding/csv"
 	"encoding/json"
 	"fmt"
 	"math"
 	"slices"
-	"strconv"
 	"strings"
 
 	"gonum.org/v1/gonum/stat"
 
 	"netadjust/results"
+	"netadjust/results/published"
 )
-
-//go:embed rows.csv
-var rowsCSV []byte
-
-// Row is a row of one of the paper's tables, or one that belongs there. What the paper does not tell is NaN.
-type Row struct {
-	Table   string // cifar100 or imagenet, which are the datasets, too
-	Name    string // of the network, as the paper writes it
-	Row     string // original, searched, or the method it was copied from
-	Network string // Network, Width and Method are those of cells; empty if nothing here corresponds
-	Width   float64
-	Method  string
-	Top1    float64 // percent
-	Top5    float64
-	MFLOPs  float64 // million multiply-adds of one image; on CIFAR without the stem, as the paper counts there
-	MParams float64 // millions
-	PFLOPs  float64 // 10^15 multiply-adds of search and final training of one seed, with the paper's recipe
-	Remark  string
-}
-
-// Rows returns the rows of the paper's tables in its order.
-func Rows() []Row {
-	lines, err := csv.NewReader(bytes.NewReader(rowsCSV)).ReadAll()
-	if err != nil {
-		panic(err) // the file is part of the program
-	}
-	var rows []Row
-	for _, l := range lines[1:] {
-		number := func(i int) float64 {
-			if l[i] == "" {
-				return math.NaN()
-			}
-			v, err := strconv.ParseFloat(l[i], 64)
-			if err != nil {
-				panic(err)
-			}
-			return v
-		}
-		rows = append(rows, Row{Table: l[0], Name: l[1], Row: l[2], Network: l[3], Width: number(4), Method: l[5],
-			Top1: number(6), Top5: number(7), MFLOPs: number(8), MParams: number(9), PFLOPs: number(10), Remark: l[11]})
-	}
-	return rows
-}
 
 // recipe is what the paper trained and searched with, as far as the authors' code tells.
 type recipe struct {
@@ -108,7 +62,7 @@ func (h *Here) Mean() (mean, std float64) {
 
 // find returns what the records say about a row, nil if nothing: of several groups of seeds the one that is closest to
 // the paper's.
-func find(row Row, records []*results.Record) *Here {
+func find(row published.Row, records []*results.Record) *Here {
 	groups := make(map[string]*Here)
 	for _, r := range records {
 		if !matches(row, &r.Result) {
@@ -129,7 +83,7 @@ func find(row Row, records []*results.Record) *Here {
 		h.Top1[r.Result.Seed] = 100 * f.TestTop1
 		n := float64(len(h.Top1))
 		flops := f.FLOPs
-		if row.Table == "cifar100" {
+		if row.WithoutStem() {
 			flops = f.FLOPsWithoutStem
 		}
 		h.MFLOPs += (float64(flops)/1e6 - h.MFLOPs) / n
@@ -147,7 +101,7 @@ func find(row Row, records []*results.Record) *Here {
 
 // matches tells whether a record is of a row's network and method at the network's own FLOPs. Narrower networks stand
 // for one of width 1, and CIFAR-10 for CIFAR-100.
-func matches(row Row, r *results.Result) bool {
+func matches(row published.Row, r *results.Result) bool {
 	family := row.Table
 	if family == "cifar100" {
 		family = "cifar"
@@ -170,7 +124,7 @@ func closer(a, b *Here) bool {
 }
 
 // reductions lists what is less than in the paper.
-func (h *Here) reductions(row Row) []string {
+func (h *Here) reductions(row published.Row) []string {
 	var out []string
 	less := func(is bool, format string, args ...any) {
 		if is {
@@ -189,7 +143,7 @@ func (h *Here) reductions(row Row) []string {
 
 // gain returns by how many percentage points a searched network is better than the original one, in the paper and here:
 // the mean over the seeds that both have, of runs with the same data, width and recipe.
-func gain(original, searched Row, a, b *Here) (paper, here float64, n int) {
+func gain(original, searched published.Row, a, b *Here) (paper, here float64, n int) {
 	paper, here = searched.Top1-original.Top1, math.NaN()
 	if a == nil || b == nil || a.Dataset != b.Dataset || a.Width != b.Width || a.settings.Data != b.settings.Data ||
 		a.settings.Train != b.settings.Train {

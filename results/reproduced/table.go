@@ -1,4 +1,4 @@
-package published
+package reproduced
 
 import (
 	"encoding/csv"
@@ -9,6 +9,7 @@ import (
 
 	"netadjust/results"
 	"netadjust/results/markdown"
+	"netadjust/results/published"
 )
 
 // Rates are multiply-adds a second of training, in 10^15, for the estimates of what a row would cost. That of two cores
@@ -36,9 +37,9 @@ const left = 2
 func Tables(records []*results.Record) []Table {
 	titles := map[string]string{"cifar100": "CIFAR-100", "imagenet": "ImageNet"}
 	var tables []Table
-	var original Row
+	var original published.Row
 	var base *Here
-	for _, row := range Rows() {
+	for _, row := range published.Rows() {
 		if len(tables) == 0 || tables[len(tables)-1].Title != titles[row.Table] {
 			tables = append(tables, Table{Title: titles[row.Table], Header: []string{"Network", "Row", "Paper: top-1 (%)",
 				"Here: top-1 (%)", "n", "Difference", "Paper: gain", "Here: gain", "Paper: MFLOPs", "Here: MFLOPs",
@@ -55,7 +56,7 @@ func Tables(records []*results.Record) []Table {
 }
 
 // line returns the cells of one row.
-func line(row Row, here *Here, original Row, base *Here) []string {
+func line(row published.Row, here *Here, original published.Row, base *Here) []string {
 	top1, n, difference := markdown.NoValue, markdown.NoValue, markdown.NoValue
 	paperGain, hereGain := math.NaN(), math.NaN()
 	flops, params := math.NaN(), math.NaN()
@@ -76,7 +77,7 @@ func line(row Row, here *Here, original Row, base *Here) []string {
 }
 
 // remark says what was reduced in a row, or how to run it and how long that would take.
-func remark(row Row, here *Here) string {
+func remark(row published.Row, here *Here) string {
 	var parts []string
 	switch {
 	case row.Method == "":
@@ -93,10 +94,12 @@ func remark(row Row, here *Here) string {
 }
 
 // Command is what to type to run a row, with the others of its table.
-func Command(row Row) string { return "netadjust run experiments/paper-" + row.Table + ".toml" }
+func Command(row published.Row) string {
+	return "netadjust run experiments/paper-" + row.Table + ".toml"
+}
 
 // Cost says what one seed of a row takes.
-func Cost(row Row) string {
+func Cost(row published.Row) string {
 	gpu := gpuCIFAR
 	if row.Table == "imagenet" {
 		gpu = gpuImageNet
