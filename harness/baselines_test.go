@@ -46,8 +46,9 @@ channels = [5, 9, 12, 20, 30, 28]
 			continue
 		}
 		run := records[c.ID()].Run
-		if searched := run.SearchDeviceSeconds > 0; searched != (r.SearchCost.ForwardImages > r.SearchCost.BackwardImages) ||
-			run.SearchDeviceSeconds > run.DeviceSeconds || run.SearchWallSeconds > run.WallSeconds {
+		// What another cell has computed takes no time, and uniform and random widths are not searched for.
+		if run.SearchDeviceSeconds > run.DeviceSeconds || run.SearchWallSeconds > run.WallSeconds ||
+			run.SearchDeviceSeconds > 0 && r.SearchCost.FLOPs == 0 {
 			t.Errorf("%s: seconds %+v", r.ID, run)
 		}
 		p := plan.Cells[slices.IndexFunc(plan.Cells, func(p PlannedCell) bool { return p.ID == r.ID })].Search

@@ -38,7 +38,7 @@ func TestSearchThatLeavesTheBudget(t *testing.T) {
 		c := r.cells[0]
 		c.method = wide{c.method}
 		var result results.Result
-		err = (&worker{run: r}).searchAndTrain(t.Context(), c, nil, &result)
+		err = (&worker{run: r, dev: &timed{}}).searchAndTrain(t.Context(), c, nil, &result)
 		if err == nil || !strings.HasPrefix(err.Error(), "adjust ended at ") || !strings.HasSuffix(err.Error(), tt.end) {
 			t.Errorf("reference = %s: error %v, want one that ends %q", tt.reference, err, tt.end)
 		}
