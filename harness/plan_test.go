@@ -95,7 +95,11 @@ func TestEstimate(t *testing.T) {
 
 func load(t *testing.T, name string) *experiments.Experiment {
 	t.Helper()
-	e, err := experiments.Load(filepath.Join("..", "experiments", name), Catalog(dataDir))
+	catalog := Catalog(dataDir)
+	catalog.Datasets = append(catalog.Datasets, experiments.Dataset{ // which one has to pack oneself
+		Name: "imagenet", Train: 1281167, Test: 50000, Input: [3]int{3, 224, 224}, Classes: 1000,
+	})
+	e, err := experiments.Load(filepath.Join("..", "experiments", name), catalog)
 	if err != nil {
 		t.Fatal(err)
 	}
