@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"netadjust/internal/progress"
 )
 
@@ -45,7 +47,7 @@ channels = [5, 9, 12, 20, 30, 28]
 		}
 		run := records[c.ID()].Run
 		if run.SearchDeviceSeconds > 0 && r.SearchCost.ForwardImages == 0 ||
-			run.SearchDeviceSeconds == 0 && c.Method == "adjust" || // whose trainings no other cell shares
+			run.SearchDeviceSeconds == 0 && c.Method == "morphnet" || // whose trainings no other cell shares
 			run.SearchDeviceSeconds > run.DeviceSeconds || run.SearchWallSeconds > run.WallSeconds {
 			t.Errorf("%s: seconds %+v", r.ID, run)
 		}
@@ -72,5 +74,15 @@ channels = [5, 9, 12, 20, 30, 28]
 	// slimming for both, of fpgm and sfp for each, and of morphnet and autoslim.
 	if n := events.count(progress.Epoch, "start: epoch"); n != 1+1+4+1+1 {
 		t.Errorf("%d epochs of start networks", n)
+	}
+	// The same again, by two jobs, gives the same numbers.
+	again := t.TempDir()
+	o, _ := options(e, again)
+	o.Jobs = 2
+	if _, err := Run(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(hashes(t, out), hashes(t, again)); diff != "" {
+		t.Errorf("run again by two jobs (-first +second):\n%s", diff)
 	}
 }

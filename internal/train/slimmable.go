@@ -51,11 +51,15 @@ type slim struct {
 	tensors []networks.Tensor
 	values  map[string][]float32 // of the network, on the host
 	sums    map[string][]float32 // of gradients
-	targets []float32
+	targets []float32            // never moves, because machines read it
+	least   map[*step]*narrow    // the narrowest network
 }
 
-func newSlim(dev device.Device, m *Model, s networks.Slimmable) *slim {
-	t := &slim{Slimmable: s, dev: dev, model: m, values: map[string][]float32{}, sums: map[string][]float32{}}
+func newSlim(dev device.Device, m *Model, s networks.Slimmable, batch int) *slim {
+	t := &slim{
+		Slimmable: s, dev: dev, model: m, values: map[string][]float32{}, sums: map[string][]float32{},
+		targets: make([]float32, 0, batch*m.Network.Classes), least: map[*step]*narrow{},
+	}
 	for _, x := range m.Network.Tensors(m.Channels) {
 		size := len(m.tensors[x.Name])
 		t.values[x.Name] = make([]float32, size)
@@ -78,67 +82,97 @@ func (t *slim) step(state *vm.State, s *step, scale []float32, cropPad int, stre
 		clear(v)
 	}
 	t.targets = softmax(t.targets[:0], s.logits, t.model.Network.Classes)
-	for _, c := range narrower(t.Slimmable, t.model.Channels, stream, epoch, number) {
-		if err := t.add(c, s, scale, cropPad); err != nil {
+	for k, c := range narrower(t.Slimmable, t.model.Channels, stream, epoch, number) {
+		n := t.least[s]
+		if k > 0 || n == nil {
+			var err error
+			if n, err = t.compile(c, s, scale, cropPad); err != nil {
+				return err
+			}
+		}
+		if k == 0 {
+			t.least[s] = n
+		}
+		err := t.add(n)
+		if k > 0 {
+			n.machine.Close()
+		}
+		if err != nil {
 			return err
 		}
 	}
 	return t.descend(state, s.rate[0])
 }
 
-// add adds the gradients of a narrower network to the sums.
-func (t *slim) add(c []int, s *step, scale []float32, cropPad int) error {
-	keep := make([][]int, len(c))
+// narrow is a narrower network, compiled for the batches of a step.
+type narrow struct {
+	index   map[string][]int // of its elements in the whole network
+	keep    [][]int
+	state   *vm.State
+	machine *vm.Machine
+}
+
+func (t *slim) compile(c []int, s *step, scale []float32, cropPad int) (*narrow, error) {
+	n := &narrow{keep: make([][]int, len(c)), state: vm.NewState(t.dev)}
 	for i, w := range c {
 		for j := range w {
-			keep[i] = append(keep[i], j)
+			n.keep[i] = append(n.keep[i], j)
 		}
 	}
-	index, err := t.model.Network.Inherit(t.model.Channels, keep)
-	if err != nil {
-		return err
+	var err error
+	if n.index, err = t.model.Network.Inherit(t.model.Channels, n.keep); err != nil {
+		return nil, err
 	}
-	whole := Model{Network: t.model.Network, Channels: t.model.Channels, tensors: t.values}
-	narrow := whole.part(index, keep)
-	state := vm.NewState(t.dev)
-	if err := narrow.write(state); err != nil {
-		return err
-	}
-	for _, x := range narrow.Network.Tensors(c) {
-		if err := state.Add(x.Velocity(), x.Shape...); err != nil {
-			return err
+	for _, x := range t.model.Network.Tensors(c) {
+		for _, name := range []string{x.Name, x.Velocity()} {
+			if err := n.state.Add(name, x.Shape...); err != nil {
+				return nil, err
+			}
 		}
 	}
 	// At rate 0 and without momentum and decay a step leaves the gradients as velocities.
-	g, err := narrow.Network.Graph(c, networks.GraphOptions{
+	g, err := t.model.Network.Graph(c, networks.GraphOptions{
 		Batch: s.batch.size, ImagePad: cropPad, Train: &networks.TrainOptions{Soft: true},
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	machine, err := vm.Compile(g.ExprGraph, t.dev, state)
-	if err != nil {
-		return err
+	if n.machine, err = vm.Compile(g.ExprGraph, t.dev, n.state); err != nil {
+		return nil, err
 	}
-	defer machine.Close()
-	more := map[string]any{networks.LearningRate: []float32{0}, networks.Targets: t.targets}
-	if err := s.batch.let(machine, scale, more); err != nil {
-		return err
+	return n, s.batch.let(n.machine, scale, map[string]any{
+		networks.LearningRate: []float32{0}, networks.Targets: t.targets,
+	})
+}
+
+// add adds the gradients of a narrower network to the sums.
+func (t *slim) add(n *narrow) error {
+	whole := Model{Network: t.model.Network, Channels: t.model.Channels, tensors: t.values}
+	for name, v := range whole.part(n.index, n.keep).tensors {
+		if err := n.state.Write(name, v); err != nil {
+			return err
+		}
 	}
-	if err := machine.RunAll(); err != nil {
+	if err := n.machine.RunAll(); err != nil {
 		return err
 	}
 	for _, x := range t.tensors {
-		gradient, err := state.Read(x.Velocity())
+		gradient, err := n.state.Read(x.Velocity())
 		if err != nil {
 			return err
 		}
 		sum := t.sums[x.Name]
-		for i, at := range index[x.Name] {
+		for i, at := range n.index[x.Name] {
 			sum[at] += gradient[i]
 		}
 	}
 	return nil
+}
+
+func (t *slim) close() {
+	for _, n := range t.least {
+		n.machine.Close()
+	}
 }
 
 // descend adds the sums to the velocities, and moves the parameters by them.

@@ -135,7 +135,7 @@ func newTrainer(dev device.Device, m *Model, images *data.Images, r Recipe) (*tr
 		}
 	}
 	if r.Slimmable != nil {
-		t.slim = newSlim(dev, m, *r.Slimmable)
+		t.slim = newSlim(dev, m, *r.Slimmable, r.Batch)
 	}
 	for _, size := range []int{r.Batch, images.Len() % r.Batch} {
 		if size == 0 || t.steps[size] != nil {
@@ -176,6 +176,9 @@ func (t *trainer) compile(dev device.Device, m *Model, size int) (*step, error) 
 }
 
 func (t *trainer) close() {
+	if t.slim != nil {
+		t.slim.close()
+	}
 	for _, s := range t.steps {
 		s.machine.Close()
 	}
