@@ -143,9 +143,9 @@ def more(widths, removed, budget):
 
 
 def knapsack():
-    start, least = [6, 7, 12, 9, 20, 18], [2, 2, 2, 2, 4, 4]
+    start, least = [6, 8, 8, 16, 16, 24], [2, 2, 2, 2, 4, 4]
     scores = [(weights(100 + i, w) + 0.55).tolist() for i, w in enumerate(start)]
-    budget, widths, removed = int(0.46 * chain(start)), list(start), []
+    budget, widths, removed = int(0.4 * chain(start)), list(start), []
     left = [(i, j) for i, w in enumerate(start) for j in range(w)]
     while chain(widths) > budget:
         saved = [chain(widths) - chain(less(widths, i)) for i in range(6)]
