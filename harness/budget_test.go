@@ -2,6 +2,7 @@ package harness
 
 import (
 	"context"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -44,6 +45,35 @@ func TestSearchThatLeavesTheBudget(t *testing.T) {
 		}
 		if result.Final != nil {
 			t.Errorf("reference = %s: result %+v", tt.reference, result.Final)
+		}
+	}
+}
+
+// Widths are rounded when a method has ended: they are multiples, the FLOPs may be far below the budget but not over it,
+// and the weights that are kept have the widths of the record.
+func TestRoundTo(t *testing.T) {
+	e := parse(t, settings+"[width]\nround_to = 8\n"+matrix(`"uniform", "random", "l1"`, "1"))
+	out := t.TempDir()
+	mustRun(t, e, out)
+	for id, record := range readRecords(t, out) {
+		r := record.Result
+		if r.Failure != nil {
+			t.Fatalf("%s failed: %s", id, r.Failure.Reason)
+		}
+		for _, c := range r.Final.Channels {
+			if c%8 != 0 {
+				t.Errorf("%s: widths %v", id, r.Final.Channels)
+				break
+			}
+		}
+		if f := float64(r.Final.FLOPs) / float64(r.BudgetFLOPs); f > 1 || f < 0.8 {
+			t.Errorf("%s has %v of the budget's FLOPs", id, f)
+		}
+		if !strings.Contains(string(r.Config), `"round_to": 8`) {
+			t.Errorf("%s: configuration %s", id, r.Config)
+		}
+		if _, err := OpenTrained(filepath.Join(out, results.CellsFolder, id)); err != nil {
+			t.Error(err)
 		}
 	}
 }
