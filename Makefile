@@ -61,10 +61,10 @@ reproduce: build ## get the data of an experiment and run it (EXP=experiments/NA
 figures: build ## draw report and figures again from the records (OUT=out/NAME, else out/quick)
 	$(NETADJUST) report $(OUT)
 
-record: build ## keep the records of OUT=out/NAME in results/recorded/NAME, without weights, with report and figures
-	@set -e; to=results/recorded/$(notdir $(OUT)); mkdir -p "$$to"; \
+record: build ## keep the records of OUT=out/NAME in results/recorded/NAME, without weights, with report and README
+	@set -e; test -f $(OUT)/plan.json; to=results/recorded/$(notdir $(OUT)); rm -rf "$$to/cells"; mkdir -p "$$to"; \
 	(cd $(OUT) && tar -cf - plan.json cells/*/record.json) | tar -xf - -C "$$to"; \
-	$(NETADJUST) report "$$to"
+	$(NETADJUST) report --readme "$$to"
 
 clean: ## remove bin; data and results stay
 	rm -rf bin

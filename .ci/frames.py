@@ -97,7 +97,7 @@ def truth(record):
 
 def timing(record):
     run = record["run"]
-    row = identity(record["result"]) | {"job": run.get("job"), "resumed": run.get("resumed", False)}
+    row = identity(record["result"]) | {"job": run.get("job"), "processor": run.get("processor"), "resumed": run.get("resumed", False)}
     row |= {k: run.get(k) for k in ("calibration_seconds", "search_wall_seconds", "search_device_seconds")}
     return [row | {k: run[k] for k in ("wall_seconds", "device_seconds", "host", "jobs", "threads", "go_version")}]
 

@@ -11,6 +11,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"netadjust/experiments"
@@ -133,7 +134,8 @@ func (w *worker) cell(ctx context.Context, c *cell) error {
 	host, _ := os.Hostname()
 	record.Run = results.Run{
 		Host: host, Job: os.Getenv("SLURM_JOB_ID"), Jobs: w.jobs, Threads: w.threads, GoVersion: runtime.Version(),
-		Start: start.UTC().Truncate(time.Second), WallSeconds: time.Since(start).Seconds(),
+		Processor: processor(),
+		Start:     start.UTC().Truncate(time.Second), WallSeconds: time.Since(start).Seconds(),
 		DeviceSeconds: (w.dev.busy - busy).Seconds(), CalibrationSeconds: w.dev.clock.Seconds(),
 		SearchWallSeconds: w.search.wall.Seconds(), SearchDeviceSeconds: w.search.device.Seconds(), Resumed: log.resumed,
 	}
@@ -329,6 +331,17 @@ func (w *worker) result(c *cell, images *images) results.Result {
 		DatasetNote: images.dataset.Note,
 	}
 }
+
+// processor is the name of the processor and how many there are, empty where Linux does not tell.
+var processor = sync.OnceValue(func() string {
+	text, _ := os.ReadFile("/proc/cpuinfo") // elsewhere there is none
+	for line := range strings.Lines(string(text)) {
+		if key, name, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(key) == "model name" {
+			return fmt.Sprintf("%d cores of %s", runtime.NumCPU(), strings.TrimSpace(name))
+		}
+	}
+	return ""
+})
 
 // variantOf is what tells a cell's series from others of its method.
 func variantOf(c experiments.Cell) string {

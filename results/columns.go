@@ -143,6 +143,7 @@ func timingColumns() []column[*Record] {
 		texts("job", func(r *Record) string { return r.Run.Job }),
 		integers("jobs", func(r *Record) int { return r.Run.Jobs }),
 		integers("threads", func(r *Record) int { return r.Run.Threads }),
+		texts("processor", func(r *Record) string { return r.Run.Processor }),
 		texts("go_version", func(r *Record) string { return r.Run.GoVersion }),
 	)
 }
