@@ -21,6 +21,7 @@ test: lint ## everything that CI checks of the code: lint, all tests, the smoke 
 	@$(NETADJUST) doctor --device gpu:pocl > /dev/null 2>&1 || \
 		echo 'skipped: the GPU device, which is tested with POCL (Debian: pocl-opencl-icd)'
 	@command -v g++ > /dev/null || echo 'skipped: the GPU device on a stand-in for CUDA, which needs g++'
+	@echo 'skipped: the web page in a browser, which .ci/browser tests (Debian: chromium, npm)'
 	@command -v oclgrind > /dev/null || echo 'skipped: data races of GPU kernels, which Oclgrind finds (Debian: oclgrind)'
 
 lint: ## gofmt, go vet and staticcheck

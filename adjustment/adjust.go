@@ -70,6 +70,7 @@ func (m Method) Search(ctx context.Context, lab search.Lab, p search.Problem) (*
 			out.Stopped = ended(&u, out.Updates)
 		}
 		out.Updates, out.Channels = append(out.Updates, u), u.Next
+		lab.Updated(k, &u)
 		lab.Report("update %d of %d: validation loss %.4f, top-1 %.2f %%, widths %v",
 			k+1, m.Iterations, u.Validation.Loss, 100*u.Validation.Top1, u.Next)
 		if out.Stopped != "" {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math"
 	"os"
 	"path/filepath"
@@ -20,6 +21,7 @@ import (
 	"netadjust/internal/progress"
 	"netadjust/internal/search"
 	"netadjust/internal/train"
+	"netadjust/networks"
 	"netadjust/results"
 )
 
@@ -100,7 +102,7 @@ func (r *run) leave(c *cell, why error) {
 func (w *worker) found(c *cell, s state) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.account.done += c.planned()
+	w.account.spared += c.planned()
 	if s == failed {
 		w.summary.Failed = append(w.summary.Failed, c.id)
 	} else {
@@ -120,7 +122,15 @@ func (w *worker) cell(ctx context.Context, c *cell) error {
 	}
 	defer log.close()
 	c.log = log
-	w.tell(c, progress.Started, "")
+	w.mu.Lock()
+	w.running++
+	w.mu.Unlock()
+	defer func() {
+		w.mu.Lock()
+		w.running--
+		w.mu.Unlock()
+	}()
+	w.tell(c, progress.Started, "", slog.Any("layers", c.problem.Network.Adjustable()))
 	start, busy := time.Now(), w.dev.busy
 	w.dev.clock.Reset()
 	images, err := w.library.images(c.Dataset, c.Data)
@@ -145,7 +155,7 @@ func (w *worker) cell(ctx context.Context, c *cell) error {
 	if err := patiently(ctx, w.warn, func() error { return results.Write(w.folder(c), record) }); err != nil {
 		return err
 	}
-	w.advance(c.planned() - w.counted) // plans of searches are estimates, and a failed cell leaves work undone
+	w.spare(c.planned() - w.counted) // plans of searches are estimates, and a failed cell leaves work undone
 	w.finished(c, record)
 	return w.checkpoints(c, content{}).Remove()
 }
@@ -166,7 +176,7 @@ func (w *worker) attempt(ctx context.Context, c *cell, images *images) (*results
 		if left <= 0 || errors.As(err, new(*train.Diverged)) { // which it would do again
 			return record, nil
 		}
-		w.advance(-w.counted)
+		w.spare(-w.counted)
 		w.warn(fmt.Errorf("%s failed and is tried again: %w", c.id, err))
 	}
 }
@@ -256,11 +266,8 @@ func (w *worker) searchAndTrain(ctx context.Context, c *cell, images *images, r 
 		Params: n.Params(found.Channels),
 	}
 	stream := train.Stream{Seed: c.Seed, Purpose: "final"}
-	progress := func(e int, report train.Epoch) {
-		w.epoch(c, stream.Purpose, e, c.recipe.Epochs, report)
-		w.advance(trainingPasses * flops * int64(images.both.Len()))
-	}
-	model, epochs, err := w.finish(ctx, c, found, images, stream, progress)
+	watch := w.course(c, stream.Purpose, c.recipe.Epochs, images.both.Len(), flops)
+	model, epochs, err := w.finish(ctx, c, found, images, stream, watch)
 	if err != nil {
 		return fmt.Errorf("final training: %w", err)
 	}
@@ -280,18 +287,19 @@ func (w *worker) searchAndTrain(ctx context.Context, c *cell, images *images, r 
 
 // finish trains the network that was found, from scratch or from the weights that it has inherited.
 func (w *worker) finish(ctx context.Context, c *cell, found *search.Outcome, images *images, stream train.Stream,
-	progress func(e int, report train.Epoch)) (*train.Model, []train.Epoch, error) {
+	watch *course) (*train.Model, []train.Epoch, error) {
 	keep := w.checkpoints(c, finalOf(c, found.Channels, images.checksum, w.dev.Info()))
+	keep.Watch = watch.step
 	if c.Finetune == nil {
 		return train.Resume(ctx, w.dev, c.problem.Network, found.Channels, images.both, images.norm, c.recipe, stream, keep,
-			progress)
+			watch.epoch)
 	}
 	left, ok := found.Inherited.(*trainedNetwork)
 	if !ok {
 		return nil, nil, fmt.Errorf("method %s leaves no weights to go on with", c.Method)
 	}
 	model := left.model.Clone()
-	epochs, err := train.Continue(ctx, w.dev, model, images.both, c.recipe, stream, keep, progress)
+	epochs, err := train.Continue(ctx, w.dev, model, images.both, c.recipe, stream, keep, watch.epoch)
 	return model, epochs, err
 }
 
@@ -362,16 +370,21 @@ func describe(c *cell, found *search.Outcome, r *results.Result) {
 		r.Start.ValidationTop1 = &top1
 	}
 	for k, u := range found.Updates {
-		r.Updates = append(r.Updates, results.Update{
-			Index: k, Channels: u.Channels, FLOPs: n.FLOPs(u.Channels), ValidationLoss: u.Validation.Loss,
-			ValidationTop1: u.Validation.Top1, FUR: u.FUR, FURStdErr: u.FURStdErr, FURImageStdErr: u.FURImageStdErr,
-			DropRates: u.DropRates, FLOPsPerChannel: u.FLOPsPerChannel, Grown: u.Grown, Shrunk: u.Shrunk, Next: u.Next,
-			Cost: results.Cost(u.Cost),
-		})
+		r.Updates = append(r.Updates, updateOf(n, k, u))
 	}
 	r.Stopped = found.Stopped
 	if found.Truth != nil {
 		r.Truth = truthOf(found.Truth, n.FLOPs(found.Truth.Channels))
+	}
+}
+
+// updateOf records an update.
+func updateOf(n *networks.Network, index int, u search.Update) results.Update {
+	return results.Update{
+		Index: index, Channels: u.Channels, FLOPs: n.FLOPs(u.Channels), ValidationLoss: u.Validation.Loss,
+		ValidationTop1: u.Validation.Top1, FUR: u.FUR, FURStdErr: u.FURStdErr, FURImageStdErr: u.FURImageStdErr,
+		DropRates: u.DropRates, FLOPsPerChannel: u.FLOPsPerChannel, Grown: u.Grown, Shrunk: u.Shrunk, Next: u.Next,
+		Cost: results.Cost(u.Cost),
 	}
 }
 

@@ -119,12 +119,12 @@ func newPrinter(a *app, asJSON, quiet bool) progress.Printer {
 	if !ok || !term.IsTerminal(int(file.Fd())) {
 		return progress.NewText(a.stderr, nil)
 	}
-	return progress.NewText(file, func() int {
-		width, _, err := term.GetSize(int(file.Fd()))
+	return progress.NewText(file, func() (columns, rows int) {
+		columns, rows, err := term.GetSize(int(file.Fd()))
 		if err != nil {
-			return 80
+			return 80, 24
 		}
-		return width
+		return columns, rows
 	})
 }
 

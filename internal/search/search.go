@@ -49,8 +49,9 @@ type Lab interface {
 	Cost() Cost
 	// Charge adds to it the gradients of so many images, which a method has computed itself.
 	Charge(flops int64, images int)
-	// Report tells what the search has found so far, for people who watch.
+	// Report tells what the search has found so far, for people who watch, and Updated of an update.
 	Report(format string, args ...any)
+	Updated(index int, u *Update)
 }
 
 // Cost counts computation. FLOPs weigh a backward pass as two forward passes of the same network.

@@ -191,6 +191,16 @@ func (t *trainer) checkpoint(ctx context.Context, epochEnded bool) {
 	}
 }
 
+// watch tells of a step.
+func (t *trainer) watch(epoch int) {
+	if t.keep == nil || t.keep.Watch == nil {
+		return
+	}
+	images := min(t.at.Step*t.recipe.Batch, t.images.Len())
+	n := float64(images)
+	t.keep.Watch(Progress{Epoch: epoch, Images: images, Loss: t.at.Loss / n, Top1: float64(t.at.Correct) / n})
+}
+
 // epoch trains on every image once, on those that the position says are left.
 func (t *trainer) epoch(ctx context.Context, stream Stream, e int) (Epoch, error) {
 	report := Epoch{LearningRate: t.recipe.LearningRateAt(e)}
@@ -229,6 +239,7 @@ func (t *trainer) epoch(ctx context.Context, stream Stream, e int) (Epoch, error
 		t.at.Step++
 		t.at.Loss += float64(l[0]) * float64(s.batch.size)
 		t.at.Correct += countCorrect(s.logits, s.batch.labels)
+		t.watch(e)
 		t.checkpoint(ctx, false)
 	}
 	n := float64(t.images.Len())
