@@ -127,7 +127,7 @@ func (t *trainedNetwork) recall(ctx context.Context, of evaluation, value any, r
 func rangeOf(images *data.Images) [2]int { return [2]int{images.First, images.First + images.Len()} }
 
 // EvaluateDropout evaluates with channel dropout in one layer after the other. What is computed is charged: the whole
-// network once, and what lies behind each layer for each repeat.
+// network once, and for each repeat what lies behind each layer, or all of it where images are drawn anew.
 func (t *trainedNetwork) EvaluateDropout(ctx context.Context, on search.Images, rates []float64, repeats int) (
 	*search.Dropout, error) {
 	images := t.lab.data.validation
@@ -138,7 +138,12 @@ func (t *trainedNetwork) EvaluateDropout(ctx context.Context, on search.Images, 
 		}
 	}
 	var result *train.LayerDropout
-	err := t.recall(ctx, evaluation{Images: rangeOf(images), Rates: rates, Repeats: repeats}, &result, func() error {
+	of := evaluation{Images: rangeOf(images), Rates: rates, Repeats: repeats, Redrawn: on == search.Redrawn}
+	err := t.recall(ctx, of, &result, func() (err error) {
+		if of.Redrawn {
+			result, err = train.EvaluateRedrawn(ctx, t.lab.dev, t.model, images, t.lab.cell.search, t.stream, rates, t.key, repeats)
+			return err
+		}
 		e, err := train.NewEvaluator(t.lab.dev, t.model, images, true)
 		if err != nil {
 			return err
@@ -152,6 +157,9 @@ func (t *trainedNetwork) EvaluateDropout(ctx context.Context, on search.Images, 
 	}
 	d := &search.Dropout{Clean: t.charge(result.Clean, t.flops), Dropped: make([][]search.Evaluation, len(rates))}
 	for i, behind := range t.model.Network.FLOPsBehind(t.model.Channels) {
+		if of.Redrawn {
+			behind = t.flops
+		}
 		for _, e := range result.Dropped[i] {
 			d.Dropped[i] = append(d.Dropped[i], t.charge(e, behind))
 		}

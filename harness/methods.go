@@ -238,7 +238,7 @@ func adjustmentOf(c experiments.Cell) adjustment.Settings {
 		Epochs: s.Epochs, Iterations: s.Iterations,
 		LayersPerUpdate: float64(s.LayersPerUpdate), LayersDecay: s.LayersDecay,
 		Rate: s.Rate, RateDecay: s.RateDecay, DropRate: s.DropRate, Repeats: s.Repeats,
-		Reference: s.Reference, Init: s.Init, EarlyEnd: s.EarlyEnd,
+		Reference: s.Reference.Names(), Init: s.Init, EarlyEnd: s.EarlyEnd,
 	}
 	if s.FUR == "accuracy" {
 		a.Score = adjustment.Accuracy

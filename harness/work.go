@@ -254,12 +254,8 @@ func (w *worker) searchAndTrain(ctx context.Context, c *cell, images *images, r 
 	}
 	flops := n.FLOPs(found.Channels)
 	if c.RoundTo == 0 && !search.WithinBudget(flops, c.problem.Budget) {
-		hint := ""
-		if c.Search != nil && c.Search.Reference {
-			hint = "; reference mode does not guarantee the budget"
-		}
-		return fmt.Errorf("%s ended at %d FLOPs, which is not within 1 %% below the budget of %d%s",
-			c.Method, flops, c.problem.Budget, hint)
+		return fmt.Errorf("%s ended at %d FLOPs, which is not within 1 %% below the budget of %d",
+			c.Method, flops, c.problem.Budget)
 	}
 	r.Final = &results.Final{
 		Channels: found.Channels, FLOPs: flops, FLOPsWithoutStem: n.FLOPsWithoutStem(found.Channels),
