@@ -3,6 +3,7 @@ package adjustment
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"netadjust/internal/search"
 )
@@ -71,8 +72,9 @@ func (m Method) Search(ctx context.Context, lab search.Lab, p search.Problem) (*
 		}
 		out.Updates, out.Channels = append(out.Updates, u), u.Next
 		lab.Updated(k, &u)
-		lab.Report("update %d of %d: validation loss %.4f, top-1 %.2f %%, widths %v",
-			k+1, m.Iterations, u.Validation.Loss, 100*u.Validation.Top1, u.Next)
+		lab.Report("update %d of %d: validation loss %.4f, top-1 %.2f %%, FUR %.2g to %.2g, widths %v, %.4g MFLOPs",
+			k+1, m.Iterations, u.Validation.Loss, 100*u.Validation.Top1, slices.Min(u.FUR), slices.Max(u.FUR), u.Next,
+			float64(p.Network.FLOPs(u.Next))/1e6)
 		if out.Stopped != "" {
 			lab.Report("search ended early: %s", out.Stopped)
 			break

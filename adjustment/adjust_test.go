@@ -202,7 +202,9 @@ func TestSearch(t *testing.T) {
 	if diff := cmp.Diff(c, out.Channels); diff != "" {
 		t.Errorf("channels (-last update +got):\n%s", diff)
 	}
-	if want := fmt.Sprintf("update 3 of 3: validation loss 0.7000, top-1 50.00 %%, widths %v", c); len(lab.reports) != 3 ||
+	last := out.Updates[2].FUR
+	if want := fmt.Sprintf("update 3 of 3: validation loss 0.7000, top-1 50.00 %%, FUR %.2g to %.2g, widths %v, %.4g MFLOPs",
+		slices.Min(last), slices.Max(last), c, float64(p.Network.FLOPs(c))/1e6); len(lab.reports) != 3 ||
 		lab.reports[2] != want {
 		t.Errorf("reports %q, want the last to be %q", lab.reports, want)
 	}

@@ -319,8 +319,9 @@ func TestReferenceSearch(t *testing.T) {
 }
 
 // Whole searches of ten updates with random ratios, which is what docs/method.md tells of both modes: how many updates
-// end outside [99 %, 100 %] of the budget, and how many more than 1 % away from it.
-func TestBudgetOfBothModes(t *testing.T) {
+// end outside [99 %, 100 %] of the budget, how many more than 1 % away from it, and how many of the layers that are to
+// move stay as they are.
+func TestBothModes(t *testing.T) {
 	const searches = 400
 	for _, preset := range []struct {
 		name          string
@@ -341,13 +342,20 @@ func TestBudgetOfBothModes(t *testing.T) {
 				if reference {
 					s.Reference = ReferenceRules()
 				}
-				var updates, outside, far int
+				var updates, outside, far, chosen, idle int
 				var worst float64
 				for range searches {
 					c := start
 					for k := range 10 {
 						s.Layers = LayersToMove(preset.number, preset.decay, k)
-						c = mustApply(t, s, c, randomRatios(rng, len(c))).Next
+						change := mustApply(t, s, c, randomRatios(rng, len(c)))
+						for _, i := range slices.Concat(change.Grown, change.Shrunk) {
+							chosen++
+							if change.Moved[i] == c[i] {
+								idle++
+							}
+						}
+						c = change.Next
 						f := net.FLOPs(c)
 						off := math.Abs(float64(f)/float64(s.Budget) - 1)
 						updates++
@@ -360,9 +368,10 @@ func TestBudgetOfBothModes(t *testing.T) {
 						}
 					}
 				}
-				percent := func(n int) float64 { return 100 * float64(n) / float64(updates) }
+				percent := func(n, of int) float64 { return 100 * float64(n) / float64(of) }
 				t.Logf("%-8s width %-5v reference %-5t %5.1f %% outside [99 %%, 100 %%], %5.1f %% more than 1 %% off, "+
-					"%5.2f %% at most", preset.name, width, reference, percent(outside), percent(far), 100*worst)
+					"%5.2f %% at most; %5.1f %% of the layers stay", preset.name, width, reference, percent(outside, updates),
+					percent(far, updates), 100*worst, percent(idle, chosen))
 				if reference == (outside == 0) {
 					t.Errorf("%s, width %v, reference %t: %d of %d updates are outside the budget",
 						preset.name, width, reference, outside, updates)
