@@ -23,6 +23,7 @@ type Device struct {
 	driver driver.Driver
 	state  *pool
 	tiles  []kernels.Tile
+	only   int         // the one tile that plans take, from 1; 0: they choose
 	stage  driver.Host // through which state is written and read; nil until it is needed
 	done   driver.Event
 	sweep  int  // bytes that the feature maps of a RunDropped may take
@@ -49,6 +50,18 @@ func (d *Device) Info() device.Info {
 	text := fmt.Sprintf("%s, driver %s, %s by %s, revision %d", p.Name, p.Version, p.Layer, p.Compiler, kernels.Revision)
 	return device.Info{Name: d.name, Kernels: text, Threads: 1}
 }
+
+// Tiles names the tiles that convolutions choose from.
+func (d *Device) Tiles() []string {
+	var names []string
+	for _, t := range d.tiles {
+		names = append(names, t.Name())
+	}
+	return names
+}
+
+// OnlyTile lets plans take tile i alone from now on, for measurements; -1 lets them choose again.
+func (d *Device) OnlyTile(i int) { d.only = i + 1 }
 
 // Close frees what the device holds and closes the driver. Executables must have been closed before.
 func (d *Device) Close() error {
