@@ -127,6 +127,184 @@ func narrow(v []float64) []float32 {
 	return w
 }
 
+// reference reads a part of importance.json.
+func reference(t *testing.T, part string, into any) {
+	t.Helper()
+	text, err := os.ReadFile("testdata/importance.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	parts := map[string]json.RawMessage{}
+	if err := json.Unmarshal(text, &parts); err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(parts[part], into); err != nil {
+		t.Fatalf("%s: %v", part, err)
+	}
+}
+
+// plain is the network without additions that importance.py has, whose FLOPs it counts itself.
+func plain(t *testing.T) *networks.Network {
+	return network(t, networks.Spec{Name: "plain8", Width: 0.25, Input: [3]int{3, 8, 8}, Classes: 10})
+}
+
+// TestSlimmingSteps compares scales that slimming's hook corrects after each step of the loss with those of PyTorch's
+// SGD, which has the penalty in its gradients.
+func TestSlimmingSteps(t *testing.T) {
+	var want struct {
+		Rate, Penalty float64
+		Gradients     [][]float64
+		Scales        []float64
+	}
+	reference(t, "slimming", &want)
+	p := problem(t)
+	hook, err := Slimming{Start: start, Penalty: want.Penalty}.hook(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const name = "stage1.block1.bn1.gamma"
+	s := training(p.Network, widthsOf(hook.sources))
+	if err := hook.Epoch(0, s); err != nil {
+		t.Fatal(err)
+	}
+	scales, velocities := s[name], s[name+".velocity"]
+	clear(velocities)
+	scales[4] = -0.5
+	for _, gradients := range want.Gradients {
+		for j, g := range gradients {
+			velocities[j] = 0.9*velocities[j] + float32(g) + 3e-4*scales[j]
+			scales[j] -= float32(want.Rate) * velocities[j]
+		}
+		if err := hook.Step(s, want.Rate); err != nil {
+			t.Fatal(err)
+		}
+		scales, velocities = s[name], s[name+".velocity"]
+	}
+	if diff := cmp.Diff(narrow(want.Scales), scales[:5], cmpopts.EquateApprox(1e-5, 0)); diff != "" {
+		t.Errorf("scales (-PyTorch +here):\n%s", diff)
+	}
+}
+
+// TestMorphNetGradient compares what MorphNet's hook adds to a step with the gradient of the paper's regularizer.
+func TestMorphNetGradient(t *testing.T) {
+	var want struct{ Scales, Gradients [][]float64 }
+	reference(t, "morphnet", &want)
+	p := search.Problem{Network: plain(t)}
+	p.Budget = p.Network.FLOPs(p.Network.Start())
+	training, err := MorphNet{Epochs: 1, Penalty: float64(p.Budget)}.training(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := stateOf{}
+	for _, x := range p.Network.Tensors(training.Channels) {
+		s[x.Name] = make([]float32, x.Shape[0])
+		s[x.Velocity()] = make([]float32, x.Shape[0])
+	}
+	for i, source := range p.Network.Sources(training.Channels) {
+		s[gamma(source.Norms[0])] = narrow(want.Scales[i])
+	}
+	if err := training.Hook.Step(s, 0); err != nil {
+		t.Fatal(err)
+	}
+	for i, source := range p.Network.Sources(training.Channels) {
+		got := s[gamma(source.Norms[0])+".velocity"]
+		if diff := cmp.Diff(narrow(want.Gradients[i]), got, cmpopts.EquateApprox(1e-6, 0)); diff != "" {
+			t.Errorf("layer %d (-PyTorch +here):\n%s", i, diff)
+		}
+	}
+}
+
+// TestKnapsack compares what greedy removal by score per FLOP leaves with what an independent implementation leaves.
+func TestKnapsack(t *testing.T) {
+	var want struct {
+		Start  []int
+		Scores [][]float64
+		Budget int64
+		Kept   [][]int
+	}
+	reference(t, "knapsack", &want)
+	n := plain(t)
+	pruning := search.Pruning{
+		Network: n, Budget: want.Budget, Minimum: search.Minimum(n.Start()),
+		Cost: func(c []int) []float64 { return n.FLOPsPerChannel(c, networks.TieSplit) },
+	}
+	kept, err := pruning.Prune(want.Start, search.Singles(want.Scores))
+	if diff := cmp.Diff(want.Kept, kept); err != nil || diff != "" {
+		t.Errorf("%v (-importance.py +here):\n%s", err, diff)
+	}
+}
+
+// TestAutoSlimSteps compares the way down with that of an independent implementation.
+func TestAutoSlimSteps(t *testing.T) {
+	var want struct {
+		Start, Order, Widths []int
+		Budget               int64
+	}
+	reference(t, "autoslim", &want)
+	p := search.Problem{Network: plain(t), Budget: want.Budget}
+	lab := &modelLab{accuracy: func(keep [][]int) (sum float64) {
+		for i, v := range []float64{9, 3, 8, 5, 2, 7} {
+			sum += v / 1000 * math.Sqrt(float64(len(keep[i])))
+		}
+		return sum
+	}}
+	out, err := AutoSlim{Start: Start{FLOPs: 3, Epochs: 1}, Steps: 6, Random: 2}.Search(t.Context(), lab, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want.Start, out.Start); diff != "" {
+		t.Fatalf("start (-importance.py +here):\n%s", diff)
+	}
+	var order []int
+	for _, report := range lab.reports {
+		layer, _, _ := strings.Cut(report, " narrower: ")
+		order = append(order, slices.Index(p.Network.Adjustable(), layer))
+	}
+	if diff := cmp.Diff(want.Order, order); diff != "" {
+		t.Errorf("order (-importance.py +here):\n%s", diff)
+	}
+	if diff := cmp.Diff(want.Widths, out.Channels); diff != "" {
+		t.Errorf("widths (-importance.py +here):\n%s", diff)
+	}
+}
+
+// TestPublishedRatios counts the networks that Li et al. pruned by L1 norm in table 1 of their paper, from the ratio of
+// each stage and the layers that they left out: the FLOPs and parameters that they report.
+func TestPublishedRatios(t *testing.T) {
+	residual := func(depth int, ratios [3]float64, skip ...int) (c []int) {
+		for conv := 2; conv < depth; conv++ { // the first one is the stem
+			stage := (conv - 2) / ((depth - 2) / 3)
+			width := 16 << stage
+			if conv%2 == 0 && !slices.Contains(skip, conv) { // the first of a block
+				width = int(float64(width) * (1 - ratios[stage]))
+			}
+			c = append(c, width)
+		}
+		return c
+	}
+	for _, tt := range []struct {
+		network       string
+		c             []int
+		flops, params float64
+	}{
+		{"vgg16_bn", []int{32, 64, 128, 128, 256, 256, 256, 256, 256, 256, 256, 256, 256}, 2.06e8, 0},
+		{"resnet56", residual(56, [3]float64{}), 1.25e8, 8.5e5},
+		{"resnet56", residual(56, [3]float64{0.1, 0.1, 0.1}, 16, 20, 38, 54), 1.12e8, 7.7e5},
+		{"resnet56", residual(56, [3]float64{0.6, 0.3, 0.1}, 16, 18, 20, 34, 38, 54), 9.09e7, 7.3e5},
+		{"resnet110", residual(110, [3]float64{0.5, 0, 0}, 36), 2.13e8, 1.68e6},
+		{"resnet110", residual(110, [3]float64{0.5, 0.4, 0.3}, 36, 38, 74), 1.55e8, 1.16e6},
+	} {
+		n := network(t, networks.Spec{Name: tt.network, Classes: 10})
+		if f := float64(n.FLOPs(tt.c)); math.Abs(f/tt.flops-1) > 0.005 {
+			t.Errorf("%s %v: %v FLOPs, published %v", tt.network, tt.c, f, tt.flops)
+		}
+		// Their VGG has another classifier. With batch norm there are up to 1 % more parameters than they count.
+		if p := float64(n.Params(tt.c)); tt.params > 0 && math.Abs(p/tt.params-1) > 0.015 {
+			t.Errorf("%s %v: %v parameters, published %v", tt.network, tt.c, p, tt.params)
+		}
+	}
+}
+
 // TestInvariances checks what scores must not depend on, with layers of one filter and of filters of zeros among them.
 func TestInvariances(t *testing.T) {
 	w := hashed(3, 8*10)

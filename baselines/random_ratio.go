@@ -28,6 +28,7 @@ func (m RandomRatio) Search(ctx context.Context, lab search.Lab, p search.Proble
 	norms := Global.scores(t.sources, t.start.Channels, t.Tensor, l1Norms)
 	units := search.Together(p.Network.Coupled(t.start.Channels), norms)
 	kinds := kindsOf(units)
+	ranks := ranksIn(kinds, units)
 	pruning := search.Pruning{Network: p.Network, Budget: p.Budget, Minimum: search.Minimum(p.Network.Start())}
 	out := &search.Outcome{Start: t.start.Channels, Network: &t.start}
 	var reached search.Evaluation
@@ -35,13 +36,9 @@ func (m RandomRatio) Search(ctx context.Context, lab search.Lab, p search.Proble
 		r := rng.New(p.Seed, "random ratio", uint64(k))
 		for _, kind := range kinds {
 			share := m.Least + (1-m.Least)*r.Float64()
-			var scores []float64
 			for _, u := range kind {
-				scores = append(scores, norms[units[u].Channels[0].Layer][units[u].Channels[0].Index])
-			}
-			for j, rank := range quantiles(scores) {
 				// The best rank of 1 stays longest; of a layer with a smaller share more ranks are below a common level.
-				units[kind[j]].Score = rank + share
+				units[u].Score = ranks[u] + share
 			}
 		}
 		keep, err := pruning.Prune(t.start.Channels, units)
@@ -89,6 +86,21 @@ func kindsOf(units []search.Unit) [][]int {
 		kinds[at[key]] = append(kinds[at[key]], u)
 	}
 	return kinds
+}
+
+// ranksIn returns the quantile that the score of each unit is in its kind.
+func ranksIn(kinds [][]int, units []search.Unit) []float64 {
+	ranks := make([]float64, len(units))
+	for _, kind := range kinds {
+		var scores []float64
+		for _, u := range kind {
+			scores = append(scores, units[u].Score)
+		}
+		for j, rank := range quantiles(scores) {
+			ranks[kind[j]] = rank
+		}
+	}
+	return ranks
 }
 
 // Plan is the training of the start network and the evaluation of the candidates, which all meet the budget.

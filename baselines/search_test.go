@@ -158,6 +158,39 @@ func TestRandomRatioTakesTheBest(t *testing.T) {
 	}
 }
 
+// TestRandomRatioAddsUp checks that channels that are added to each other are ranked by the norms of all their filters:
+// in the stream of the last two stages one layer says the opposite of the other, more strongly.
+func TestRandomRatioAddsUp(t *testing.T) {
+	p := problem(t)
+	tensors, start := tensorsOf(t, p, 2)
+	sources := p.Network.Sources(start)
+	slope := func(layer int, by float32) {
+		w := tensors[weights(sources[layer].Convs[0])]
+		for i := range w {
+			w[i] = 100 + by*float32(i*sources[layer].Width/len(w))
+		}
+	}
+	slope(3, 1)
+	slope(5, -2)
+	lab := &modelLab{tensors: tensors}
+	if _, err := (RandomRatio{Start: Start{FLOPs: 2, Epochs: 1}, Candidates: 8, Least: 0.3, Batches: 1}).
+		Search(t.Context(), lab, p); err != nil {
+		t.Fatal(err)
+	}
+	narrower := 0
+	for _, keep := range lab.tried {
+		if !slices.Equal(keep[3], firsts(len(keep[3]))) {
+			t.Errorf("the second stage keeps %v of %d", keep[3], start[3])
+		}
+		if len(keep[3]) < start[3] {
+			narrower++
+		}
+	}
+	if narrower < 4 {
+		t.Errorf("%d of 8 candidates lose channels there", narrower)
+	}
+}
+
 func firsts(n int) []int { return firstChannels([]int{n})[0] }
 
 // TestAutoSlimTakesWhatHurtsLeast slims a network whose accuracy falls with the channels of all layers but one, which

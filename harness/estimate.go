@@ -17,7 +17,8 @@ import (
 )
 
 // Estimate returns the time that the plan of an experiment takes with the given number of jobs, from a measurement: a
-// few training steps of every network in it, at its batch size, and an evaluation, in all jobs at the same time.
+// few training steps of every network in it at every budget, at its batch size, and an evaluation, in all jobs at the same
+// time.
 func Estimate(ctx context.Context, e *experiments.Experiment, p *Plan, jobs int,
 	open func(threads int) (device.Device, error)) (time.Duration, error) {
 	cells, err := prepareAll(e)
@@ -31,8 +32,8 @@ func Estimate(ctx context.Context, e *experiments.Experiment, p *Plan, jobs int,
 		if c.planned() == 0 {
 			continue
 		}
-		key := fmt.Sprint(c.Network, c.Description, c.Width, c.Padding, c.Dataset, c.Train.Batch, c.Train.DropRate > 0,
-			c.Search != nil)
+		key := fmt.Sprint(c.Network, c.Description, c.Width, c.Padding, c.problem.Budget, c.Dataset, c.Train.Batch,
+			c.Train.DropRate > 0, c.Search != nil)
 		if _, ok := speeds[key]; !ok {
 			if speeds[key], err = measure(ctx, c, jobs, open); err != nil {
 				return 0, err

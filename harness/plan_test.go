@@ -3,6 +3,7 @@ package harness
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"path/filepath"
 	"strings"
@@ -128,6 +129,34 @@ func TestShippedExperiments(t *testing.T) {
 		// The smoke experiment is part of every test run, and must not grow.
 		if e.Name == "smoke" && p.GFLOPs > 350 {
 			t.Errorf("%s computes %v GFLOPs, more than 350", file, p.GFLOPs)
+		}
+	}
+}
+
+// deep.toml is compared with cifar10.toml at budget 1: the recipe has to be the same but for the number of layers moved,
+// in the same share of them, and final trainings as long as the comparison needs.
+func TestDeepIsCIFAR10(t *testing.T) {
+	shallow, deep := load(t, "cifar10.toml"), load(t, "deep.toml")
+	recipes := map[string]string{}
+	key := func(c *experiments.Cell) string { return fmt.Sprint(c.Dataset, c.Width, c.Method, c.Budget, c.Seed) }
+	text := func(c experiments.Cell, layers int) string {
+		if images := c.Train.Epochs * (c.Data.Train + c.Data.Validation); images < 500000 {
+			t.Errorf("%s: %d images in a final training", c.ID(), images)
+		}
+		if c.Search != nil {
+			s := *c.Search
+			s.LayersPerUpdate = s.LayersPerUpdate * 54 / layers
+			c.Search = &s
+		}
+		c.Network = ""
+		return string(c.Canonical())
+	}
+	for _, c := range shallow.Cells {
+		recipes[key(&c)] = text(c, 18)
+	}
+	for _, c := range deep.Cells {
+		if diff := cmp.Diff(recipes[key(&c)], text(c, 54)); diff != "" {
+			t.Errorf("%s (-cifar10 +deep):\n%s", c.ID(), diff)
 		}
 	}
 }

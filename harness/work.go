@@ -320,17 +320,14 @@ func (w *worker) test(ctx context.Context, m *train.Model, images *images, flops
 // result is what a record says before anything is run.
 func (w *worker) result(c *cell, images *images) results.Result {
 	info := w.dev.Info()
-	r := results.Result{
+	return results.Result{
 		ID: c.id, Experiment: w.Experiment.Name, Network: c.Network, Width: c.Width, Padding: c.Padding, Dataset: c.Dataset,
 		Method: c.Method, Variant: variantOf(c.Cell), Budget: strings.TrimPrefix(c.Budget.String(), "b"),
 		BudgetFLOPs: c.problem.Budget, Seed: c.Seed, Config: c.Canonical(),
 		Layers: c.problem.Network.Adjustable(), Device: info.Name + " (" + info.Kernels + ")", Version: w.Version,
 		ResultsVersion: results.ResultsVersion, Libraries: libraries(), DatasetChecksum: images.checksum,
+		DatasetNote: images.dataset.Note,
 	}
-	if images.dataset.Modified {
-		r.DatasetNote = "not the official files: checksums are those of SHA256SUMS in the data folder"
-	}
-	return r
 }
 
 // variantOf is what tells a cell's series from others of its method.

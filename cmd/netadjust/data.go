@@ -20,6 +20,7 @@ type dataset struct {
 	Present  bool   `json:"present"`
 	Problem  string `json:"problem,omitempty"`
 	Modified bool   `json:"modified"` // its checksums are not the official ones
+	Note     string `json:"note,omitempty"`
 }
 
 func datasets(dir string) []dataset {
@@ -29,7 +30,7 @@ func datasets(dir string) []dataset {
 		if d, err := data.Open(info.Name, dir); err != nil {
 			row.Problem = err.Error()
 		} else {
-			row.Present, row.Modified = true, d.Modified
+			row.Present, row.Modified, row.Note = true, d.Modified, d.Note
 		}
 		list = append(list, row)
 	}
@@ -50,7 +51,7 @@ func dataListCommand(a *app, f *flags) error {
 			case !d.Present:
 				state = "missing: " + d.Problem
 			case d.Modified:
-				state = "present, not the official files"
+				state = "present, " + d.Note
 			}
 			if d.TrainImages == 0 {
 				fmt.Fprintf(w, "%-14s %s\n", d.Name, state)

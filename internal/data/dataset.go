@@ -22,6 +22,7 @@ type Dataset struct {
 
 	// Modified is true if the folder holds, on purpose, something else than the official data; see [Open].
 	Modified bool
+	Note     string // says so in words, and in which way as far as the folder does; empty for the official data
 
 	spec   *spec
 	dir    string // data folder
@@ -40,8 +41,9 @@ func Dir(flag string) string { return cmp.Or(flag, os.Getenv("NETADJUST_DATA"), 
 //
 // The files must have the official content, unless there is a file SHA256SUMS beside them, in the format of sha256sum.
 // Then they must have the sums listed there, which makes it possible to use, say, re-encoded images in the same layout
-// knowingly: Modified is set if the sums differ from the official ones, and results made from such data can say so. For
-// gzipped files the sums are those of the decompressed content, under the name without ".gz".
+// knowingly: Modified is set if the sums differ from the official ones, and results made from such data can say so with
+// Note, which has the lines of that file that start with #. For gzipped files the sums are those of the decompressed
+// content, under the name without ".gz".
 //
 // Any other name is that of a pack, dir/name.pack.
 func Open(name, dir string) (*Dataset, error) {
@@ -85,11 +87,11 @@ func (s *spec) locate(dir string) (*Dataset, error) {
 	if info, err := os.Stat(filepath.Join(folder, s.archive)); err == nil && info.IsDir() {
 		folder = filepath.Join(folder, s.archive)
 	}
-	sums, modified, err := s.sums(folder)
+	sums, note, err := s.sums(folder)
 	if err != nil {
 		return nil, err
 	}
-	return &Dataset{Info: s.info(), Checksum: checksum(sums), Modified: modified,
+	return &Dataset{Info: s.info(), Checksum: checksum(sums), Modified: note != "", Note: note,
 		spec: s, dir: dir, folder: folder, sums: sums}, nil
 }
 

@@ -247,7 +247,7 @@ func TestModified(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if listed.Modified || listed.Checksum != official.Checksum {
+	if listed.Modified || listed.Note != "" || listed.Checksum != official.Checksum {
 		t.Error("official data count as modified because their sums are listed")
 	}
 
@@ -260,6 +260,16 @@ func TestModified(t *testing.T) {
 	}
 	if !d.Modified || d.Checksum == official.Checksum {
 		t.Error("data with sums of their own do not count as modified")
+	}
+	if want := "not the official files: checksums are those of SHA256SUMS in the data folder"; d.Note != want {
+		t.Errorf("note %q, want %q", d.Note, want)
+	}
+	fill(t, folder, map[string][]byte{"SHA256SUMS": append([]byte("# one pixel is brighter\n"), sumsText(contents)...)})
+	if d, err = s.open(dir); err != nil {
+		t.Fatal(err)
+	}
+	if want := "not the official files: one pixel is brighter"; d.Note != want {
+		t.Errorf("note %q, want %q", d.Note, want)
 	}
 	train, err := d.Train()
 	if err != nil {

@@ -1,7 +1,7 @@
 package data
 
 import (
-	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -17,8 +17,8 @@ import (
 const sumsName = "SHA256SUMS"
 
 // sums returns the SHA-256 that the content of every file of the dataset must have, by file.name: the official ones, or
-// those of a SHA256SUMS file in folder; modified tells whether they differ from the official ones.
-func (s *spec) sums(folder string) (sums map[string]string, modified bool, err error) {
+// those of a SHA256SUMS file in folder. If these differ, note says so, and in which way as far as the file does.
+func (s *spec) sums(folder string) (sums map[string]string, note string, err error) {
 	official := make(map[string]string)
 	for _, f := range s.files() {
 		official[f.name] = f.sha256
@@ -26,44 +26,52 @@ func (s *spec) sums(folder string) (sums map[string]string, modified bool, err e
 	path := filepath.Join(folder, sumsName)
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return official, false, nil
+		return official, "", nil
 	}
 	if err != nil {
-		return nil, false, err
+		return nil, "", err
 	}
-	listed, err := parseSums(text)
+	listed, remark, err := parseSums(text)
 	if err != nil {
-		return nil, false, fmt.Errorf("%s:%w", path, err)
+		return nil, "", fmt.Errorf("%s:%w", path, err)
 	}
 	sums = make(map[string]string)
 	for name, sum := range official {
 		if sums[name] = listed[name]; sums[name] == "" {
-			return nil, false, fmt.Errorf("%s does not list %s: make it again with `%s` in its folder", path, name,
+			return nil, "", fmt.Errorf("%s does not list %s: make it again with `%s` in its folder", path, name,
 				s.sumsCommand)
 		}
-		modified = modified || sums[name] != sum
+		if sums[name] != sum {
+			note = "not the official files: " + cmp.Or(remark, "checksums are those of "+sumsName+" in the data folder")
+		}
 	}
-	return sums, modified, nil
+	return sums, note, nil
 }
 
-// parseSums reads lines as sha256sum prints them: 64 hexadecimal digits, a space, a space or an asterisk, the name. The
-// result has the sums in lower case by name; an error starts with the number of the line.
-func parseSums(text []byte) (map[string]string, error) {
-	sums := make(map[string]string)
+// parseSums reads lines as sha256sum prints them: 64 hexadecimal digits, a space, a space or an asterisk, the name. Lines
+// that start with #, which sha256sum skips, are the remark. The sums are in lower case by name; an error starts with the
+// number of the line.
+func parseSums(text []byte) (sums map[string]string, remark string, err error) {
+	sums = make(map[string]string)
 	number := 0
-	for line := range bytes.Lines(text) {
+	for line := range strings.Lines(string(text)) {
 		number++
-		sum, name, _ := strings.Cut(strings.TrimRight(string(line), "\r\n"), " ")
+		line = strings.TrimRight(line, "\r\n")
+		if comment, ok := strings.CutPrefix(line, "#"); ok {
+			remark = strings.TrimSpace(remark + " " + strings.TrimSpace(comment))
+			continue
+		}
+		sum, name, _ := strings.Cut(line, " ")
 		digits, err := hex.DecodeString(sum)
 		if err != nil || len(digits) != sha256.Size || len(name) < 2 || (name[0] != ' ' && name[0] != '*') {
-			return nil, fmt.Errorf("%d: want a SHA-256 and a file name, as sha256sum prints them", number)
+			return nil, "", fmt.Errorf("%d: want a SHA-256 and a file name, as sha256sum prints them", number)
 		}
 		if _, twice := sums[name[1:]]; twice {
-			return nil, fmt.Errorf("%d: %s is listed twice", number, name[1:])
+			return nil, "", fmt.Errorf("%d: %s is listed twice", number, name[1:])
 		}
 		sums[name[1:]] = hex.EncodeToString(digits)
 	}
-	return sums, nil
+	return sums, remark, nil
 }
 
 // checksum is the hexadecimal SHA-256 over the lines "sum  name\n", sorted.

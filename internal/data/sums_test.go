@@ -9,9 +9,12 @@ import (
 
 func TestParseSums(t *testing.T) {
 	a, b := strings.Repeat("a1", 32), strings.Repeat("B2", 32)
-	got, err := parseSums([]byte(a + "  one.bin\n" + b + " *two words.bin\r\n"))
+	got, remark, err := parseSums([]byte("# re-encoded as JPEG\r\n" + a + "  one.bin\n" + b + " *two words.bin\r\n#of quality 75\n"))
 	if err != nil {
 		t.Fatal(err)
+	}
+	if want := "re-encoded as JPEG of quality 75"; remark != want {
+		t.Errorf("remark %q, want %q", remark, want)
 	}
 	if diff := cmp.Diff(map[string]string{"one.bin": a, "two words.bin": strings.ToLower(b)}, got); diff != "" {
 		t.Errorf("sums (-want +got):\n%s", diff)
@@ -24,7 +27,7 @@ func TestParseSums(t *testing.T) {
 		{"no hexadecimal", strings.Repeat("xy", 32) + "  one.bin\n", "1: want a SHA-256 and a file name"},
 		{"twice", a + "  one.bin\n" + b + "  one.bin\n", "2: one.bin is listed twice"},
 	} {
-		if _, err := parseSums([]byte(test.text)); err == nil || !strings.HasPrefix(err.Error(), test.want) {
+		if _, _, err := parseSums([]byte(test.text)); err == nil || !strings.HasPrefix(err.Error(), test.want) {
 			t.Errorf("%s: error %v, want %s", test.name, err, test.want)
 		}
 	}

@@ -1,12 +1,16 @@
 package train
 
 import (
+	"encoding/binary"
+	"encoding/json"
 	"math"
+	"os"
 	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"netadjust/internal/data"
 	"netadjust/networks"
 )
 
@@ -84,6 +88,92 @@ func TestSlimmable(t *testing.T) {
 	fall, want := loss(without)-loss(with), square/r.LearningRate
 	if moved < 1000 || math.Abs(fall-want) > 0.1*want {
 		t.Errorf("%d parameters move and the loss falls by %v, want %v", moved, fall, want)
+	}
+}
+
+// TestSlimmableSteps compares three steps with those of PyTorch, see testdata/slimmable.py. Both make the same hashes.
+func TestSlimmableSteps(t *testing.T) {
+	text, err := os.ReadFile("testdata/slimmable.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want struct {
+		Narrow     [][][]int
+		Parameters map[string][]byte
+	}
+	if err := json.Unmarshal(text, &want); err != nil {
+		t.Fatal(err)
+	}
+	hashed := func(seed uint32, n int) []uint32 {
+		words := make([]uint32, n)
+		for i := range words {
+			words[i] = (uint32(i)*2654435761 + seed*40503) * 2246822519
+		}
+		return words
+	}
+	images := &data.Images{Channels: 1, Height: 8, Width: 8}
+	for _, w := range hashed(100, 16*8*8) {
+		images.Pixels = append(images.Pixels, byte(w>>24))
+	}
+	for i := range 16 {
+		images.Labels = append(images.Labels, int32(i%10))
+	}
+	n, err := networks.New(networks.Spec{Name: "resnet8", Width: 0.25, Input: [3]int{1, 8, 8}, Classes: 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream := Stream{1, "start"}
+	m := newModel(n, n.Start(), Normalization{Mean: []float64{0.5}, Std: []float64{0.25}}, stream)
+	var seed uint32
+	for _, x := range n.Tensors(n.Start()) {
+		if x.Role == networks.Running {
+			continue
+		}
+		v, fan := m.tensors[x.Name], 1
+		for _, d := range x.Shape[1:] {
+			fan *= d
+		}
+		for i, word := range hashed(seed, len(v)) {
+			h := float64(word>>12)/(1<<20) - 0.5
+			switch x.Role {
+			case networks.Gamma:
+				h = 1 + h/2
+			case networks.Beta, networks.Bias:
+				h /= 4
+			default:
+				h *= 2 * math.Sqrt(3/float64(fan))
+			}
+			v[i] = float32(h)
+		}
+		seed++
+	}
+	before := m.Clone()
+	r := Recipe{
+		Epochs: 3, Batch: 16, LearningRate: 0.05, MinLearningRate: 0.05, Momentum: 0.9, WeightDecay: 1e-3,
+		Slimmable: &networks.Slimmable{Steps: 2, Least: 1, Random: 1},
+	}
+	for e, w := range want.Narrow {
+		if diff := cmp.Diff(w, narrower(*r.Slimmable, m.Channels, stream, e, 0)); diff != "" {
+			t.Fatalf("narrower networks of step %d (-PyTorch +here):\n%s", e, diff)
+		}
+	}
+	if _, err := Continue(t.Context(), processor(t, 1), m, images, r, stream, nil, quiet); err != nil {
+		t.Fatal(err)
+	}
+	for name, b := range want.Parameters {
+		got, start := m.tensors[name], before.tensors[name]
+		if len(b) != 4*len(got) {
+			t.Fatalf("%s has %d elements, PyTorch's %d bytes", name, len(got), len(b))
+		}
+		var apart, moved float64
+		for i := range got {
+			w := float64(math.Float32frombits(binary.LittleEndian.Uint32(b[4*i:])))
+			apart += (float64(got[i]) - w) * (float64(got[i]) - w)
+			moved += (float64(start[i]) - w) * (float64(start[i]) - w)
+		}
+		if !(apart <= 1e-8*moved) {
+			t.Errorf("%s: %.2g apart from PyTorch's, of %.2g moved", name, math.Sqrt(apart), math.Sqrt(moved))
+		}
 	}
 }
 

@@ -47,6 +47,10 @@ var subjects = []subject{
 		[]int{3, 7, 11, 5, 1, 9}, networks.GraphOptions{Batch: 5, ImagePad: 2, Drop: true, Train: step}, false,
 	},
 	{
+		"max, several vectors of channels, drop", networks.Spec{Name: "resnet8", Input: [3]int{3, 9, 9}, Classes: 4},
+		[]int{18, 5, 7, 37, 20, 19}, networks.GraphOptions{Batch: 9, Drop: true, Train: step}, false,
+	},
+	{
 		"local", networks.Spec{Name: "resnet8", Width: 0.25, Padding: networks.PaddingLocal, Input: small, Classes: 10},
 		nil, networks.GraphOptions{Batch: 9, ImagePad: 1, Train: step}, false,
 	},
@@ -54,6 +58,11 @@ var subjects = []subject{
 		"local, odd widths, drop",
 		networks.Spec{Name: "resnet8", Width: 0.25, Padding: networks.PaddingLocal, Input: [3]int{1, 9, 14}, Classes: 3},
 		[]int{5, 3, 2, 11, 7, 6}, networks.GraphOptions{Batch: 17, Drop: true, Train: step}, false,
+	},
+	{
+		"local, several vectors of channels, drop",
+		networks.Spec{Name: "resnet8", Padding: networks.PaddingLocal, Input: [3]int{3, 9, 9}, Classes: 4},
+		[]int{18, 5, 37, 33, 20, 17}, networks.GraphOptions{Batch: 9, Drop: true, Train: step}, false,
 	},
 	{
 		"resnet18", networks.Spec{Name: "resnet18", Width: 0.0625, Input: [3]int{3, 33, 31}, Classes: 5},

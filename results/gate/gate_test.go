@@ -28,7 +28,7 @@ func run(seeds int, noise uint64) []*results.Record {
 				Result: results.Result{
 					ID: fmt.Sprintf("%s-%d", method, seed+1), Network: "resnet8", Width: 0.5, Dataset: "mnist", Method: method,
 					Budget: "1", BudgetFLOPs: 1000, Seed: uint64(seed + 1), Config: json.RawMessage("{}"),
-					Layers: []string{"a", "b"}, Device: "cpu (avx2/amd64, revision 2)",
+					Layers: []string{"a", "b"}, Device: "cpu (avx2/amd64, revision 3)",
 					Start: &results.Start{Channels: channels, FLOPs: 995, Params: 70},
 					Final: &results.Final{
 						Channels: channels, FLOPs: 995, FLOPsWithoutStem: 900, Params: 70,
@@ -66,7 +66,7 @@ func TestVerdicts(t *testing.T) {
 		return func(r *results.Record) { r.Run.DeviceSeconds *= factor }
 	}
 	judged := Limits{Accuracy: 0.5, Speed: 0.05, JudgeSpeed: true}
-	plain := func(r *results.Record) { r.Result.Device = "cpu (go/amd64, revision 2)" }
+	plain := func(r *results.Record) { r.Result.Device = "cpu (go/amd64, revision 3)" }
 	for name, c := range map[string]struct {
 		base, new []*results.Record
 		limits    Limits

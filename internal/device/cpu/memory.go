@@ -66,6 +66,7 @@ func (e *executable) place(phases []phase, keep bool) {
 	}
 	offsets, total := device.PlanArena(blocks)
 	arena := aligned(total)
+	useHugePages(arena)
 	e.arena = total
 	for i, v := range owners {
 		e.places[v].data = arena[offsets[i] : offsets[i]+blocks[i].Size]

@@ -17,7 +17,7 @@ func (e *executable) channels(l *layout) [][]float32 {
 // there is a mask.
 func (e *executable) normalize(s instruction, k normalize) step {
 	y := s.out[0]
-	ly := &e.layouts[y]
+	lx, ly := &e.layouts[s.in[0]], &e.layouts[y]
 	scales, shifts := e.channels(ly), e.channels(ly)
 	maskScales, maskShifts := e.channels(ly), e.channels(ly)
 	operands := s.in[1:]
@@ -36,7 +36,7 @@ func (e *executable) normalize(s instruction, k normalize) step {
 		bits = s.out[1]
 	}
 	begin := func(slot int) {
-		scale, shift := scales[slot][:ly.c], shifts[slot][:ly.c]
+		scale, shift := scales[slot][:lx.c], shifts[slot][:lx.c]
 		if !k.norm {
 			for c := range scale {
 				scale[c] = 1
@@ -45,7 +45,7 @@ func (e *executable) normalize(s instruction, k normalize) step {
 		}
 		stats, gamma, beta := e.data(params[0]), e.data(params[1]), e.data(params[2])
 		for c := range scale {
-			scale[c] = gamma[c] * invStd(stats[ly.c+c], k.epsilon)
+			scale[c] = gamma[c] * invStd(stats[lx.c+c], k.epsilon)
 			shift[c] = beta[c] - scale[c]*stats[c]
 		}
 	}
@@ -53,7 +53,7 @@ func (e *executable) normalize(s instruction, k normalize) step {
 		for n := from; n < to; n++ {
 			scale, shift := scales[slot], shifts[slot]
 			if mask >= 0 {
-				factors := e.at(w, mask, n)[:ly.c]
+				factors := e.at(w, mask, n)[:lx.c]
 				for c, f := range factors {
 					maskScales[slot][c], maskShifts[slot][c] = scale[c]*f, shift[c]*f
 				}
@@ -64,45 +64,63 @@ func (e *executable) normalize(s instruction, k normalize) step {
 	}}
 }
 
-// backStats computes dz = [y > 0] (dx + dr) and its sums.
+// backStats computes dz = [y > 0] (dx + dr) and the sums of dz * mask.
 func (e *executable) backStats(c *compiled, s instruction, k backStats) step {
 	x, stats, dx, dz := s.in[0], s.in[1], s.in[2], s.out[0]
-	bits, dr := -1, -1
+	bits, dr, mask := -1, -1, -1
 	rest := s.in[3:]
 	if k.rectified {
 		bits, rest = rest[0], rest[1:]
 	}
 	if k.summed {
-		dr = rest[0]
+		dr, rest = rest[0], rest[1:]
 	}
-	l := &e.layouts[x]
-	means := e.channels(l)
-	sums := e.sums(l.pitch, 2)
+	lx, lz := &e.layouts[x], &e.layouts[dz]
+	means := e.channels(lz)
+	sums := e.sums(lz.pitch, 2)
+	parts := sums // of one image
+	if k.masked {
+		mask, parts = rest[0], e.sums(lz.pitch, 2)
+	}
 	c.finish.add(func() {
 		shift, scale := sums.total(0), sums.total(1)
-		for ch := range l.c {
-			e.data(s.out[1])[ch] = float32(scale[ch] * float64(invStd(e.data(stats)[l.c+ch], k.epsilon)))
+		for ch := range lx.c {
+			e.data(s.out[1])[ch] = float32(scale[ch] * float64(invStd(e.data(stats)[lx.c+ch], k.epsilon)))
 			e.data(s.out[2])[ch] = float32(shift[ch])
 		}
 	})
 	return step{
 		begin: func(slot int) {
 			sums.begin(slot)
-			copy(means[slot], e.data(stats)[:l.c])
+			copy(means[slot], e.data(stats)[:lx.c])
 		},
 		run: func(w *worker, slot, from, to int) {
 			for n := from; n < to; n++ {
-				e.backThrough(w, n, dx, dr, bits, x, dz, means[slot], sums.slot[slot])
+				if k.masked {
+					parts.begin(slot)
+				}
+				e.backThrough(w, n, dx, dr, bits, x, dz, means[slot], parts.slot[slot])
+				if k.masked {
+					for kind, part := range parts.slot[slot] {
+						for ch, f := range e.at(w, mask, n)[:lx.c] {
+							sums.slot[slot][kind][ch] += float64(f) * part[ch]
+						}
+					}
+				}
 			}
 		},
 	}
 }
 
-// normGradInput computes dx = k1 dy + k2 x + k3 for each channel.
+// normGradInput computes dx = k1 dy + k2 x + k3 for each channel, with dy times the mask if there is one.
 func (e *executable) normGradInput(s instruction, k ops.BatchNormGradInput) step {
 	x, dy, dx := s.in[0], s.in[5], s.out[0]
 	l := &e.layouts[x]
 	k1, k2, k3 := e.channels(l), e.channels(l), e.channels(l)
+	var masked [][]float32 // k1 of one image
+	if len(s.in) > 6 {
+		masked = e.channels(l)
+	}
 	m := float32(e.batch * l.h * l.w)
 	begin := func(slot int) {
 		stats, gamma, dgamma, dbeta := e.data(s.in[1]), e.data(s.in[2]), e.data(s.in[3]), e.data(s.in[4])
@@ -119,7 +137,14 @@ func (e *executable) normGradInput(s instruction, k ops.BatchNormGradInput) step
 	}
 	return step{begin: begin, run: func(w *worker, slot, from, to int) {
 		for n := from; n < to; n++ {
-			e.combine(w, n, dy, x, dx, k1[slot], k2[slot], k3[slot])
+			a := k1[slot]
+			if masked != nil {
+				a = masked[slot]
+				for c, f := range e.at(w, s.in[6], n)[:l.c] {
+					a[c] = k1[slot][c] * f
+				}
+			}
+			e.combine(w, n, dy, x, dx, a, k2[slot], k3[slot])
 		}
 	}}
 }

@@ -8,9 +8,9 @@ import (
 
 // The elementwise passes over one image, a vector of channels after the other.
 
-// plane is what a kernel sees of a group of 16 channels of image n of a value; none if v is negative.
+// plane is what a kernel sees of a group of 16 channels of image n of a value; none if v is negative or has fewer groups.
 func (e *executable) plane(w *worker, v, n, group int) kernel.Plane {
-	if v < 0 {
+	if v < 0 || group >= e.layouts[v].groups() {
 		return kernel.Plane{}
 	}
 	l := &e.layouts[v]
@@ -32,17 +32,35 @@ func (e *executable) signs(w *worker, v, n, group int) kernel.Mask {
 func (e *executable) apply(w *worker, n, x, y, residual, bits int, r kernel.Rectifier, scale, shift []float32) {
 	l := &e.layouts[y]
 	for g := range l.groups() {
-		e.dev.kernels.Apply(l.h, l.w, e.plane(w, x, n, g), &scale[g*lanes], &shift[g*lanes],
-			e.plane(w, residual, n, g), r, e.signs(w, bits, n, g), e.plane(w, y, n, g))
+		px, pr := e.plane(w, x, n, g), e.plane(w, residual, n, g)
+		a, b := &scale[g*lanes], &shift[g*lanes]
+		if px.Data == nil {
+			px, pr, a, b = pr, px, &unscaled[0], &unshifted[0]
+		}
+		e.dev.kernels.Apply(l.h, l.w, px, a, b, pr, r, e.signs(w, bits, n, g), e.plane(w, y, n, g))
 	}
 }
 
-// backThrough sets dz = [signs] (dx + dr) and adds up dz and dz (x - mean).
+// A vector's factors and summands that change nothing.
+var unscaled, unshifted [lanes]float32
+
+func init() {
+	for i := range unscaled {
+		unscaled[i] = 1
+	}
+}
+
+// backThrough sets dz = [signs] (dx + dr) and adds up dz and dz (x - mean), for the channels that x does not have
+// something else.
 func (e *executable) backThrough(w *worker, n, dx, dr, bits, x, dz int, mean []float32, sums [][]float64) {
 	l := &e.layouts[dz]
 	for g := range l.groups() {
-		e.dev.kernels.BackStats(l.h, l.w, e.plane(w, dx, n, g), e.plane(w, dr, n, g), e.signs(w, bits, n, g),
-			e.plane(w, x, n, g), &mean[g*lanes], e.plane(w, dz, n, g), &sums[0][g*lanes], &sums[1][g*lanes])
+		px := e.plane(w, x, n, g)
+		if px.Data == nil {
+			px = e.plane(w, dx, n, g)
+		}
+		e.dev.kernels.BackStats(l.h, l.w, e.plane(w, dx, n, g), e.plane(w, dr, n, g), e.signs(w, bits, n, g), px,
+			&mean[g*lanes], e.plane(w, dz, n, g), &sums[0][g*lanes], &sums[1][g*lanes])
 	}
 }
 

@@ -110,7 +110,12 @@ func usageOf(op any) (usage, error) {
 		if k.summed {
 			in = append(in, image)
 		}
+		if k.masked {
+			in = append(in, row)
+		}
 		return use(in, image, whole, whole)
+	case backNorm:
+		return use([]role{image, whole, whole, whole, whole, image, row}, image)
 	}
 	return usage{}, fmt.Errorf("the cpu device has no kernel for %v", op)
 }

@@ -25,11 +25,19 @@ func (r *recorder) Compile(p *device.Program) (device.Executable, error) {
 // programOf compiles a graph of a network.
 func programOf(t *testing.T, spec networks.Spec, o networks.GraphOptions) (*device.Program, *Device) {
 	t.Helper()
+	return programOfWidths(t, spec, nil, o)
+}
+
+// programOfWidths is programOf for widths other than those that a network starts with.
+func programOfWidths(t *testing.T, spec networks.Spec, c []int, o networks.GraphOptions) (*device.Program, *Device) {
+	t.Helper()
 	n, err := networks.New(spec)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := n.Start()
+	if c == nil {
+		c = n.Start()
+	}
 	g, err := n.Graph(c, o)
 	if err != nil {
 		t.Fatal(err)
@@ -174,6 +182,34 @@ func TestFuse(t *testing.T) {
 			switch s.op.(type) {
 			case normalize, ops.Conv2D:
 				t.Errorf("%T in inference, dropout %v, want it merged with a convolution", s.op, drop)
+			}
+		}
+	}
+}
+
+// TestFuseSearchedWidths checks the same for widths that a search gives, where residual streams are wider than what is
+// added to them or the other way round, with and without channel dropout: what is left are the gradients of padded
+// shortcuts that come from a pooling or from the stem, which has no ReLU.
+func TestFuseSearchedWidths(t *testing.T) {
+	widths := []int{6, 17, 6, 12, 9, 20, 26, 23, 28, 24, 29, 29, 78, 66, 93, 97, 112, 90}
+	for _, drop := range []bool{false, true} {
+		p, _ := programOfWidths(t, networks.Spec{Name: "resnet20", Input: [3]int{3, 8, 8}}, widths,
+			networks.GraphOptions{Batch: 9, Drop: drop, Train: trained})
+		list, _ := fuse(p)
+		count := map[string]int{}
+		for _, s := range list {
+			count[fmt.Sprintf("%T", s.op)]++
+		}
+		want := map[string]int{
+			"cpu.normalize": 19, "cpu.backStats": 19, "ops.BatchNormGradScale": 0, "ops.BatchNormGradShift": 0,
+			"ops.ChannelWindow": 3, "cpu.backReLU": 0, "cpu.backNorm": 0, "ops.BatchNormGradInput": 19,
+		}
+		if drop {
+			want["cpu.backNorm"], want["ops.BatchNormGradInput"] = 18, 1
+		}
+		for kind, n := range want {
+			if count[kind] != n {
+				t.Errorf("dropout %v: %d of %s, want %d (%v)", drop, count[kind], kind, n, count)
 			}
 		}
 	}

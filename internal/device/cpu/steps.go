@@ -87,6 +87,8 @@ func (e *executable) step(c *compiled, s instruction) (step, error) {
 		return e.shiftGradient(c, s), nil
 	case ops.BatchNormGradInput:
 		return e.normGradInput(s, k), nil
+	case backNorm:
+		return e.normGradInput(s, k.BatchNormGradInput), nil
 
 	case backReLU:
 		return eachImage(func(w *worker, n int) {

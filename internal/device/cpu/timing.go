@@ -69,7 +69,7 @@ func kindOf(op any) (string, work) {
 		return "statistics", onStatistics
 	case backStats:
 		return suffix(k.summed, "add+") + suffix(k.rectified, "relu gradient+") + "normalize sums", onNormGradient
-	case ops.BatchNormGradInput:
+	case ops.BatchNormGradInput, backNorm:
 		return "normalize gradient", onNormGradient
 	case backReLU, ops.ReLUGrad, ops.ReLU6Grad:
 		return "relu gradient", onNormGradient

@@ -20,7 +20,7 @@ type layer struct {
 func layers() []layer {
 	list := []Geometry{
 		square(3, 16, 32, 3, 1, 1), square(16, 16, 32, 3, 1, 1), square(16, 32, 32, 3, 2, 1), square(32, 32, 16, 3, 1, 1),
-		square(32, 64, 16, 3, 2, 1), square(64, 64, 8, 3, 1, 1), square(13, 13, 32, 3, 1, 1), square(27, 27, 16, 3, 1, 1),
+		square(32, 64, 16, 3, 2, 1), square(64, 64, 8, 3, 1, 1), square(8, 8, 32, 3, 1, 1), square(10, 10, 32, 3, 1, 1), square(13, 13, 32, 3, 1, 1), square(27, 27, 16, 3, 1, 1),
 		square(51, 51, 8, 3, 1, 1), square(51, 27, 8, 3, 1, 1), square(64, 64, 56, 3, 1, 1), square(256, 256, 14, 3, 1, 1),
 		square(512, 512, 7, 3, 1, 1), square(256, 64, 56, 1, 1, 0),
 	}

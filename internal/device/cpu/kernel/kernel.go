@@ -21,7 +21,7 @@ const Lanes = 16
 
 // Revision is raised with every change of the cpu device that can change a result, were it the last bit: what was
 // trained before and what is trained after must not be taken for each other.
-const Revision = 2
+const Revision = 3
 
 // Set is a family of kernels for one instruction set.
 type Set struct {
@@ -35,10 +35,6 @@ type Set struct {
 	winogradMultiply winogradMultiplyKernel
 	winogradOut      [2]winogradOutKernel // by rows of output pixels
 	winogradGrad     [2]winogradGradKernel
-
-	// winogradGradLeast is the number of channels from which on Winograd's gradient by the weights is faster, 0 in a set
-	// without it. The wider the vectors, the larger is the part of its transforms, which wait for memory.
-	winogradGradLeast int
 
 	depthwise     []depthwiseKernel     // depthwise[p-1]: p pixels
 	depthwiseGrad []depthwiseGradKernel // depthwiseGrad[n-1]: n elements of the window

@@ -24,8 +24,6 @@ var avx512 = &Set{
 	winogradOut:      [2]winogradOutKernel{winogradOut1AVX512, winogradOut2AVX512},
 	winogradGrad:     [2]winogradGradKernel{winogradGrad1AVX512, winogradGrad2AVX512},
 
-	winogradGradLeast: 32,
-
 	stats: statsAVX512,
 	apply: [2][5]applyKernel{
 		{applyLinearAVX512, applyReLUAVX512, applyMaskAVX512, applyReLU6AVX512, applyMask6AVX512},
@@ -60,8 +58,6 @@ var avx2 = &Set{
 	winogradMultiply: winogradMultiplyAVX2,
 	winogradOut:      [2]winogradOutKernel{winogradOut1AVX2, winogradOut2AVX2},
 	winogradGrad:     [2]winogradGradKernel{winogradGrad1AVX2, winogradGrad2AVX2},
-
-	winogradGradLeast: 12,
 
 	stats: statsAVX2,
 	apply: [2][5]applyKernel{

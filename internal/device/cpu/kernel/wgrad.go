@@ -27,7 +27,7 @@ const (
 // directly. The zeros that Forward needs in x are needed here too; dy needs none. It panics if the geometry is
 // inconsistent or does not fit the layouts.
 func (s *Set) BackwardWeights(g Geometry, x, dy Layout) *WeightGrad {
-	if s.winogradGradLeast > 0 && g.winogradGradPays(s.winogradGradLeast) && x.Pixel >= Groups(g.IC)*Lanes {
+	if s.winogradIn != nil && g.winogradPays(min(g.IC, g.OC)) && x.Pixel >= Groups(g.IC)*Lanes {
 		return winogradBackwardWeights(g, x, dy)
 	}
 	return directBackwardWeights(g, x, dy)

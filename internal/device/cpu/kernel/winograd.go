@@ -42,20 +42,14 @@ type winograd struct {
 func (g Geometry) hasWinograd() bool { return g.KH == 3 && g.KW == 3 && g.Stride == 1 && g.Pad == 1 }
 
 // winogradPays tells whether Winograd's convolution is faster than the direct one for a convolution that sums over the
-// given number of channels. The transforms of a tile are the same work for few and for many channels to sum over; from
-// 8 on they cost less than they save. Tiles that reach over the border are as much work as whole ones: on maps of 5x5
-// pixels and less the direct way, which leaves out what lies outside, is as fast.
+// given number of channels, and for a gradient by the weights with at least that many on both sides. The transforms of a
+// tile are the same work for few and for many channels; from 8 on they cost less than they save. Tiles that reach over
+// the border are as much work as whole ones: on maps of 5x5 pixels and less the direct way, which leaves out what lies
+// outside, is as fast.
 func (g Geometry) winogradPays(channels int) bool {
 	const least = 8
 	rows, cols := (g.H+1)/2, (g.W+1)/2
 	return g.hasWinograd() && channels >= least && min(g.H, g.W) > 3 && g.H*g.W >= 3*rows*cols
-}
-
-// winogradGradPays tells the same for the gradient by the weights, which transforms both sides of its products: it
-// takes at least the given number of channels on each.
-func (g Geometry) winogradGradPays(channels int) bool {
-	least := min(g.IC, g.OC)
-	return least >= channels && g.winogradPays(least)
 }
 
 func winogradForward(g Geometry, x, y Layout) *Conv {

@@ -193,24 +193,20 @@ func TestWinogradPays(t *testing.T) {
 		name          string
 		g             Geometry
 		forward, back bool
-		weights       bool // where 12 channels suffice
 	}{
-		{"ResNet-20's first stage", square(16, 16, 32, 3, 1, 1), true, true, true},
-		{"ResNet-18's last stage", square(512, 512, 7, 3, 1, 1), true, true, true},
-		{"odd widths", square(13, 51, 8, 3, 1, 1), true, true, true},
-		{"few channels to sum over", square(7, 64, 8, 3, 1, 1), false, true, false},
-		{"few channels to sum over on the way back", square(64, 7, 8, 3, 1, 1), true, false, false},
-		{"small map", square(64, 64, 2, 3, 1, 1), false, false, false},
-		{"most of the last tiles outside", square(64, 64, 5, 3, 1, 1), false, false, false},
-		{"stride 2", square(64, 64, 8, 3, 2, 1), false, false, false},
-		{"no padding", square(64, 64, 8, 3, 1, 0), false, false, false},
-		{"5x5", square(64, 64, 8, 5, 1, 2), false, false, false},
+		{"ResNet-20's first stage", square(16, 16, 32, 3, 1, 1), true, true},
+		{"ResNet-18's last stage", square(512, 512, 7, 3, 1, 1), true, true},
+		{"odd widths", square(13, 51, 8, 3, 1, 1), true, true},
+		{"few channels to sum over", square(7, 64, 8, 3, 1, 1), false, true},
+		{"few channels to sum over on the way back", square(64, 7, 8, 3, 1, 1), true, false},
+		{"small map", square(64, 64, 2, 3, 1, 1), false, false},
+		{"most of the last tiles outside", square(64, 64, 5, 3, 1, 1), false, false},
+		{"stride 2", square(64, 64, 8, 3, 2, 1), false, false},
+		{"no padding", square(64, 64, 8, 3, 1, 0), false, false},
+		{"5x5", square(64, 64, 8, 5, 1, 2), false, false},
 	} {
 		if forward, back := tt.g.winogradPays(tt.g.IC), tt.g.winogradPays(tt.g.OC); forward != tt.forward || back != tt.back {
 			t.Errorf("%s: forward %v, back %v, want %v, %v", tt.name, forward, back, tt.forward, tt.back)
-		}
-		if weights := tt.g.winogradGradPays(12); weights != tt.weights {
-			t.Errorf("%s: weights %v, want %v", tt.name, weights, tt.weights)
 		}
 	}
 	g := square(32, 32, 8, 3, 1, 1)
