@@ -43,10 +43,10 @@ var trainedOn = []string{"cifar10", "fashion-mnist", "mnist"}
 const experimentFile = `name = "trial"
 [data]
 train      = %d
-validation = 100
-test       = 500
+validation = 50
+test       = %d
 [train]
-epochs  = 2
+epochs  = %d
 batch   = 50
 augment = "pad-crop"
 [search]
@@ -92,12 +92,12 @@ func (l *layer) experiment(ctx context.Context) (any, error) {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	network, width, images := "resnet20", 0.5, 3000
+	network, width, images, test, epochs := "resnet20", 0.5, 3000, 1000, 2
 	if l.card.Processor {
-		network, width, images = "resnet8", 0.25, 200
+		network, width, images, test, epochs = "resnet8", 0.25, 100, 50, 1
 	}
 	file := filepath.Join(dir, "trial.toml")
-	text := fmt.Sprintf(experimentFile, images, network, width, e.Dataset)
+	text := fmt.Sprintf(experimentFile, images, test, epochs, network, width, e.Dataset)
 	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 		return nil, err
 	}
