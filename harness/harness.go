@@ -124,6 +124,9 @@ type run struct {
 	elsewhere []*cell // another process has the lease
 	summary   Summary
 	account   account
+	running   int           // cells that compute
+	begun     int           // that have begun to, so far
+	ended     chan struct{} // closed when one of them ends
 }
 
 func newRun(o Options) (*run, error) {

@@ -77,11 +77,19 @@ func (d *Device) NewTensor(shape []int) (device.Tensor, error) {
 	size := (device.Value{Shape: shape}).Size()
 	b, err := d.state.take(4 * size)
 	if err != nil {
-		return nil, fmt.Errorf("state of shape %v: %w", shape, err)
+		return nil, outOfMemory(fmt.Errorf("state of shape %v: %w", shape, err))
 	}
 	t := &tensor{dev: d, shape: slices.Clone(shape), size: size, buffer: b}
 	runtime.AddCleanup(t, d.state.give, b)
 	return t, d.driver.Fill(b, 0)
+}
+
+// outOfMemory tells errors of that kind in the words of package device.
+func outOfMemory(err error) error {
+	if errors.As(err, new(*driver.OutOfMemory)) {
+		return &device.OutOfMemory{Err: err}
+	}
+	return err
 }
 
 // tensor is state, in the order of its shape, last dimension fastest.
