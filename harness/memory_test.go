@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -13,7 +14,11 @@ import (
 )
 
 // card is memory for the programs of one job at a time.
-type card struct{ owner atomic.Pointer[narrow] }
+type card struct {
+	owner   atomic.Pointer[narrow]
+	refused chan struct{} // closed when a job has found no memory; the first one waits for that
+	once    sync.Once
+}
 
 // narrow is the card for one job.
 type narrow struct {
@@ -25,11 +30,12 @@ type narrow struct {
 
 func (n *narrow) Compile(p *device.Program) (device.Executable, error) {
 	if owner := n.card.owner.Load(); n.never || owner != n && !n.card.owner.CompareAndSwap(nil, n) {
+		n.card.once.Do(func() { close(n.card.refused) })
 		return nil, &device.OutOfMemory{Err: errors.New("no memory left")}
 	}
 	n.open++
+	<-n.card.refused
 	e, err := n.Device.Compile(p)
-	time.Sleep(time.Millisecond) // so that the others come in between
 	return &held{e, n}, err
 }
 
@@ -49,11 +55,11 @@ func (h *held) Close() error {
 // TestMemoryOfOneCard runs cells at the same time on a card that holds one of them: they wait for each other, and give
 // what they give alone. A cell that is too large by itself fails.
 func TestMemoryOfOneCard(t *testing.T) {
-	e := parse(t, matrix(`"uniform", "l1"`, "1, 2"))
+	e := parse(t, settings+matrix(`"uniform", "l1"`, "1, 2"))
 	alone, out := t.TempDir(), t.TempDir()
 	mustRun(t, e, alone)
 	o, seen := options(e, out)
-	var shared card
+	shared := card{refused: make(chan struct{})}
 	o.Jobs = 3
 	o.Device = func(threads int) (device.Device, error) {
 		d, err := openCPU(threads)
@@ -63,7 +69,7 @@ func TestMemoryOfOneCard(t *testing.T) {
 	if err != nil || summary.Done != 4 || len(summary.Failed) > 0 {
 		t.Fatalf("%+v: %v", summary, err)
 	}
-	if seen.count(progress.Note, "waited for memory of the device: no memory left") == 0 {
+	if seen.count(progress.Note, "waited for memory of the device: ") == 0 {
 		t.Error("no cell has waited")
 	}
 	for id, hash := range hashes(t, alone) {
@@ -76,7 +82,7 @@ func TestMemoryOfOneCard(t *testing.T) {
 	o.Jobs = 2
 	o.Device = func(threads int) (device.Device, error) {
 		d, err := openCPU(threads)
-		return &narrow{Device: d, card: &card{}, never: true}, err
+		return &narrow{Device: d, card: &shared, never: true}, err
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
