@@ -21,6 +21,7 @@ test: lint ## everything that CI checks of the code: lint, all tests, the smoke 
 	@$(NETADJUST) doctor --device gpu:pocl > /dev/null 2>&1 || \
 		echo 'skipped: the GPU device, which is tested with POCL (Debian: pocl-opencl-icd)'
 	@command -v g++ > /dev/null || echo 'skipped: the GPU device on a stand-in for CUDA, which needs g++'
+	@echo 'skipped: the web page in a browser, which .ci/browser tests (Debian: chromium, npm)'
 	@command -v oclgrind > /dev/null || echo 'skipped: data races of GPU kernels, which Oclgrind finds (Debian: oclgrind)'
 
 lint: ## gofmt, go vet and staticcheck
@@ -61,10 +62,10 @@ reproduce: build ## get the data of an experiment and run it (EXP=experiments/NA
 figures: build ## draw report and figures again from the records (OUT=out/NAME, else out/quick)
 	$(NETADJUST) report $(OUT)
 
-record: build ## keep the records of OUT=out/NAME in results/recorded/NAME, without weights, with report and figures
-	@set -e; to=results/recorded/$(notdir $(OUT)); mkdir -p "$$to"; \
+record: build ## keep the records of OUT=out/NAME in results/recorded/NAME, without weights, with report and README
+	@set -e; test -f $(OUT)/plan.json; to=results/recorded/$(notdir $(OUT)); rm -rf "$$to/cells"; mkdir -p "$$to"; \
 	(cd $(OUT) && tar -cf - plan.json cells/*/record.json) | tar -xf - -C "$$to"; \
-	$(NETADJUST) report "$$to"
+	$(NETADJUST) report --readme "$$to"
 
 clean: ## remove bin; data and results stay
 	rm -rf bin

@@ -22,8 +22,8 @@ import (
 var allowed = map[string]string{
 	"cmd/netadjust": "adjustment experiments harness networks results results/gate results/reproduced internal/data " +
 		"internal/device internal/device/cpu internal/device/gpu internal/device/gpu/choose internal/device/gpu/driver " +
-		"internal/atomicfile internal/bench internal/export internal/progress internal/safetensors internal/suggest " +
-		"internal/train internal/trial",
+		"internal/atomicfile internal/bench internal/export internal/progress internal/safetensors internal/serve " +
+		"internal/suggest internal/train internal/trial",
 	"harness": "experiments adjustment baselines networks results internal/atomicfile internal/calibration " +
 		"internal/data internal/device internal/lease internal/progress internal/rng internal/safetensors internal/search " +
 		"internal/train",
@@ -78,6 +78,7 @@ var allowed = map[string]string{
 	"results/reproduced": "results results/markdown results/published",
 
 	"internal/safetensors": "internal/atomicfile",
+	"internal/serve":       "harness results",
 
 	"internal/atomicfile":  "",
 	"internal/calibration": "",

@@ -3,35 +3,36 @@ package adjustment
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"netadjust/internal/search"
 )
 
 // Settings of network adjustment.
 type Settings struct {
-	Epochs          int     // of each training
-	Iterations      int     // trainings, each followed by an update
-	LayersPerUpdate float64 // pairs of layers that move in the first update
-	LayersDecay     float64 // how many fewer in each further update
-	Rate            float64 // step relative to the start width
-	RateDecay       float64 // how much smaller with each rank
-	DropRate        float64 // mean drop rate of the utilization ratio
-	Repeats         int     // dropout draws for each layer
-	Reference       bool    // the rules of the authors' code, which does not always meet the budget
-	Init            []int   // widths that the search starts from, fitted to the budget; nil: the network's own
-	EarlyEnd        bool    // stop when widths repeat or ratios are noise, see ended
+	Epochs          int      // of each training
+	Iterations      int      // trainings, each followed by an update
+	LayersPerUpdate float64  // pairs of layers that move in the first update
+	LayersDecay     float64  // how many fewer in each further update
+	Rate            float64  // step relative to the start width
+	RateDecay       float64  // how much smaller with each rank
+	DropRate        float64  // mean drop rate of the utilization ratio
+	Repeats         int      // dropout draws for each layer
+	Reference       []string // ReferenceRules to follow instead of the default mode's
+	Init            []int    // widths that the search starts from, fitted to the budget; nil: the network's own
+	EarlyEnd        bool     // stop when widths repeat or ratios are noise, see ended
 	Controls
 }
 
 // Method is network adjustment. From widths that meet the budget it repeats: train from scratch, measure every layer's
 // FLOPs utilization ratio, let the layers with the highest ratios grow and those with the lowest shrink, and fit the
-// widths to the budget. The widths after the last update are the result; with Settings.Reference they may miss the
-// budget, see ReferenceFit.
+// widths to the budget. The widths after the last update are the result. With the reference's rule for the budget they may
+// miss it, see ReferenceFit; then the default mode's rule fits them at the end.
 type Method struct{ Settings }
 
 // Search runs the loop of section 3 of the paper.
 func (m Method) Search(ctx context.Context, lab search.Lab, p search.Problem) (*search.Outcome, error) {
-	start, _, err := p.Start(p.Budget)
+	start, minimum, err := p.Start(p.Budget)
 	if err != nil {
 		return nil, err
 	}
@@ -70,12 +71,21 @@ func (m Method) Search(ctx context.Context, lab search.Lab, p search.Problem) (*
 			out.Stopped = ended(&u, out.Updates)
 		}
 		out.Updates, out.Channels = append(out.Updates, u), u.Next
-		lab.Report("update %d of %d: validation loss %.4f, top-1 %.2f %%, widths %v",
-			k+1, m.Iterations, u.Validation.Loss, 100*u.Validation.Top1, u.Next)
+		lab.Updated(k, &u)
+		lab.Report("update %d of %d: validation loss %.4f, top-1 %.2f %%, FUR %.2g to %.2g, widths %v, %.4g MFLOPs",
+			k+1, m.Iterations, u.Validation.Loss, 100*u.Validation.Top1, slices.Min(u.FUR), slices.Max(u.FUR), u.Next,
+			float64(p.Network.FLOPs(u.Next))/1e6)
 		if out.Stopped != "" {
 			lab.Report("search ended early: %s", out.Stopped)
 			break
 		}
+	}
+	if f := p.Network.FLOPs(out.Channels); !search.WithinBudget(f, p.Budget) {
+		if out.Channels, err = search.FitToBudget(p.Network, out.Channels, p.Budget, minimum); err != nil {
+			return nil, err
+		}
+		lab.Report("widths at the end, fitted from %.4f to %.4f of the budget: %v", float64(f)/float64(p.Budget),
+			float64(p.Network.FLOPs(out.Channels))/float64(p.Budget), out.Channels)
 	}
 	return out, nil
 }

@@ -33,6 +33,7 @@ type fakeLab struct {
 	trainings   []search.Training
 	validations []int // by training
 	reports     []string
+	updates     []search.Update
 }
 
 func (l *fakeLab) Train(ctx context.Context, t search.Training) (search.Trained, error) {
@@ -59,6 +60,8 @@ func (l *fakeLab) Cost() (c search.Cost) {
 }
 
 func (l *fakeLab) Charge(int64, int) {}
+
+func (l *fakeLab) Updated(index int, u *search.Update) { l.updates = append(l.updates, *u) }
 
 func (l *fakeLab) Report(format string, args ...any) {
 	l.reports = append(l.reports, fmt.Sprintf(format, args...))
@@ -199,9 +202,14 @@ func TestSearch(t *testing.T) {
 	if diff := cmp.Diff(c, out.Channels); diff != "" {
 		t.Errorf("channels (-last update +got):\n%s", diff)
 	}
-	if want := fmt.Sprintf("update 3 of 3: validation loss 0.7000, top-1 50.00 %%, widths %v", c); len(lab.reports) != 3 ||
+	last := out.Updates[2].FUR
+	if want := fmt.Sprintf("update 3 of 3: validation loss 0.7000, top-1 50.00 %%, FUR %.2g to %.2g, widths %v, %.4g MFLOPs",
+		slices.Min(last), slices.Max(last), c, float64(p.Network.FLOPs(c))/1e6); len(lab.reports) != 3 ||
 		lab.reports[2] != want {
 		t.Errorf("reports %q, want the last to be %q", lab.reports, want)
+	}
+	if diff := cmp.Diff(out.Updates, lab.updates); diff != "" {
+		t.Errorf("updates (-outcome +told):\n%s", diff)
 	}
 }
 

@@ -26,7 +26,7 @@ func (m Method) measure(ctx context.Context, t search.Trained, p search.Problem,
 		}
 		return u, checkLoss(u.Validation)
 	}
-	dropRates := rulesOf(m.Reference).dropRates
+	dropRates, on := rulesOf(m.Reference).dropRates, m.on()
 	if m.EqualDropRates {
 		dropRates = EqualDropRates
 	}
@@ -34,12 +34,12 @@ func (m Method) measure(ctx context.Context, t search.Trained, p search.Problem,
 	if err != nil {
 		return nil, err
 	}
-	d, err := t.EvaluateDropout(ctx, m.Images, rates, m.Repeats)
+	d, err := t.EvaluateDropout(ctx, on, rates, m.Repeats)
 	if err != nil {
 		return nil, err
 	}
 	u.Validation, u.DropRates = d.Clean, rates
-	if m.Images != search.HeldOut {
+	if on != search.HeldOut {
 		if u.Validation, err = t.Validate(ctx); err != nil {
 			return nil, err
 		}
@@ -62,6 +62,14 @@ func (m Method) measure(ctx context.Context, t search.Trained, p search.Problem,
 	return u, checkLoss(u.Validation)
 }
 
+// on returns the images that ratios are measured on.
+func (m Method) on() search.Images {
+	if m.Images == search.HeldOut {
+		return rulesOf(m.Reference).heldOut
+	}
+	return m.Images
+}
+
 // checkLoss reports a loss that no record can hold.
 func checkLoss(e search.Evaluation) error {
 	if math.IsNaN(e.Loss) || math.IsInf(e.Loss, 0) {
@@ -78,10 +86,14 @@ func (m Method) measurement(p search.Problem, c []int) (runs int, flops int64) {
 		return 1, whole
 	}
 	runs, flops = 1+len(c)*m.Repeats, whole
+	on := m.on()
 	for _, behind := range p.Network.FLOPsBehind(c) {
+		if on == search.Redrawn {
+			behind = whole
+		}
 		flops += behind * int64(m.Repeats)
 	}
-	if m.Images != search.HeldOut {
+	if on != search.HeldOut {
 		runs, flops = runs+1, flops+whole
 	}
 	return runs, flops

@@ -84,7 +84,7 @@ func TestOnlyTheOrderOfRatiosCounts(t *testing.T) {
 		for i := range other {
 			other[i] = 8*other[i] + 3
 		}
-		for _, s.Reference = range []bool{false, true} {
+		for _, s.Reference = range [][]string{nil, ReferenceRules()} {
 			before, err := s.Apply(c, fur)
 			after, otherErr := s.Apply(c, other)
 			if (err == nil) != (otherErr == nil) {
@@ -110,7 +110,7 @@ func TestEqualRatios(t *testing.T) {
 		if diff := cmp.Diff(&Change{Moved: s.Start, Next: s.Start}, change); diff != "" {
 			t.Fatalf("%+v (-want +got):\n%s", s, diff)
 		}
-		s.Reference = true
+		s.Reference = ReferenceRules()
 		if change = mustApply(t, s, s.Start, fur); slices.Equal(change.Moved, s.Start) {
 			t.Fatalf("%+v: reference mode leaves %v", s, s.Start)
 		}
@@ -198,7 +198,7 @@ func TestReferenceTakesAnything(t *testing.T) {
 	empty := 0
 	for range 300 {
 		s, c, fur := randomStep(t, rng)
-		s.Reference, s.Layers = true, rng.IntN(len(c)+1)
+		s.Reference, s.Layers = ReferenceRules(), rng.IntN(len(c)+1)
 		s.Budget = int64(float64(s.Budget) * math.Exp2(20*rng.Float64()-10))
 		for range rng.IntN(4) {
 			fur[rng.IntN(len(fur))] = odd[rng.IntN(len(odd))]
@@ -238,8 +238,8 @@ func TestStepErrors(t *testing.T) {
 	}{
 		{"too many", func(s *Step) { s.Layers = 4 }, start, fur,
 			"4 layers cannot grow and 4 shrink in an update of resnet8 with its 6 adjustable layers; move at most 3"},
-		{"too many for the reference", func(s *Step) { s.Layers, s.Reference = 7, true }, start, fur, "move at most 6"},
-		{"negative", func(s *Step) { s.Layers, s.Reference = -1, true }, start, fur, "-1 layers cannot grow"},
+		{"too many for the reference", func(s *Step) { s.Layers, s.Reference = 7, ReferenceRules() }, start, fur, "move at most 6"},
+		{"negative", func(s *Step) { s.Layers, s.Reference = -1, ReferenceRules() }, start, fur, "-1 layers cannot grow"},
 		{"widths", func(*Step) {}, start[:5], fur,
 			"5 widths, 6 start widths and 6 utilization ratios: give one of each for the 6 adjustable layers of resnet8"},
 		{"start", func(s *Step) { s.Start = nil }, start, fur, "6 widths, 0 start widths and 6 utilization ratios"},
@@ -260,13 +260,15 @@ func TestReferenceSearch(t *testing.T) {
 	p, lab := problem(t)
 	lab.tie, lab.limit = networks.TieFirst, 1
 	s := settings
-	s.Reference, s.LayersPerUpdate, s.LayersDecay, s.DropRate = true, 4, 2, 0.2
+	s.Reference, s.LayersPerUpdate, s.LayersDecay, s.DropRate = ReferenceRules(), 4, 2, 0.2
+	lab.images = search.Redrawn
 	out, err := Method{s}.Search(t.Context(), lab, p)
 	if err != nil {
 		t.Fatal(err)
 	}
 	step := Step{
-		Network: p.Network, Start: p.Network.Start(), Budget: p.Budget, Rate: s.Rate, RateDecay: s.RateDecay, Reference: true,
+		Network: p.Network, Start: p.Network.Start(), Budget: p.Budget, Rate: s.Rate, RateDecay: s.RateDecay,
+		Reference: s.Reference,
 	}
 	c, cut := out.Start, 0
 	for k, u := range out.Updates {
@@ -285,6 +287,13 @@ func TestReferenceSearch(t *testing.T) {
 		}
 		c = u.Next
 	}
+	if f := p.Network.FLOPs(c); search.WithinBudget(f, p.Budget) {
+		t.Errorf("%d FLOPs after the last update are within the budget, so there is nothing to fit", f)
+	}
+	if want, err := search.FitToBudget(p.Network, c, p.Budget, search.Minimum(step.Start)); err != nil ||
+		!slices.Equal(want, out.Channels) {
+		t.Errorf("ends with %v, want %v after %v; %v", out.Channels, want, c, err)
+	}
 	if len(out.Updates) != 3 || cut == 0 || len(out.Updates[0].Grown) != 4 || len(out.Updates[2].Grown) != 6 {
 		t.Errorf("%d updates, %d rates above 1/2; %+v", len(out.Updates), cut, out.Updates)
 	}
@@ -301,7 +310,7 @@ func TestReferenceSearch(t *testing.T) {
 			"at which the reference's dropout breaks"},
 	} {
 		p, lab := problem(t)
-		lab.tie, lab.limit = networks.TieFirst, 1
+		lab.tie, lab.limit, lab.images = networks.TieFirst, 1, search.Redrawn
 		s := s
 		tt.change(&s, lab, &p)
 		_, err := Method{s}.Search(t.Context(), lab, p)
@@ -310,8 +319,9 @@ func TestReferenceSearch(t *testing.T) {
 }
 
 // Whole searches of ten updates with random ratios, which is what docs/method.md tells of both modes: how many updates
-// end outside [99 %, 100 %] of the budget, and how many more than 1 % away from it.
-func TestBudgetOfBothModes(t *testing.T) {
+// end outside [99 %, 100 %] of the budget, how many more than 1 % away from it, and how many of the layers that are to
+// move stay as they are.
+func TestBothModes(t *testing.T) {
 	const searches = 400
 	for _, preset := range []struct {
 		name          string
@@ -328,15 +338,24 @@ func TestBudgetOfBothModes(t *testing.T) {
 				start := net.Start()
 				s := Step{
 					Network: net, Start: start, Budget: net.FLOPs(start), Rate: preset.rate, RateDecay: preset.falling,
-					Reference: reference,
 				}
-				var updates, outside, far int
+				if reference {
+					s.Reference = ReferenceRules()
+				}
+				var updates, outside, far, chosen, idle int
 				var worst float64
 				for range searches {
 					c := start
 					for k := range 10 {
 						s.Layers = LayersToMove(preset.number, preset.decay, k)
-						c = mustApply(t, s, c, randomRatios(rng, len(c))).Next
+						change := mustApply(t, s, c, randomRatios(rng, len(c)))
+						for _, i := range slices.Concat(change.Grown, change.Shrunk) {
+							chosen++
+							if change.Moved[i] == c[i] {
+								idle++
+							}
+						}
+						c = change.Next
 						f := net.FLOPs(c)
 						off := math.Abs(float64(f)/float64(s.Budget) - 1)
 						updates++
@@ -349,9 +368,10 @@ func TestBudgetOfBothModes(t *testing.T) {
 						}
 					}
 				}
-				percent := func(n int) float64 { return 100 * float64(n) / float64(updates) }
+				percent := func(n, of int) float64 { return 100 * float64(n) / float64(of) }
 				t.Logf("%-8s width %-5v reference %-5t %5.1f %% outside [99 %%, 100 %%], %5.1f %% more than 1 %% off, "+
-					"%5.2f %% at most", preset.name, width, reference, percent(outside), percent(far), 100*worst)
+					"%5.2f %% at most; %5.1f %% of the layers stay", preset.name, width, reference, percent(outside, updates),
+					percent(far, updates), 100*worst, percent(idle, chosen))
 				if reference == (outside == 0) {
 					t.Errorf("%s, width %v, reference %t: %d of %d updates are outside the budget",
 						preset.name, width, reference, outside, updates)

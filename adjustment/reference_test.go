@@ -164,7 +164,7 @@ func TestReferenceFLOPsPerChannel(t *testing.T) {
 			[]float64{2365696}), 4325731.5556},
 	} {
 		net := network(t, networks.Spec{Name: "resnet20", Padding: tt.padding})
-		g := Step{Network: net, Reference: true}.FLOPsPerChannel(net.Start())
+		g := Step{Network: net, Reference: ReferenceRules()}.FLOPsPerChannel(net.Start())
 		mean := 0.
 		for i, c := range net.Start() {
 			g[i] *= float64(c)
@@ -212,7 +212,7 @@ func TestReferenceUpdates(t *testing.T) {
 		},
 	} {
 		step.Layers = LayersToMove(6, 0.5, k)
-		step.Reference = true
+		step.Reference = ReferenceRules()
 		got, err := step.Apply(c, tt.fur)
 		if err != nil {
 			t.Fatal(err)
@@ -223,7 +223,7 @@ func TestReferenceUpdates(t *testing.T) {
 		if f := net.FLOPs(got.Next); f != tt.flops {
 			t.Errorf("update %d: %d FLOPs, want %d", k, f, tt.flops)
 		}
-		step.Reference = false
+		step.Reference = nil
 		corrected, err := step.Apply(c, tt.fur)
 		if err != nil {
 			t.Fatal(err)
@@ -342,7 +342,7 @@ func TestAuthorsSearches(t *testing.T) {
 	} {
 		net := network(t, networks.Spec{Name: tt.name, Width: tt.width, Padding: tt.padding})
 		c := net.Start()
-		s := Step{Network: net, Start: c, Budget: net.FLOPs(c), Rate: 0.15, RateDecay: 0.01, Reference: true}
+		s := Step{Network: net, Start: c, Budget: net.FLOPs(c), Rate: 0.15, RateDecay: 0.01, Reference: ReferenceRules()}
 		var flops []int64
 		for k := range 10 {
 			fur := make([]float64, len(c))
@@ -510,7 +510,7 @@ func TestReferenceChains(t *testing.T) {
 			for _, width := range []float64{1, 0.8, 0.5, 0.25} {
 				net := network(t, networks.Spec{Name: name, Padding: padding, Width: width})
 				c, p := net.Start(), plainOf(t, net)
-				step := Step{Network: net, Start: c, Budget: net.FLOPs(c), Reference: true}
+				step := Step{Network: net, Start: c, Budget: net.FLOPs(c), Reference: ReferenceRules()}
 				for k := range 10 {
 					step.Layers, step.Rate, step.RateDecay = LayersToMove(6, 0.5, k), 0.15, 0.01
 					if k%3 == 2 { // none, some, or so many that layers are chosen twice

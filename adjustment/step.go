@@ -2,6 +2,7 @@ package adjustment
 
 import (
 	"fmt"
+	"slices"
 
 	"netadjust/internal/search"
 	"netadjust/networks"
@@ -9,6 +10,7 @@ import (
 
 // rules are all that the two modes do differently.
 type rules struct {
+	heldOut    search.Images // how held-out images are shown while ratios are measured
 	tie        func(n *networks.Network) networks.Tie
 	dropRates  func(channels []int, flopsPerChannel []float64, base float64) (rates, scale []float64, err error)
 	rank       func(fur []float64, names []string) (ranking []int, err error)
@@ -18,17 +20,43 @@ type rules struct {
 	fit        func(net search.Counter, channels []int, budget int64, minimum []int) ([]int, error)
 }
 
-func rulesOf(reference bool) rules {
-	if reference {
-		return rules{
-			tie: ReferenceTie, dropRates: ReferenceDropRates, rank: ReferenceRank, mostLayers: ReferenceMostLayers,
-			choose: ReferenceChoose, move: ReferenceMove, fit: ReferenceFit,
-		}
+// referenceRules are the rules of the authors' code by name, in the order in which an update needs them.
+var referenceRules = []struct {
+	name string
+	use  func(*rules)
+}{
+	{"images", func(r *rules) { r.heldOut = search.Redrawn }},
+	{"ties", func(r *rules) { r.tie = ReferenceTie }},
+	{"drop-rates", func(r *rules) { r.dropRates = ReferenceDropRates }},
+	{"nan", func(r *rules) { r.rank = ReferenceRank }},
+	{"overlap", func(r *rules) { r.mostLayers = ReferenceMostLayers }},
+	{"pairs", func(r *rules) { r.choose = ReferenceChoose }},
+	{"steps", func(r *rules) { r.move = ReferenceMove }},
+	{"budget", func(r *rules) { r.fit = ReferenceFit }},
+}
+
+// ReferenceRules returns the names of all rules that the authors' code has differently. With all of them a search is in
+// reference mode, with none in the default one.
+func ReferenceRules() []string {
+	var names []string
+	for _, r := range referenceRules {
+		names = append(names, r.name)
 	}
-	return rules{
-		tie: Tie, dropRates: DropRates, rank: Rank, mostLayers: MostLayers,
+	return names
+}
+
+// rulesOf returns the rules of the default mode but for those that are named.
+func rulesOf(reference []string) rules {
+	r := rules{
+		heldOut: search.HeldOut, tie: Tie, dropRates: DropRates, rank: Rank, mostLayers: MostLayers,
 		choose: Choose, move: Move, fit: search.FitToBudget,
 	}
+	for _, rule := range referenceRules {
+		if slices.Contains(reference, rule.name) {
+			rule.use(&r)
+		}
+	}
+	return r
 }
 
 // Step is what an update of the widths of a network depends on, besides the widths and their FLOPs utilization ratios.
@@ -36,10 +64,10 @@ type Step struct {
 	Network   *networks.Network
 	Start     []int // widths that steps are relative to, c0
 	Budget    int64
-	Layers    int     // that grow, and that shrink
-	Rate      float64 // step of the first of them, relative to the start width
-	RateDecay float64 // how much smaller with each rank
-	Reference bool    // the rules of the authors' code
+	Layers    int      // that grow, and that shrink
+	Rate      float64  // step of the first of them, relative to the start width
+	RateDecay float64  // how much smaller with each rank
+	Reference []string // ReferenceRules to follow instead of the default mode's
 }
 
 // Change is what an update does to widths.

@@ -35,6 +35,8 @@ func (l *fakeLab) Cost() search.Cost { return search.Cost{BackwardImages: int64(
 
 func (l *fakeLab) Charge(int64, int) {}
 
+func (l *fakeLab) Updated(int, *search.Update) {}
+
 func (l *fakeLab) Report(format string, args ...any) {
 	l.reports = append(l.reports, fmt.Sprintf(format, args...))
 }

@@ -111,6 +111,10 @@ func (c *Cell) fill(s Settings, catalog Catalog, report func(key string, err err
 	}
 	if s.Width.RoundTo > 1 {
 		c.RoundTo = s.Width.RoundTo
+		if c.Finetune != nil {
+			report("width.round_to", fmt.Errorf("must be 1 with final = %q: there are no weights for channels that "+
+				"rounding adds, not %d", finetune, c.RoundTo))
+		}
 	}
 	d := c.Data
 	switch {

@@ -191,7 +191,7 @@ seed = 1
 		cell("uniform", nil, nil),
 		cell("l1", nil, &Prune{StartFLOPs: 3, Epochs: 15}),
 		cell("adjust", &Search{
-			Epochs: 3, Iterations: 10, LayersPerUpdate: 3, Rate: 0.2, DropRate: 0.1, Repeats: 5, Reference: true,
+			Epochs: 3, Iterations: 10, LayersPerUpdate: 3, Rate: 0.2, DropRate: 0.1, Repeats: 5, Reference: allRules,
 		}, nil),
 	}
 	if diff := cmp.Diff(want, e.Cells); diff != "" {

@@ -136,7 +136,7 @@ func TestPublished(t *testing.T) {
 			{"code default, README for CIFAR", 0.15}, {"README for ImageNet", 0.4},
 		},
 		"search.train.learning_rate": {{"code default, README for CIFAR", 0.15}, {"README for ImageNet", 0.2}},
-		"search.reference":           {{"code default, README for CIFAR, README for ImageNet", true}},
+		"search.reference":           {{"code default, README for CIFAR, README for ImageNet", allRules}},
 		"search.fur":                 {{"code default, README for CIFAR, README for ImageNet", "loss"}},
 		"prune.start_flops":          nil,
 	} {

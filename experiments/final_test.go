@@ -103,6 +103,8 @@ func TestFinalMistakes(t *testing.T) {
 			"t.toml:9: width.channels: must be a list with the channels of each adjustable layer, or the folder of a"},
 		{"width", strings.Replace(finals, "[4, 5]", "[4, 0]", 1) + "method = \"widths\"\n",
 			"width.channels[2]: must be an integer, at least 1"},
+		{"multiples", strings.Replace(finals, "[4, 5]", "[4, 5]\nround_to = 8", 1) + "method = \"l1\"\nfinal = \"finetune\"\n",
+			`t.toml:10: width.round_to: must be 1 with final = "finetune": there are no weights for channels that rounding`},
 		{"scope", strings.Replace(finals, "rounds = 7", `scope = "all"`, 1) + "method = \"l1\"\n",
 			`prune.scope: unknown name "all"`},
 	} {

@@ -78,7 +78,7 @@ func publication(preset string, correct func(*Settings)) map[string]any {
 	s := Settings{Data: Data{Train: 45000, Validation: 5000, Test: 10000}}
 	s.presetTrain(preset)
 	s.presetSearch(preset)
-	s.Search.Reference = true
+	s.Search.Reference = allRules
 	correct(&s)
 	values := map[string]any{}
 	for _, f := range slices.Concat(fields("data", s.Data), fields("train", s.Train), fields("search", s.Search),

@@ -70,9 +70,9 @@ type Search struct {
 	RateDecay       float64 `json:"rate_decay"`        // how much Rate falls per rank
 	DropRate        float64 `json:"drop_rate"`         // mean channel dropout rate of the FLOPs utilization ratio
 	Repeats         int     `json:"repeats"`           // dropout draws per layer
-	// Reference asks for the rules of the paper's code instead of the corrected ones. It is left out of the JSON where it
-	// is false, so that cells keep the ids that they had before there was such a key.
-	Reference bool `json:"reference,omitempty"`
+	// Reference names the rules of the paper's code that replace the corrected ones. It is left out of the JSON where there
+	// are none, so that cells keep the ids that they had before there was such a key.
+	Reference Rules `json:"reference,omitempty" zero:"false"`
 	// FUR is what the ratio is measured by: "" for the loss, or "accuracy". FURImages is what it is measured on: "" for
 	// the held-out images, or "training" for as many of those trained on.
 	FUR       string `json:"fur,omitempty" zero:"loss"`
@@ -194,7 +194,7 @@ func (s *Settings) read(t *table) {
 		scalar(t, "rate_decay", &s.Search.RateDecay, number(atLeast(0, 1)))
 		scalar(t, "drop_rate", &s.Search.DropRate, number(moreThan(0, 0.5)))
 		scalar(t, "repeats", &s.Search.Repeats, integer(atLeast(1, most)))
-		scalar(t, "reference", &s.Search.Reference, boolean)
+		scalar(t, "reference", &s.Search.Reference, readRules)
 		scalar(t, "fur", &s.Search.FUR, oneOfOr("loss", "accuracy"))
 		scalar(t, "fur_images", &s.Search.FURImages, oneOfOr("validation", "training"))
 		widths(t, "init", "uniform", &s.Search.Init, &s.initFrom)

@@ -2,11 +2,16 @@ package harness
 
 import (
 	"context"
+	"math"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"netadjust/adjustment"
+	"netadjust/experiments"
 	"netadjust/internal/search"
 	"netadjust/networks"
 	"netadjust/results"
@@ -23,32 +28,57 @@ func (wide) Search(_ context.Context, _ search.Lab, p search.Problem) (*search.O
 	return &search.Outcome{Channels: channels}, nil
 }
 
-// A network is not trained if its search has left the budget, which a search by the reference's rules may.
+// A network is not trained if its search has left the budget.
 func TestSearchThatLeavesTheBudget(t *testing.T) {
-	for _, tt := range []struct{ reference, end string }{
-		{"false", "is not within 1 % below the budget of 2314688"},
-		{"true", "is not within 1 % below the budget of 2314688; reference mode does not guarantee the budget"},
-	} {
-		e := parse(t, strings.Replace(settings, "[search]", "[search]\nreference = "+tt.reference, 1)+matrix(`"adjust"`, "1"))
-		o, _ := options(e, t.TempDir())
-		r, err := newRun(o)
-		if err != nil {
-			t.Fatal(err)
+	o, _ := options(parse(t, settings+matrix(`"adjust"`, "1")), t.TempDir())
+	r, err := newRun(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := r.cells[0]
+	c.method = wide{c.method}
+	var result results.Result
+	err = (&worker{run: r, dev: &timed{}}).searchAndTrain(t.Context(), c, nil, &result)
+	if err == nil || !strings.HasPrefix(err.Error(), "adjust ended at ") ||
+		!strings.HasSuffix(err.Error(), "is not within 1 % below the budget of 2314688") {
+		t.Errorf("error %v", err)
+	}
+	if result.Final != nil {
+		t.Errorf("result %+v", result.Final)
+	}
+}
+
+// Widths are rounded when a method has ended: they are multiples, the FLOPs may be far below the budget but not over it,
+// and the weights that are kept have the widths of the record.
+func TestRoundTo(t *testing.T) {
+	e := parse(t, settings+"[width]\nround_to = 8\n"+matrix(`"uniform", "random", "l1"`, "1"))
+	out := t.TempDir()
+	mustRun(t, e, out)
+	for id, record := range readRecords(t, out) {
+		r := record.Result
+		if r.Failure != nil {
+			t.Fatalf("%s failed: %s", id, r.Failure.Reason)
 		}
-		c := r.cells[0]
-		c.method = wide{c.method}
-		var result results.Result
-		err = (&worker{run: r, dev: &timed{}}).searchAndTrain(t.Context(), c, nil, &result)
-		if err == nil || !strings.HasPrefix(err.Error(), "adjust ended at ") || !strings.HasSuffix(err.Error(), tt.end) {
-			t.Errorf("reference = %s: error %v, want one that ends %q", tt.reference, err, tt.end)
+		for _, c := range r.Final.Channels {
+			if c%8 != 0 {
+				t.Errorf("%s: widths %v", id, r.Final.Channels)
+				break
+			}
 		}
-		if result.Final != nil {
-			t.Errorf("reference = %s: result %+v", tt.reference, result.Final)
+		if f := float64(r.Final.FLOPs) / float64(r.BudgetFLOPs); f > 1 || f < 0.8 {
+			t.Errorf("%s has %v of the budget's FLOPs", id, f)
+		}
+		if !strings.Contains(string(r.Config), `"round_to": 8`) {
+			t.Errorf("%s: configuration %s", id, r.Config)
+		}
+		if _, err := OpenTrained(filepath.Join(out, results.CellsFolder, id)); err != nil {
+			t.Error(err)
 		}
 	}
 }
 
-// A whole search by the reference's rules either ends within the budget or says that it does not guarantee it.
+// A whole search by the reference's rules ends within the budget, measures on images that are drawn anew each time, and
+// costs what was planned: whole passes.
 func TestReferenceSearchRuns(t *testing.T) {
 	e := parse(t, strings.Replace(settings, "[search]", "[search]\nreference = true", 1)+matrix(`"adjust"`, "1"))
 	out := t.TempDir()
@@ -57,8 +87,19 @@ func TestReferenceSearchRuns(t *testing.T) {
 	if len(r.Updates) != 2 {
 		t.Fatalf("%d updates", len(r.Updates))
 	}
-	if f := r.Failure; f != nil && !strings.Contains(f.Reason, "reference mode does not guarantee the budget") {
-		t.Errorf("failure: %s", f.Reason)
+	if r.Failure != nil {
+		t.Fatalf("failure: %s", r.Failure.Reason)
+	}
+	if !search.WithinBudget(r.Final.FLOPs, r.BudgetFLOPs) {
+		t.Errorf("%d FLOPs for a budget of %d", r.Final.FLOPs, r.BudgetFLOPs)
+	}
+	plan, err := MakePlan(e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := plan.Cells[0].Search
+	if c := r.SearchCost; c.ForwardImages != p.ForwardImages || math.Abs(float64(c.FLOPs)/float64(p.FLOPs)-1) > 0.02 {
+		t.Errorf("planned %+v, cost %+v", p, c)
 	}
 	n, err := networks.New(networks.Spec{Name: "resnet8", Width: 0.5, Input: [3]int{1, 28, 28}, Classes: 10})
 	if err != nil {
@@ -67,5 +108,23 @@ func TestReferenceSearchRuns(t *testing.T) {
 	want := n.FLOPsPerChannel(n.Start(), networks.TieFirst) // where the default mode splits
 	if diff := cmp.Diff(want, r.Updates[0].FLOPsPerChannel); diff != "" {
 		t.Errorf("FLOPs per channel (-want +got):\n%s", diff)
+	}
+
+	// The first network is the same whatever is measured on it; its ratios are not.
+	split := parse(t, strings.Replace(settings, "[search]", `[search]
+reference = ["ties"]`, 1)+matrix(`"adjust"`, "1"))
+	mustRun(t, split, out)
+	u := readRecords(t, out)[split.Cells[0].ID()].Result.Updates[0]
+	if !slices.Equal(u.FLOPsPerChannel, want) || math.Abs(u.ValidationLoss-r.Updates[0].ValidationLoss) > 1e-5 {
+		t.Errorf("by the rule of ties alone: %+v, by all rules: %+v", u, r.Updates[0])
+	}
+	if slices.Equal(u.FUR, r.Updates[0].FUR) {
+		t.Errorf("ratios on images drawn anew are those on the images as they are: %v", u.FUR)
+	}
+}
+
+func TestRuleNames(t *testing.T) {
+	if diff := cmp.Diff(adjustment.ReferenceRules(), experiments.RuleNames); diff != "" {
+		t.Errorf("(-of the rules +in experiments):\n%s", diff)
 	}
 }

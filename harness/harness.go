@@ -104,6 +104,9 @@ func Run(ctx context.Context, o Options) (Summary, error) {
 	for range r.jobs {
 		err = errors.Join(err, <-errs)
 	}
+	if text := r.account.errors(); text != "" {
+		r.print(progress.Event{Kind: progress.Note, Message: text})
+	}
 	slices.Sort(r.summary.Failed)
 	r.summary.Stopped = r.summary.Done+r.summary.Before+len(r.summary.Failed) < len(r.cells)
 	return r.summary, err
@@ -120,11 +123,12 @@ type run struct {
 	stop    context.CancelFunc
 
 	mu        sync.Mutex
+	running   int     // cells at this moment
 	queue     []*cell // to be run
 	elsewhere []*cell // another process has the lease
 	summary   Summary
 	account   account
-	running   int           // cells that compute
+	busy      int           // of them those that do not wait for memory
 	begun     int           // that have begun to, so far
 	ended     chan struct{} // closed when one of them ends
 }

@@ -3,8 +3,10 @@ package harness
 import (
 	"context"
 	"fmt"
+	"log/slog"
 
 	"netadjust/internal/data"
+	"netadjust/internal/progress"
 	"netadjust/internal/rng"
 	"netadjust/internal/search"
 	"netadjust/internal/train"
@@ -25,16 +27,15 @@ var _ search.Lab = (*lab)(nil)
 // Train trains a network on the training images.
 func (l *lab) Train(ctx context.Context, t search.Training) (search.Trained, error) {
 	c := contentOf(l.cell, t, l.data.checksum, l.dev.Info())
-	charged := 0 // epochs
+	var charged int64 // FLOPs that are in the account
 	flops := t.Network.FLOPs(t.Channels)
 	m, err := l.store.get(ctx, c, l.data.norm, t.Network,
 		func(ctx context.Context, keep *train.Checkpoints) (*train.Model, error) {
+			watch := l.course(l.cell, t.Purpose, t.Epochs, l.data.train.Len(), flops)
+			keep.Watch = watch.step
 			m, _, err := train.Resume(ctx, l.dev, t.Network, t.Channels, l.data.train, l.data.norm, c.Recipe, c.Stream, keep,
-				func(e int, report train.Epoch) {
-					charged++
-					l.epoch(l.cell, t.Purpose, e, t.Epochs, report)
-					l.advance(trainingPasses * flops * int64(l.data.train.Len()))
-				})
+				watch.epoch)
+			charged = watch.charged
 			return m, err
 		})
 	if err != nil {
@@ -46,7 +47,7 @@ func (l *lab) Train(ctx context.Context, t search.Training) (search.Trained, err
 	l.cost.ForwardImages += cost.ForwardImages
 	l.cost.BackwardImages += cost.BackwardImages
 	l.cost.FLOPs += cost.FLOPs
-	l.advance(cost.FLOPs - trainingPasses*flops*int64(images)*int64(charged))
+	l.spare(cost.FLOPs - charged)
 	return &trainedNetwork{
 		lab: l, content: &c, model: m, key: rng.NewKey(l.cell.Seed, t.Purpose+"/fur"), flops: flops,
 		stream: train.Stream{Seed: l.cell.Seed, Purpose: t.Purpose + "/look"},
@@ -76,6 +77,12 @@ func (l *lab) Report(format string, args ...any) {
 		text += fmt.Sprintf(", %.0f %% of the search", 100*float64(l.cost.FLOPs)/float64(planned))
 	}
 	l.note(l.cell, text)
+}
+
+// Updated logs an update, so that it can be seen before the search is over.
+func (l *lab) Updated(index int, u *search.Update) {
+	l.cell.log.write(progress.Update, fmt.Sprintf("update %d", index+1),
+		slog.Any("update", updateOf(l.cell.problem.Network, index, *u)))
 }
 
 // trainedNetwork is a network that the lab has trained.
@@ -120,7 +127,7 @@ func (t *trainedNetwork) recall(ctx context.Context, of evaluation, value any, r
 func rangeOf(images *data.Images) [2]int { return [2]int{images.First, images.First + images.Len()} }
 
 // EvaluateDropout evaluates with channel dropout in one layer after the other. What is computed is charged: the whole
-// network once, and what lies behind each layer for each repeat.
+// network once, and for each repeat what lies behind each layer, or all of it where images are drawn anew.
 func (t *trainedNetwork) EvaluateDropout(ctx context.Context, on search.Images, rates []float64, repeats int) (
 	*search.Dropout, error) {
 	images := t.lab.data.validation
@@ -131,7 +138,12 @@ func (t *trainedNetwork) EvaluateDropout(ctx context.Context, on search.Images, 
 		}
 	}
 	var result *train.LayerDropout
-	err := t.recall(ctx, evaluation{Images: rangeOf(images), Rates: rates, Repeats: repeats}, &result, func() error {
+	of := evaluation{Images: rangeOf(images), Rates: rates, Repeats: repeats, Redrawn: on == search.Redrawn}
+	err := t.recall(ctx, of, &result, func() (err error) {
+		if of.Redrawn {
+			result, err = train.EvaluateRedrawn(ctx, t.lab.dev, t.model, images, t.lab.cell.search, t.stream, rates, t.key, repeats)
+			return err
+		}
 		e, err := train.NewEvaluator(t.lab.dev, t.model, images, true)
 		if err != nil {
 			return err
@@ -145,6 +157,9 @@ func (t *trainedNetwork) EvaluateDropout(ctx context.Context, on search.Images, 
 	}
 	d := &search.Dropout{Clean: t.charge(result.Clean, t.flops), Dropped: make([][]search.Evaluation, len(rates))}
 	for i, behind := range t.model.Network.FLOPsBehind(t.model.Channels) {
+		if of.Redrawn {
+			behind = t.flops
+		}
 		for _, e := range result.Dropped[i] {
 			d.Dropped[i] = append(d.Dropped[i], t.charge(e, behind))
 		}

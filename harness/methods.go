@@ -41,6 +41,7 @@ const (
 const (
 	nothing       = "none"
 	startTraining = "prune.epochs of the start network"
+	startGradient = startTraining + ", and prune.gradient_batches batches forward and backward"
 	searchCost    = "search.iterations * search.epochs at the budget, and (1 + layers * search.repeats) / 2 passes over " +
 		"the held-out images after each"
 )
@@ -125,7 +126,7 @@ func pruners() []Method {
 		},
 		{
 			Name: "taylor", Title: "smallest first-order change of the loss by a gate behind batch norm", Year: 2019,
-			Prunes: reading("gradient_batches"), Needs: gradients, Inherits: true,
+			Prunes: reading("gradient_batches"), Needs: gradients, Inherits: true, Cost: startGradient,
 			Source: "Molchanov et al., Importance estimation for neural network pruning, CVPR 2019",
 			build: func(c experiments.Cell) search.Method {
 				return baselines.Taylor{Start: startOf(c), Batches: c.Prune.GradientBatches}
@@ -133,7 +134,7 @@ func pruners() []Method {
 		},
 		{
 			Name: "taylor_per_flop", Title: "the same, relative to the FLOPs that a channel takes", Year: 2020,
-			Prunes: reading("gradient_batches"), Needs: gradients, Inherits: true, Source: knapsackPaper,
+			Prunes: reading("gradient_batches"), Needs: gradients, Inherits: true, Source: knapsackPaper, Cost: startGradient,
 			build: func(c experiments.Cell) search.Method {
 				return baselines.Taylor{Start: startOf(c), Batches: c.Prune.GradientBatches, PerFLOP: true}
 			},
@@ -237,7 +238,7 @@ func adjustmentOf(c experiments.Cell) adjustment.Settings {
 		Epochs: s.Epochs, Iterations: s.Iterations,
 		LayersPerUpdate: float64(s.LayersPerUpdate), LayersDecay: s.LayersDecay,
 		Rate: s.Rate, RateDecay: s.RateDecay, DropRate: s.DropRate, Repeats: s.Repeats,
-		Reference: s.Reference, Init: s.Init, EarlyEnd: s.EarlyEnd,
+		Reference: s.Reference.Names(), Init: s.Init, EarlyEnd: s.EarlyEnd,
 	}
 	if s.FUR == "accuracy" {
 		a.Score = adjustment.Accuracy

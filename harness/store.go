@@ -176,6 +176,7 @@ type evaluation struct {
 	Images   [2]int // of the training set, from and to
 	Rates    []float64
 	Repeats  int
+	Redrawn  bool `json:",omitempty"` // the images are those of search.Redrawn
 }
 
 // kept is how an evaluation is kept on disk.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math"
 	"os"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"netadjust/experiments"
@@ -20,6 +22,7 @@ import (
 	"netadjust/internal/progress"
 	"netadjust/internal/search"
 	"netadjust/internal/train"
+	"netadjust/networks"
 	"netadjust/results"
 )
 
@@ -100,7 +103,7 @@ func (r *run) leave(c *cell, why error) {
 func (w *worker) found(c *cell, s state) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.account.done += c.planned()
+	w.account.spared += c.planned()
 	if s == failed {
 		w.summary.Failed = append(w.summary.Failed, c.id)
 	} else {
@@ -120,7 +123,15 @@ func (w *worker) cell(ctx context.Context, c *cell) error {
 	}
 	defer log.close()
 	c.log = log
-	w.tell(c, progress.Started, "")
+	w.mu.Lock()
+	w.running++
+	w.mu.Unlock()
+	defer func() {
+		w.mu.Lock()
+		w.running--
+		w.mu.Unlock()
+	}()
+	w.tell(c, progress.Started, "", slog.Any("layers", c.problem.Network.Adjustable()))
 	start, busy := time.Now(), w.dev.busy
 	w.dev.clock.Reset()
 	images, err := w.library.images(c.Dataset, c.Data)
@@ -134,7 +145,8 @@ func (w *worker) cell(ctx context.Context, c *cell) error {
 	host, _ := os.Hostname()
 	record.Run = results.Run{
 		Host: host, Job: os.Getenv("SLURM_JOB_ID"), Jobs: w.jobs, Threads: w.threads, GoVersion: runtime.Version(),
-		Start: start.UTC().Truncate(time.Second), WallSeconds: time.Since(start).Seconds(),
+		Processor: processor(),
+		Start:     start.UTC().Truncate(time.Second), WallSeconds: time.Since(start).Seconds(),
 		DeviceSeconds: (w.dev.busy - busy).Seconds(), CalibrationSeconds: w.dev.clock.Seconds(),
 		SearchWallSeconds: w.search.wall.Seconds(), SearchDeviceSeconds: w.search.device.Seconds(), Resumed: log.resumed,
 	}
@@ -144,7 +156,7 @@ func (w *worker) cell(ctx context.Context, c *cell) error {
 	if err := patiently(ctx, w.warn, func() error { return results.Write(w.folder(c), record) }); err != nil {
 		return err
 	}
-	w.advance(c.planned() - w.counted) // plans of searches are estimates, and a failed cell leaves work undone
+	w.spare(c.planned() - w.counted) // plans of searches are estimates, and a failed cell leaves work undone
 	w.finished(c, record)
 	return w.checkpoints(c, content{}).Remove()
 }
@@ -174,7 +186,7 @@ func (w *worker) attempt(ctx context.Context, c *cell, images *images) (*results
 		if left <= 0 || errors.As(err, new(*train.Diverged)) { // which it would do again
 			return record, nil
 		}
-		w.advance(-w.counted)
+		w.spare(-w.counted)
 		w.warn(fmt.Errorf("%s failed and is tried again: %w", c.id, err))
 	}
 }
@@ -183,14 +195,14 @@ func (w *worker) attempt(ctx context.Context, c *cell, images *images) (*results
 func (r *run) begin() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.running++
+	r.busy++
 	r.begun++
 }
 
 func (r *run) end() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.running--
+	r.busy--
 	if r.ended != nil {
 		close(r.ended)
 		r.ended = nil
@@ -202,7 +214,7 @@ func (r *run) end() {
 // false: the cell is too large by itself.
 func (r *run) makeRoom(ctx context.Context, alone *int) bool {
 	r.mu.Lock()
-	if r.running == 1 {
+	if r.busy == 1 {
 		defer r.mu.Unlock()
 		again := *alone != r.begun
 		*alone = r.begun
@@ -212,7 +224,7 @@ func (r *run) makeRoom(ctx context.Context, alone *int) bool {
 		r.ended = make(chan struct{})
 	}
 	ended := r.ended
-	r.running--
+	r.busy--
 	r.mu.Unlock()
 	select {
 	case <-ended:
@@ -295,23 +307,16 @@ func (w *worker) searchAndTrain(ctx context.Context, c *cell, images *images, r 
 	}
 	flops := n.FLOPs(found.Channels)
 	if c.RoundTo == 0 && !search.WithinBudget(flops, c.problem.Budget) {
-		hint := ""
-		if c.Search != nil && c.Search.Reference {
-			hint = "; reference mode does not guarantee the budget"
-		}
-		return fmt.Errorf("%s ended at %d FLOPs, which is not within 1 %% below the budget of %d%s",
-			c.Method, flops, c.problem.Budget, hint)
+		return fmt.Errorf("%s ended at %d FLOPs, which is not within 1 %% below the budget of %d",
+			c.Method, flops, c.problem.Budget)
 	}
 	r.Final = &results.Final{
 		Channels: found.Channels, FLOPs: flops, FLOPsWithoutStem: n.FLOPsWithoutStem(found.Channels),
 		Params: n.Params(found.Channels),
 	}
 	stream := train.Stream{Seed: c.Seed, Purpose: "final"}
-	progress := func(e int, report train.Epoch) {
-		w.epoch(c, stream.Purpose, e, c.recipe.Epochs, report)
-		w.advance(trainingPasses * flops * int64(images.both.Len()))
-	}
-	model, epochs, err := w.finish(ctx, c, found, images, stream, progress)
+	watch := w.course(c, stream.Purpose, c.recipe.Epochs, images.both.Len(), flops)
+	model, epochs, err := w.finish(ctx, c, found, images, stream, watch)
 	if err != nil {
 		return fmt.Errorf("final training: %w", err)
 	}
@@ -331,18 +336,19 @@ func (w *worker) searchAndTrain(ctx context.Context, c *cell, images *images, r 
 
 // finish trains the network that was found, from scratch or from the weights that it has inherited.
 func (w *worker) finish(ctx context.Context, c *cell, found *search.Outcome, images *images, stream train.Stream,
-	progress func(e int, report train.Epoch)) (*train.Model, []train.Epoch, error) {
+	watch *course) (*train.Model, []train.Epoch, error) {
 	keep := w.checkpoints(c, finalOf(c, found.Channels, images.checksum, w.dev.Info()))
+	keep.Watch = watch.step
 	if c.Finetune == nil {
 		return train.Resume(ctx, w.dev, c.problem.Network, found.Channels, images.both, images.norm, c.recipe, stream, keep,
-			progress)
+			watch.epoch)
 	}
 	left, ok := found.Inherited.(*trainedNetwork)
 	if !ok {
 		return nil, nil, fmt.Errorf("method %s leaves no weights to go on with", c.Method)
 	}
 	model := left.model.Clone()
-	epochs, err := train.Continue(ctx, w.dev, model, images.both, c.recipe, stream, keep, progress)
+	epochs, err := train.Continue(ctx, w.dev, model, images.both, c.recipe, stream, keep, watch.epoch)
 	return model, epochs, err
 }
 
@@ -383,6 +389,17 @@ func (w *worker) result(c *cell, images *images) results.Result {
 	}
 }
 
+// processor is the name of the processor and how many there are, empty where Linux does not tell.
+var processor = sync.OnceValue(func() string {
+	text, _ := os.ReadFile("/proc/cpuinfo") // elsewhere there is none
+	for line := range strings.Lines(string(text)) {
+		if key, name, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(key) == "model name" {
+			return fmt.Sprintf("%d cores of %s", runtime.NumCPU(), strings.TrimSpace(name))
+		}
+	}
+	return ""
+})
+
 // variantOf is what tells a cell's series from others of its method.
 func variantOf(c experiments.Cell) string {
 	if c.Finetune == nil {
@@ -402,16 +419,21 @@ func describe(c *cell, found *search.Outcome, r *results.Result) {
 		r.Start.ValidationTop1 = &top1
 	}
 	for k, u := range found.Updates {
-		r.Updates = append(r.Updates, results.Update{
-			Index: k, Channels: u.Channels, FLOPs: n.FLOPs(u.Channels), ValidationLoss: u.Validation.Loss,
-			ValidationTop1: u.Validation.Top1, FUR: u.FUR, FURStdErr: u.FURStdErr, FURImageStdErr: u.FURImageStdErr,
-			DropRates: u.DropRates, FLOPsPerChannel: u.FLOPsPerChannel, Grown: u.Grown, Shrunk: u.Shrunk, Next: u.Next,
-			Cost: results.Cost(u.Cost),
-		})
+		r.Updates = append(r.Updates, updateOf(n, k, u))
 	}
 	r.Stopped = found.Stopped
 	if found.Truth != nil {
 		r.Truth = truthOf(found.Truth, n.FLOPs(found.Truth.Channels))
+	}
+}
+
+// updateOf records an update.
+func updateOf(n *networks.Network, index int, u search.Update) results.Update {
+	return results.Update{
+		Index: index, Channels: u.Channels, FLOPs: n.FLOPs(u.Channels), ValidationLoss: u.Validation.Loss,
+		ValidationTop1: u.Validation.Top1, FUR: u.FUR, FURStdErr: u.FURStdErr, FURImageStdErr: u.FURImageStdErr,
+		DropRates: u.DropRates, FLOPsPerChannel: u.FLOPsPerChannel, Grown: u.Grown, Shrunk: u.Shrunk, Next: u.Next,
+		Cost: results.Cost(u.Cost),
 	}
 }
 

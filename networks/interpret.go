@@ -276,7 +276,7 @@ func (p *interpreter) number(path string, v any, s *scope, least, most int) int 
 		n, ok = s.number(v)
 	}
 	if !ok || n < least || n > most {
-		p.fail(path, "must be a number of %d to %d, or a name that the use of the block gives one, not %v", least, most, v)
+		p.fail(path, "must be a number of %d to %d, or a name that the use of the block gives one, not %#v", least, most, v)
 		return 1
 	}
 	return n
@@ -503,10 +503,12 @@ func (p *interpreter) same(x, y int) bool {
 // untied reports an addition of what does not have the same shape, or only as long as no width changes.
 func (p *interpreter) untied(it item, x, y int) {
 	a, b := p.shape(x), p.shape(y)
-	how := "their shapes differ"
-	if a == b {
+	how, hint := "their shapes differ", `give both the same width by name, or use shortcut = "pad"`
+	switch {
+	case a == b:
 		how = "their shapes are equal only until a width changes"
+	case it.value == "pad" || it.value == "project":
+		hint = "the layers of the block have to shrink the image as its stride does"
 	}
-	p.fail(it.path, `%s of %s and %s of %s cannot be added: %s; give both the same width by name, or use shortcut = "pad"`,
-		p.nodes[x].name, a, p.nodes[y].name, b, how)
+	p.fail(it.path, "%s of %s and %s of %s cannot be added: %s; %s", p.nodes[x].name, a, p.nodes[y].name, b, how, hint)
 }

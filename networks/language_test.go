@@ -154,6 +154,7 @@ func TestMistakes(t *testing.T) {
 		{`{ conv = "stem", kernel = 3 }`, `7`, ":7: layers[1]: must be a layer"},
 		{`kernel = 3 }`, `kernel = 4 }`, ":7: layers[1].kernel: must be odd, not 4"},
 		{`kernel = 3 }`, `kernel = "kernel" }`, ":7: layers[1].kernel: must be a number of 1 to 15, or a name that"},
+		{`kernel = 3 }`, `kernel = "3" }`, `a name that the use of the block gives one, not "3"`},
 		{`kernel = 3 }`, `kernel = 3, stride = 0 }`, ":7: layers[1].stride: must be a number of 1 to 15"},
 		{`kernel = 3 }`, `kernel = 3, name = "input" }`, ":6: layers: two layers are called input; give one another name"},
 		{`inner = "outer/2"`, `inner = [1, 2]`, ":15: block.bottleneck.adjustable.inner: must be a channel count"},
@@ -187,6 +188,9 @@ func TestMistakes(t *testing.T) {
 			`:20: block.bottleneck.layers[12]: relu of 16x32x32 and stage1.block1.drop3 of 32x32x32 cannot be added: ` +
 				`their shapes differ; give both the same width by name, or use shortcut = "pad"`},
 		{`fixed      = { stem = 16 }`, `fixed = { stem = 32 }`, ""},
+		{"\"drop\",\n  { shortcut = \"optional\" }", "\"drop\", { maxpool = 2 },\n  { shortcut = \"pad\" }",
+			`:20: block.bottleneck.layers[13]: stage1.block1.shortcut.channels of 32x32x32 and stage1.block1.pad of ` +
+				`32x16x16 cannot be added: their shapes differ; the layers of the block have to shrink the image as its stride`},
 		{`"optional" }`, `"residual" }`, `:20: block.bottleneck.layers[12].shortcut: must be "identity", "optional", "pad"`},
 		{`{ shortcut = "optional" }`, `"concat"`,
 			":20: block.bottleneck.layers[12]: stage1.block2.relu3 of 80x32x32 and stage2.block1.drop3 of 64x16x16 differ"},

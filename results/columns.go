@@ -135,18 +135,25 @@ func timingColumns() []column[*Record] {
 		texts("start", func(r *Record) string { return r.Run.Start.UTC().Format(time.RFC3339) }),
 		reals("wall_seconds", func(r *Record) float64 { return r.Run.WallSeconds }),
 		reals("device_seconds", func(r *Record) float64 { return r.Run.DeviceSeconds }),
-		reals("calibration_seconds", func(r *Record) float64 {
-			if r.Run.CalibrationSeconds == 0 {
-				return math.NaN()
-			}
-			return r.Run.CalibrationSeconds
-		}),
+		reals("search_wall_seconds", func(r *Record) float64 { return known(r.Run.SearchWallSeconds) }),
+		reals("search_device_seconds", func(r *Record) float64 { return known(r.Run.SearchDeviceSeconds) }),
+		reals("calibration_seconds", func(r *Record) float64 { return known(r.Run.CalibrationSeconds) }),
+		texts("resumed", func(r *Record) string { return strconv.FormatBool(r.Run.Resumed) }),
 		texts("host", func(r *Record) string { return r.Run.Host }),
 		texts("job", func(r *Record) string { return r.Run.Job }),
 		integers("jobs", func(r *Record) int { return r.Run.Jobs }),
 		integers("threads", func(r *Record) int { return r.Run.Threads }),
+		texts("processor", func(r *Record) string { return r.Run.Processor }),
 		texts("go_version", func(r *Record) string { return r.Run.GoVersion }),
 	)
+}
+
+// known returns a time that is not known where it is 0: the search took none, or the record is of an earlier program.
+func known(seconds float64) float64 {
+	if seconds == 0 {
+		return math.NaN()
+	}
+	return seconds
 }
 
 // joinInts writes a width vector as numbers with spaces between.

@@ -18,7 +18,7 @@ func accuracyFigure(name string, c comparison) figure {
 	p := newPlot("", top1Label)
 	offset := beside(c)
 	p.Add(trailOf(front(c), offset.of))
-	f := accuracyOver(name, c, p, "flops_millions", millionFLOPs)
+	f := accuracyOver(name, c, p, "flops_millions", millionFLOPs, offset)
 	f.addPaper(c)
 	top1Axis(p)
 	p.X.Label.Text = "FLOPs (million multiply-adds)"
@@ -101,10 +101,16 @@ type sideways struct {
 	step    vg.Length
 }
 
+// inColumn is the number of methods up to which a figure of accuracies fits into one column of a paper.
+const inColumn = 7
+
 // beside returns the places of the methods of c.
 func beside(c comparison) sideways {
-	const most = vg.Length(24)
 	methods := distinct(methodsOf(c))
+	most := vg.Length(24)
+	if len(methods) > inColumn {
+		most = 42
+	}
 	return sideways{methods, min(3, most/vg.Length(max(1, len(methods)-1)))}
 }
 
@@ -118,11 +124,13 @@ func (s sideways) most() vg.Length { return s.step * vg.Length(len(s.methods)-1)
 
 // accuracyOver adds the top-1 accuracy on the test set over what x returns to p, one series a method. In the data of
 // the figure x has the name column.
-func accuracyOver(name string, c comparison, p *plot.Plot, column string, x func(point) float64) figure {
+func accuracyOver(name string, c comparison, p *plot.Plot, column string, x func(point) float64, offset sideways) figure {
 	f := figure{name: name, height: 2.1 * vg.Inch, panels: []*plot.Plot{p}}
 	f.data = [][]string{{"network", "width", "padding", "dataset", "method", "budget", "n",
 		column, "top1_percent", "top1_percent_std", "top1_percent_margin", "cells"}}
-	offset := beside(c)
+	if len(offset.methods) > inColumn {
+		f.width, f.height = pageWidth, 3*vg.Inch
+	}
 	for _, method := range offset.methods {
 		s := curve{style: styleOf(method), offset: offset.of(method)}
 		for _, pt := range c.points {

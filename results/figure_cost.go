@@ -10,7 +10,9 @@ import (
 // training, one series a method.
 func costFigure(name string, c comparison) figure {
 	p := newPlot("", top1Label)
-	f := accuracyOver(name, c, p, "total_flops", totalFLOPs)
+	offset := beside(c)
+	offset.step = min(1, offset.step) // most costs differ by themselves
+	f := accuracyOver(name, c, p, "total_flops", totalFLOPs, offset)
 	top1Axis(p)
 	p.X.Label.Text = "FLOPs of search and final training"
 	p.X.Scale = plot.LogScale{}
@@ -19,7 +21,7 @@ func costFigure(name string, c comparison) figure {
 	f.caption = fmt.Sprintf("Test top-1 accuracy against the FLOPs of search and final training together, %s. Marks "+
 		"are means over n seeds (%s), bars their 95 %% confidence intervals. The further up and to the left, the more "+
 		"accuracy for the FLOPs.", c, seedCounts(c))
-	if most := beside(c).most(); most > 0 {
+	if most := offset.most(); most > 0 {
 		f.caption += fmt.Sprintf(" Marks are drawn up to %.3g pt beside their place so that they do not hide each "+
 			"other.", most.Points())
 	}

@@ -27,9 +27,9 @@ func truthFigure(name string, c comparison, t truth) figure {
 				number(y.mean), number(y.stdErr()), t.ids()})
 		}
 		p.Add(level(0), s)
-		widen(&p.X, 0.06, 1e-6)
+		widen(&p.X, 0.06, 1e-4)
 		widen(&p.Y, 0.06, 1e-6)
-		p.X.Tick.Marker, p.Y.Tick.Marker = roundTicks{max: 6}, roundTicks{max: 5}
+		p.X.Tick.Marker, p.Y.Tick.Marker = roundTicks{max: 5}, roundTicks{max: 5}
 		f.panels = append(f.panels, p)
 	}
 	last := len(f.panels) - 1
@@ -67,15 +67,21 @@ type scatter struct {
 // Plot implements plot.Plotter.
 func (s scatter) Plot(c draw.Canvas, p *plot.Plot) {
 	toX, toY := p.Transforms(&c)
+	marks := make([]vg.Point, len(s.x))
 	for i := range s.x {
 		x, y := s.x[i], s.y[i]
 		at := vg.Point{X: toX(x.mean), Y: toY(y.mean)}
+		marks[i] = at
 		if dx, dy := x.stdErr(), y.stdErr(); x.n > 1 {
 			c.StrokeLine2(s.style.bar(), toX(x.mean-dx), at.Y, toX(x.mean+dx), at.Y)
 			c.StrokeLine2(s.style.bar(), at.X, toY(y.mean-dy), at.X, toY(y.mean+dy))
 		}
+	}
+	for i, b := range nameBoxes(c.Rectangle, marks, s.style.size, s.names) {
+		b.draw(c, marks[i], s.names[i])
+	}
+	for _, at := range marks {
 		c.DrawGlyphNoClip(s.style.glyph(), at)
-		c.FillText(legendText, at.Add(vg.Point{X: 3, Y: 1.5}), s.names[i])
 	}
 }
 

@@ -83,6 +83,9 @@ func TestLabelsNeitherOverlapNorAreCut(t *testing.T) {
 		"all methods":   allMethods(t),
 		"54 layers":     {deepened(cell(t, "adjust", "0.5", 1), 3, 10), deepened(cell(t, "adjust", "0.5", 2), 3, 10)},
 		"108 layers":    {deepened(cell(t, "adjust", "0.5", 1), 6, 20)},
+		"truth":         {truthful(t, 1, utilities(), 0.01), truthful(t, 2, utilities(), 0.01)},
+		"truth, close":  {truthful(t, 1, make([]float64, 18), 0.01), truthful(t, 2, make([]float64, 18), 0.01)},
+		"truth, alike":  {truthful(t, 1, make([]float64, 18), 0)},
 		"large and low": {large(cell(t, "adjust", "1.0", 1)), large(cell(t, "adjust", "0.25", 1))},
 	} {
 		for _, f := range figuresOf(t, records) {
@@ -104,11 +107,11 @@ func figuresOf(t *testing.T, records []*Record) []figure {
 	if err != nil {
 		t.Fatal(err)
 	}
-	figs, err := figures(comparisons(f.cells)[0], f.layers, f.epochs, "")
+	sections, err := sectionsOf(f)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return figs
+	return sections[0].figures
 }
 
 // checkTexts reports texts that leave the page or lie over each other.

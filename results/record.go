@@ -152,6 +152,7 @@ type Run struct {
 	Jobs          int       `json:"jobs"`          // cells run at the same time
 	Threads       int       `json:"threads"`       // threads of each of them
 	GoVersion     string    `json:"go_version"`
+	Processor     string    `json:"processor,omitempty"` // its name, where the system tells
 	Start         time.Time `json:"start"`
 	WallSeconds   float64   `json:"wall_seconds"`
 	DeviceSeconds float64   `json:"device_seconds"` // time spent inside the device

@@ -29,31 +29,43 @@ type explainedCells struct {
 
 // rule is a rule of network adjustment that search.reference switches.
 type rule struct {
-	Row       int    `json:"row"` // of the table in docs/method.md
+	Row       int    `json:"row"`    // of the table in docs/method.md
+	Switch    string `json:"switch"` // name in search.reference, see experiments.RuleNames
 	Name      string `json:"name"`
-	Corrected string `json:"corrected"` // where search.reference is false
-	Reference string `json:"reference"` // where it is true: the rule of the authors' code
-	InUse     string `json:"in_use"`    // "corrected" or "reference"
+	Corrected string `json:"corrected"` // where search.reference leaves it alone
+	Reference string `json:"reference"` // where it is switched: the rule of the authors' code
+	InUse     string `json:"in_use"`    // corrected or reference
 }
 
-// rules are those that search.reference sets, see adjustment.Step.
+const (
+	corrected = "corrected"
+	reference = "reference"
+)
+
+// rules are those that search.reference sets, see adjustment.ReferenceRules.
 var rules = []rule{
-	{Row: 1, Name: "scaling to the budget", Corrected: "the largest factor that fits, then single channels",
+	{Row: 1, Switch: "budget", Name: "scaling to the budget", Corrected: "the largest factor that fits, then single channels",
 		Reference: "bisection, at most 20 trials, of which the last is kept even if it fails"},
-	{Row: 2, Name: "tolerance", Corrected: "F in [0.99 B, B], else the search fails",
+	{Row: 2, Switch: "budget", Name: "tolerance", Corrected: "F in [0.99 B, B], else the search fails",
 		Reference: "(F - B) / F within 1 %"},
-	{Row: 3, Name: "least width", Corrected: "4, or 2 where the network starts with less than 16; always",
+	{Row: 3, Switch: "steps", Name: "least width", Corrected: "4, or 2 where the network starts with less than 16; always",
 		Reference: "4, for shrinking layers; none in scaling"},
-	{Row: 4, Name: "least step", Corrected: "one channel", Reference: "none"},
-	{Row: 5, Name: "drop rates", Corrected: "cut at 1/2, the rise scaled by wanted rate / used rate",
+	{Row: 4, Switch: "steps", Name: "least step", Corrected: "one channel", Reference: "none"},
+	{Row: 5, Switch: "drop-rates", Name: "drop rates", Corrected: "cut at 1/2, the rise scaled by wanted rate / used rate",
 		Reference: "as computed; an error from 1 on"},
-	{Row: 6, Name: "FUR that is not a number", Corrected: "an error that names the layer",
+	{Row: 6, Switch: "nan", Name: "FUR that is not a number", Corrected: "an error that names the layer",
 		Reference: "ranks highest; an error in a search"},
-	{Row: 10, Name: "a stream with several widest layers", Corrected: "its FLOPs are shared equally",
+	{Row: 7, Switch: "images", Name: "held-out images (CIFAR)", Corrected: "as they are",
+		Reference: "cropped and mirrored as in training (not with resized crops)"},
+	{Row: 8, Switch: "images", Name: "images and masks of FUR", Corrected: "the same images for all layers",
+		Reference: "crops and mirrors drawn anew for every layer and repeat"},
+	{Row: 9, Switch: "images", Name: "passes of FUR", Corrected: "what lies behind the layer",
+		Reference: "the whole network"},
+	{Row: 10, Switch: "ties", Name: "a stream with several widest layers", Corrected: "its FLOPs are shared equally",
 		Reference: "charged to the first (CIFAR, counting the stem) or the last (ImageNet)"},
-	{Row: 13, Name: "u = 0", Corrected: "nothing moves", Reference: "all layers grow, none shrinks"},
-	{Row: 15, Name: "2u > L", Corrected: "an error", Reference: "a layer may grow and then shrink"},
-	{Row: 22, Name: "layers with equal FUR", Corrected: "a pair moves only if the growing layer's FUR is higher",
+	{Row: 13, Switch: "pairs", Name: "u = 0", Corrected: "nothing moves", Reference: "all layers grow, none shrinks"},
+	{Row: 15, Switch: "overlap", Name: "2u > L", Corrected: "an error", Reference: "a layer may grow and then shrink"},
+	{Row: 22, Switch: "pairs", Name: "layers with equal FUR", Corrected: "a pair moves only if the growing layer's FUR is higher",
 		Reference: "move all the same"},
 }
 
@@ -83,9 +95,9 @@ func explain(g experiments.Explanation) explainedCells {
 	if search := g.Cells[0].Search; search != nil {
 		x.Rules = slices.Clone(rules)
 		for i := range x.Rules {
-			x.Rules[i].InUse = "corrected"
-			if search.Reference {
-				x.Rules[i].InUse = "reference"
+			x.Rules[i].InUse = corrected
+			if slices.Contains(search.Reference.Names(), x.Rules[i].Switch) {
+				x.Rules[i].InUse = reference
 			}
 		}
 	}
@@ -98,10 +110,10 @@ func printExplanation(w io.Writer, x explanation, all []experiments.Cell) {
 	fmt.Fprintf(w, "%s (%s): %d cells, all with these settings unless listed with others below\n\n",
 		x.Experiment, x.File, len(all))
 	printSettings(w, usual)
-	reference := map[bool]bool{}
+	used := map[rule]bool{}
 	for _, g := range x.Groups {
-		if g.Rules != nil {
-			reference[g.cells[0].Search.Reference] = true
+		for _, r := range g.Rules {
+			used[r] = true
 		}
 		own := slices.DeleteFunc(slices.Clone(g.Settings), func(s experiments.Setting) bool {
 			return slices.ContainsFunc(usual, func(u experiments.Setting) bool { return same(s, u) })
@@ -111,9 +123,9 @@ func printExplanation(w io.Writer, x explanation, all []experiments.Cell) {
 			printSettings(w, own)
 		}
 	}
-	if len(reference) > 0 {
+	if len(used) > 0 {
 		fmt.Fprint(w, "\nWhat search.reference switches, by row of the table in docs/method.md:\n\n")
-		printRules(w, reference)
+		printRules(w, used)
 	}
 }
 
@@ -178,13 +190,19 @@ func paper(values []experiments.Published) string {
 }
 
 // printRules prints the rules of both modes and marks those that cells use.
-func printRules(w io.Writer, reference map[bool]bool) {
-	mark := map[bool]string{true: "*"}
+func printRules(w io.Writer, used map[rule]bool) {
 	for _, r := range rules {
-		fmt.Fprintf(w, "  %2d %s\n   %1s   false  %s\n   %1s   true   %s\n",
-			r.Row, r.Name, mark[reference[false]], r.Corrected, mark[reference[true]], r.Reference)
+		mark := func(inUse string) string {
+			r.InUse = inUse
+			if used[r] {
+				return "*"
+			}
+			return ""
+		}
+		fmt.Fprintf(w, "  %2d %s (%q)\n   %1s   corrected  %s\n   %1s   reference  %s\n",
+			r.Row, r.Name, r.Switch, mark(corrected), r.Corrected, mark(reference), r.Reference)
 	}
-	fmt.Fprint(w, "\n  * in use here; true is the rule of the authors' code\n")
+	fmt.Fprint(w, "\n  * in use here; reference is the rule of the authors' code\n")
 }
 
 // coordinates tells cells from the others of an experiment, by the axes in which these have more values.

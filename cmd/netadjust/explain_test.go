@@ -24,7 +24,7 @@ func TestExplain(t *testing.T) {
 		"\n1 cells with method l1\n\n  setting  value  from  the paper's authors\n" +
 			"  train.epochs  2  matrix[1].set[1], " + file + ":25  20 (code default), ",
 		"\n  prune.epochs  2  train.epochs\n",
-		"\n  13 u = 0\n  *  false  nothing moves\n  true  all layers grow, none shrinks\n",
+		"\n  13 u = 0 (\"pairs\")\n  *  corrected  nothing moves\n  reference  all layers grow, none shrinks\n",
 	} {
 		if !strings.Contains(table, want) {
 			t.Errorf("no %q in\n%s", want, table)
@@ -53,36 +53,40 @@ func TestExplain(t *testing.T) {
 			t.Errorf("%s: nothing about the paper", s.Key)
 		}
 	}
-	for _, reference := range []string{"false", "true"} {
-		file = experiment(t, strings.Replace(tiny, "[search]\n", "[search]\nreference = "+reference+"\n", 1))
+	for value, want := range map[string][2]string{
+		"false": {corrected, corrected}, "true": {reference, reference}, `["budget"]`: {reference, corrected},
+	} {
+		file = experiment(t, strings.Replace(tiny, "[search]\n", "[search]\nreference = "+value+"\n", 1))
 		x = decode[explanation](t, call(t.Context(), "explain", "--json", file).stdout)
-		want := map[string]string{"false": "corrected", "true": "reference"}[reference]
-		if got := x.Groups[2].Rules[0].InUse; got != want {
-			t.Errorf("reference = %s: %s rules in use, want %s", reference, got, want)
+		r := x.Groups[2].Rules
+		if got := [2]string{r[0].InUse, r[2].InUse}; got != want {
+			t.Errorf("reference = %s: rules of the budget and of steps %v, want %v", value, got, want)
 		}
 	}
 }
 
-// TestExplainedRules compares the rules with the rows of docs/method.md that reference mode switches.
+// TestExplainedRules compares the rules with the rows of docs/method.md that reference mode switches, by the names of
+// their switches.
 func TestExplainedRules(t *testing.T) {
 	page, err := os.ReadFile("../../docs/method.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	type row struct {
-		number int
-		name   string
+		number     int
+		name, mode string
 	}
 	var want, got []row
 	for line := range strings.Lines(string(page)) {
 		columns := strings.Split(strings.TrimSpace(line), " | ")
 		number, err := strconv.Atoi(strings.TrimPrefix(columns[0], "| "))
-		if err == nil && strings.HasPrefix(columns[len(columns)-1], "*reference*") {
-			want = append(want, row{number, columns[1]})
+		mode := columns[len(columns)-1]
+		if err == nil && strings.HasPrefix(mode, "`") {
+			want = append(want, row{number, columns[1], strings.Split(mode, "`")[1]})
 		}
 	}
 	for _, r := range rules {
-		got = append(got, row{r.Row, r.Name})
+		got = append(got, row{r.Row, r.Name, r.Switch})
 	}
 	if !slices.Equal(want, got) || len(want) == 0 {
 		t.Errorf("rules of docs/method.md %v, of explain %v", want, got)

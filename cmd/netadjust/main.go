@@ -48,6 +48,7 @@ func commands() []command {
 		{"run", "FILE", "run an experiment: make every cell complete, then write frame, figures and report", runCommand},
 		{"plan", "FILE", "list an experiment's cells with FLOPs, images and estimated time", planCommand},
 		{"status", "DIR", "tell how the cells in an output folder stand, also while they run", statusCommand},
+		{"serve", "DIR", "show the same in a web page that updates by itself", serveCommand},
 		{"merge", "DIR…", "copy the finished cells of the other folders into the first, and write its report", mergeCommand},
 		{"validate", "FILE", "find the mistakes in an experiment file", validateCommand},
 		{"schema", "", "print the JSON schema of experiment files, for editors", schemaCommand},

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -16,8 +17,11 @@ import (
 
 	"netadjust/experiments"
 	"netadjust/harness"
+	"netadjust/internal/atomicfile"
 	"netadjust/internal/data"
 	"netadjust/internal/progress"
+	"netadjust/results"
+	"netadjust/results/reproduced"
 )
 
 func runCommand(a *app, f *flags) error {
@@ -115,12 +119,12 @@ func newPrinter(a *app, asJSON, quiet bool) progress.Printer {
 	if !ok || !term.IsTerminal(int(file.Fd())) {
 		return progress.NewText(a.stderr, nil)
 	}
-	return progress.NewText(file, func() int {
-		width, _, err := term.GetSize(int(file.Fd()))
+	return progress.NewText(file, func() (columns, rows int) {
+		columns, rows, err := term.GetSize(int(file.Fd()))
 		if err != nil {
-			return 80
+			return 80, 24
 		}
-		return width
+		return columns, rows
 	})
 }
 
@@ -131,6 +135,7 @@ func printFiles(w io.Writer, files []string) {
 }
 
 func reportCommand(a *app, f *flags) error {
+	readme := f.Bool("readme", false, "also write README.md: what was run, where and on what, from the records")
 	f.json()
 	args, err := f.parse()
 	if err != nil {
@@ -140,7 +145,38 @@ func reportCommand(a *app, f *flags) error {
 	if err != nil {
 		return err
 	}
+	if *readme {
+		file, err := writeReadme(args[0])
+		if err != nil {
+			return err
+		}
+		files = append(files, file)
+	}
 	return f.print(files, func(w io.Writer) { printFiles(w, files) })
+}
+
+// writeReadme writes what was run into the output folder out, and returns the file.
+func writeReadme(out string) (string, error) {
+	s, err := harness.ReadStatus(out, data.Dir(""), false)
+	if err != nil {
+		return "", err
+	}
+	run := reproduced.Run{Name: s.Name, Command: "netadjust run " + s.File, Cells: len(s.Cells)}
+	for _, c := range s.Cells {
+		r, err := results.Read(filepath.Join(out, results.CellsFolder, c.ID, results.RecordFile))
+		switch {
+		case err == nil:
+			run.Records = append(run.Records, r)
+		case !errors.Is(err, fs.ErrNotExist):
+			return "", err
+		}
+	}
+	file := filepath.Join(out, "README.md")
+	old, err := os.ReadFile(file)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", err
+	}
+	return file, atomicfile.Write(file, []byte(reproduced.Readme(run, string(old))))
 }
 
 func planCommand(a *app, f *flags) error {

@@ -37,6 +37,10 @@ func TestRunAndReport(t *testing.T) {
 	if again.stderr != "" || read(t, out, "frame.csv") != frame || read(t, out, "report.md") != report {
 		t.Errorf("the second run has changed results, or shows progress:\n%s", again.stderr)
 	}
+	call(t.Context(), "report", "--readme", out).check(t, 0, filepath.Join(out, "README.md"), "")
+	if text := read(t, out, "README.md"); !strings.Contains(text, "- Cells: 3 of 3 finished, 0 failed\n") {
+		t.Errorf("README.md:\n%s", text)
+	}
 	drawn := call(t.Context(), "report", "--json", out)
 	drawn.check(t, 0, "", "")
 	if diff := cmp.Diff(files, decode[[]string](t, drawn.stdout)); diff != "" {

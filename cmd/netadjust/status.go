@@ -3,9 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
-	"regexp"
 	"slices"
-	"strconv"
 	"text/tabwriter"
 	"time"
 
@@ -35,20 +33,13 @@ func statusCommand(a *app, f *flags) error {
 	return nil
 }
 
-// idParts are the coordinates of a cell but for its seed, and the seed, in its id.
-var idParts = regexp.MustCompile(`^(.*)-s([0-9]+)-[0-9a-f]{12}$`)
-
 // printStatus prints a row for each combination and a column for each seed, and then what needs words.
 func printStatus(w io.Writer, s *harness.Status, now time.Time) {
 	var rows []string
 	var seeds []int
 	cells := map[string]map[int][]string{} // by row and seed; settings can make several
 	for _, c := range s.Cells {
-		row, seed := c.ID, 0
-		if m := idParts.FindStringSubmatch(c.ID); m != nil {
-			row = m[1]
-			seed, _ = strconv.Atoi(m[2])
-		}
+		row, seed := c.Key()
 		if cells[row] == nil {
 			cells[row] = map[int][]string{}
 			rows = append(rows, row)
@@ -80,10 +71,13 @@ func printStatus(w io.Writer, s *harness.Status, now time.Time) {
 	}
 	t.Flush()
 	fmt.Fprintf(w, "\n%d cells:", len(s.Cells))
-	for _, state := range []string{"done", "running", "stopped", "pending", "failed", "stale", "damaged"} {
+	for _, state := range harness.States() {
 		if n := s.Counts[state]; n > 0 {
 			fmt.Fprintf(w, " %d %s", n, state)
 		}
+	}
+	if left := s.End.Sub(now); left > 0 {
+		fmt.Fprintf(w, "; about %s left", progress.Duration(left.Seconds()))
 	}
 	fmt.Fprintln(w)
 	for _, c := range s.Cells {

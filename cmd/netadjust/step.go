@@ -103,7 +103,7 @@ func (in *stepInput) step() (adjustment.Step, error) {
 		return fail("classes", "must be at least 2, not %d", in.classes)
 	case in.padding != networks.PaddingMax && in.padding != networks.PaddingLocal:
 		return fail("padding", "must be %q or %q, not %q", networks.PaddingMax, networks.PaddingLocal, in.padding)
-	case in.mode != "default" && in.mode != "reference":
+	case in.mode != "default" && in.mode != reference:
 		return fail("mode", `must be "default" or "reference", not %q`, in.mode)
 	case !(in.rate >= 0 && in.rate <= 1):
 		return fail("rate", "must be at least 0 and at most 1, not %v", in.rate)
@@ -133,9 +133,13 @@ func (in *stepInput) step() (adjustment.Step, error) {
 	if layers := len(n.Adjustable()); len(in.fur) != layers {
 		return fail("fur", "%s has %d adjustable layers, but %d values are given", n.Name, layers, len(in.fur))
 	}
+	var rules []string
+	if in.mode == reference {
+		rules = adjustment.ReferenceRules()
+	}
 	s := adjustment.Step{
 		Network: n, Start: in.initial, Budget: in.budget, Layers: in.update, Rate: in.rate, RateDecay: in.decay,
-		Reference: in.mode == "reference",
+		Reference: rules,
 	}
 	if err := s.Check(); err != nil {
 		return fail("update", "%w", err)

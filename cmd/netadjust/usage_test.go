@@ -104,7 +104,7 @@ func TestHelp(t *testing.T) {
 		"run": {"out", "device", "data", "jobs", "shard", "checkpoint", "retries", "retry-failed", "fail-fast", "accept-stale",
 			"rerun-stale", "quiet", "set", "json"},
 		"plan":   {"device", "data", "jobs", "ids", "set", "json"},
-		"report": {"json"}, "status": {"verify", "data", "json"}, "merge": {"json"},
+		"report": {"readme", "json"}, "status": {"verify", "data", "json"}, "serve": {"listen", "data"}, "merge": {"json"},
 		"validate": {"data", "set", "json"}, "schema": {"data"},
 		"slurm": {"shards", "parallel", "cpus", "time", "warning", "mem", "partition", "out", "device", "data", "set"},
 		"init":  {"out", "data"},

@@ -205,9 +205,12 @@ func (f *folder) decode(name string, side int) (pixels []byte, height, width int
 	if err != nil {
 		return nil, 0, 0, err
 	}
-	config, _, err := image.DecodeConfig(bytes.NewReader(content))
+	config, format, err := image.DecodeConfig(bytes.NewReader(content))
 	if err != nil {
 		return nil, 0, 0, &corrupt{err}
+	}
+	if format != "jpeg" && format != "png" { // of which other packages of the program know more
+		return nil, 0, 0, &corrupt{fmt.Errorf("it is a %s image, want JPEG or PNG", format)}
 	}
 	if config.Width < 1 || config.Height < 1 || config.Width > mostPixels/config.Height {
 		return nil, 0, 0, &corrupt{fmt.Errorf("it has %d x %d pixels", config.Width, config.Height)}

@@ -25,7 +25,7 @@ import (
 // A pack is one file with the decoded images of a folder:
 //
 //	for each image, training images first: its entry, and its planar bytes
-//	the entries of all images again: the index
+//	the entries again: the index
 //	the header as JSON
 //	the footer: length and SHA-256 of the header, and packMagic
 //
@@ -37,8 +37,7 @@ const (
 	packMagic  = "netadjust pack 1"
 )
 
-// entry describes an image of a pack. An image that could not be decoded is 0 x 0 pixels large in a pack that is not
-// finished, and in none that is.
+// entry describes an image of a pack. A file that was left out since it could not be decoded is 0 x 0 pixels large.
 type entry struct {
 	Label, Height, Width, _ uint32
 	Sums, Squares           [3]uint64 // of the bytes of each channel
@@ -297,12 +296,11 @@ func (p *packer) finish(path string) error {
 	h := packHeader{Classes: p.folder.classes, Size: p.Size, Side: p.Side}
 	var index bytes.Buffer
 	for i, e := range p.entries {
-		if e.Height == 0 {
-			h.Skipped = append(h.Skipped, p.folder.images[i].path)
-			continue
-		}
 		index.Write(e.encode())
 		switch {
+		case e.Height == 0:
+			h.Skipped = append(h.Skipped, p.folder.images[i].path)
+			continue
 		case i >= p.folder.train:
 			h.Test++
 			continue

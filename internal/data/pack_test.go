@@ -9,11 +9,13 @@ import (
 	"hash/crc32"
 	"image"
 	"image/color"
+	"image/gif"
 	"image/png"
 	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -263,17 +265,23 @@ func TestPackCorrupt(t *testing.T) {
 	}
 	huge := []byte("\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x7f\xff\x00\x00\x7f\xff\x08\x02\x00\x00\x00")
 	huge = binary.BigEndian.AppendUint32(huge, crc32.ChecksumIEEE(huge[12:]))
+	var moving bytes.Buffer
+	if err := gif.Encode(&moving, image.NewGray(image.Rect(0, 0, 40, 40)), nil); err != nil {
+		t.Fatal(err)
+	}
 	fill(t, filepath.Join(folder, "train", "a"), map[string][]byte{
 		"cut.jpg": whole[:len(whole)/2], "empty.png": nil, "page.jpg": []byte("<html>"), "huge.png": huge,
+		"moving.png": moving.Bytes(),
 	})
 	fill(t, filepath.Join(folder, "val", "b"), map[string][]byte{"cut.jpg": whole[:20]})
 	o := stripes(folder, dir)
 	for range 2 {
 		err = Pack(t.Context(), o)
-		wantError(t, err, "5 files cannot be decoded", "train/a/cut.jpg: ", "train/a/empty.png: ", "train/a/page.jpg: ",
-			"train/a/huge.png: it has 32767 x 32767 pixels", "val/b/cut.jpg: ")
-		if corrupt := (*CorruptError)(nil); !errors.As(err, &corrupt) || len(corrupt.Files) != 5 {
-			t.Errorf("error %v, want *CorruptError with 5 files", err)
+		wantError(t, err, "6 files cannot be decoded", "train/a/cut.jpg: ", "train/a/empty.png: ", "train/a/page.jpg: ",
+			"train/a/huge.png: it has 32767 x 32767 pixels", "train/a/moving.png: it is a gif image",
+			"val/b/cut.jpg: ")
+		if corrupt := (*CorruptError)(nil); !errors.As(err, &corrupt) || len(corrupt.Files) != 6 {
+			t.Errorf("error %v, want *CorruptError with 6 files", err)
 		}
 	}
 	if _, err := Open("stripes", dir); err == nil {
@@ -285,7 +293,31 @@ func TestPackCorrupt(t *testing.T) {
 	if d.TrainImages != 12 || d.TestImages != 4 {
 		t.Errorf("%d training and %d test images, want 12 and 4", d.TrainImages, d.TestImages)
 	}
-	if said := strings.Join(log, "\n"); !strings.Contains(said, "going on after 21 of 21 images") ||
+	if err := Verify("stripes", dir); err != nil {
+		t.Error(err)
+	}
+	// What is left is what a folder without these files has.
+	for _, name := range []string{
+		"train/a/cut.jpg", "train/a/empty.png", "train/a/page.jpg", "train/a/huge.png", "train/a/moving.png", "val/b/cut.jpg",
+	} {
+		if err := os.Remove(filepath.Join(folder, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sums := func(d *Dataset) (sums []string) {
+		train, test := splits(t, d)
+		for _, im := range []*Images{train, test} {
+			for i := range im.Len() {
+				sums = append(sums, fmt.Sprint(im.Labels[i], hexSum(im.pixels(i))))
+			}
+		}
+		slices.Sort(sums)
+		return sums
+	}
+	if diff := cmp.Diff(sums(packedStripes(t, stripes(folder, t.TempDir()))), sums(d)); diff != "" {
+		t.Errorf("images (-without the corrupt files +leaving them out):\n%s", diff)
+	}
+	if said := strings.Join(log, "\n"); !strings.Contains(said, "going on after 22 of 22 images") ||
 		!strings.Contains(said, "left out train/a/cut.jpg, which is corrupt") {
 		t.Errorf("log:\n%s", said)
 	}

@@ -75,9 +75,12 @@ func (p *pack) readHeader(file *os.File) error {
 		return fmt.Errorf("header: %w", err)
 	}
 	p.checksum = hexSum(header)
-	p.index = end - int64(length) - int64(entrySize)*int64(p.Train+p.Test)
+	p.index = end - int64(length) - int64(entrySize)*int64(p.written())
 	return nil
 }
+
+// written is how many entries the pack has, those of files that were left out included.
+func (p *pack) written() int { return p.Train + p.Test + len(p.Skipped) }
 
 // damaged adds to an error what can be done about it.
 func (p *pack) damaged(err error) error {
@@ -157,29 +160,33 @@ func (p *pack) open() (*packed, error) {
 }
 
 func (p *pack) readIndex(all *packed) error {
-	count := p.Train + p.Test
 	if p.Train < 1 || p.Test < 1 || p.index < 0 {
 		return fmt.Errorf("%d training and %d test images in %d bytes", p.Train, p.Test, p.size)
 	}
-	index := make([]byte, count*entrySize)
+	index := make([]byte, p.written()*entrySize)
 	if _, err := all.file.ReadAt(index, p.index); err != nil {
 		return err
 	}
 	if got := hexSum(index); got != p.Index {
 		return fmt.Errorf("its index has SHA-256 %s, the header says %s", got, p.Index)
 	}
-	all.entries, all.offsets = make([]entry, count), make([]int, count)
-	if _, err := binary.Decode(index, binary.LittleEndian, all.entries); err != nil {
+	entries := make([]entry, p.written())
+	if _, err := binary.Decode(index, binary.LittleEndian, entries); err != nil {
 		return err
 	}
 	at := 0
-	for i := range all.entries {
-		e := &all.entries[i]
+	for i, e := range entries {
 		at += entrySize
-		all.offsets[i] = at
-		if at += e.bytes(); e.bytes() == 0 || at > int(p.index) || int(e.Label) >= len(p.Classes) {
+		if e.Height == 0 {
+			continue // left out
+		}
+		all.entries, all.offsets = append(all.entries, e), append(all.offsets, at)
+		if at += e.bytes(); e.Width == 0 || at > int(p.index) || int(e.Label) >= len(p.Classes) {
 			return fmt.Errorf("image %d of the index cannot be: class %d, %d x %d pixels", i, e.Label, e.Width, e.Height)
 		}
+	}
+	if got := len(all.entries); got != p.Train+p.Test {
+		return fmt.Errorf("its index has %d images, the header says %d", got, p.Train+p.Test)
 	}
 	return nil
 }

@@ -18,7 +18,9 @@ type Kind string
 const (
 	Started  Kind = "started"  // a cell
 	Note     Kind = "note"     // something a search found
-	Epoch    Kind = "epoch"    // of a training
+	Epoch    Kind = "epoch"    // of a training, complete
+	Step     Kind = "step"     // inside an epoch
+	Update   Kind = "update"   // of a search; in logs only
 	Finished Kind = "finished" // a cell
 	Failed   Kind = "failed"   // a cell
 	Warning  Kind = "warning"  // something that the user should know
@@ -29,12 +31,26 @@ type Event struct {
 	Kind    Kind   `json:"kind"`
 	Cell    string `json:"cell,omitempty"`
 	Message string `json:"message"`
-	Done    int    `json:"done"`  // cells that are done or failed
-	Total   int    `json:"total"` // cells of the run
+	Done    int    `json:"done"`    // cells that are done or failed
+	Failed  int    `json:"failed"`  // of these
+	Running int    `json:"running"` // cells at this moment
+	Total   int    `json:"total"`   // cells of the run
 	// Share of the run's computation that is done, 0 to 1, and the seconds that the rest will take if it goes on at the
 	// rate so far; 0 if that is not known yet.
-	Share     float64 `json:"share"`
-	Remaining float64 `json:"remaining_seconds,omitempty"`
+	Share     float64   `json:"share"`
+	Remaining float64   `json:"remaining_seconds,omitempty"`
+	Training  *Training `json:"training,omitempty"` // of an epoch or step
+}
+
+// Training is how a training of a cell is getting on. Epochs count from 1; loss and top-1 are means over the images of
+// the epoch so far.
+type Training struct {
+	Purpose         string  `json:"purpose"`
+	Epoch           int     `json:"epoch"`
+	Epochs          int     `json:"epochs"`
+	Loss            float64 `json:"loss"`
+	Top1            float64 `json:"top1"`
+	ImagesPerSecond float64 `json:"images_per_second,omitempty"`
 }
 
 // Printer shows events. It may be called by several goroutines.
@@ -60,10 +76,11 @@ func (p *jsonPrinter) Print(e Event) {
 
 func (p *jsonPrinter) Close() {}
 
-// NewText returns a printer of lines. On a terminal, whose width in columns it asks for, a last line follows the run and
-// is drawn again and again; without one (width is nil) that line is left out.
-func NewText(w io.Writer, width func() int) Printer {
-	return &textPrinter{w: w, width: width, running: map[string]string{}}
+// NewText returns a printer of lines. On a terminal, whose columns and rows it asks for, the last lines follow the run
+// and its running cells, and are drawn again and again; without one (size is nil) a line about the run comes once a
+// minute.
+func NewText(w io.Writer, size func() (columns, rows int)) Printer {
+	return &textPrinter{w: w, size: size, running: map[string]string{}, told: time.Now()}
 }
 
 // NewQuiet returns a printer of failures and warnings.
@@ -80,10 +97,15 @@ func (p quietPrinter) Print(e Event) {
 type textPrinter struct {
 	mu      sync.Mutex
 	w       io.Writer
-	width   func() int
+	size    func() (columns, rows int)
 	running map[string]string // what each running cell is doing
 	order   []string          // running cells in the order of their start
+	drawn   int               // lines that are to be drawn again
+	told    time.Time         // when there last was a line, without a terminal
 }
+
+// tellEvery is the time between lines about the run where there is no terminal.
+const tellEvery = time.Minute
 
 func (p *textPrinter) Print(e Event) {
 	p.mu.Lock()
@@ -91,17 +113,22 @@ func (p *textPrinter) Print(e Event) {
 	switch e.Kind {
 	case Started:
 		p.order = append(p.order, e.Cell)
-	case Epoch:
+	case Epoch, Step:
 		p.running[e.Cell] = e.Message
 	case Finished, Failed:
 		delete(p.running, e.Cell)
 		p.order = without(p.order, e.Cell)
 	}
-	if e.Kind != Epoch {
-		p.clear()
+	p.clear()
+	if e.Kind != Epoch && e.Kind != Step {
 		fmt.Fprintln(p.w, line(e))
 	}
-	p.status(e)
+	if p.size != nil {
+		p.draw(e)
+	} else if now := time.Now(); now.Sub(p.told) >= tellEvery {
+		p.told = now
+		fmt.Fprintln(p.w, strings.Join(append([]string{p.summary(e)}, p.doing()...), "; "))
+	}
 }
 
 // line is an event as a line of its own.
@@ -111,37 +138,70 @@ func line(e Event) string {
 	case Warning:
 		return "warning: " + e.Message
 	case Note:
+		if e.Cell == "" {
+			return e.Message
+		}
 		return fmt.Sprintf("%s   %s: %s", count, e.Cell, e.Message)
 	}
 	return strings.TrimSpace(fmt.Sprintf("%s %-8s %s  %s", count, e.Kind, e.Cell, e.Message))
 }
 
-// status draws the last line.
-func (p *textPrinter) status(e Event) {
-	if p.width == nil {
-		return
+// summary is a run in a few words.
+func (p *textPrinter) summary(e Event) string {
+	text := fmt.Sprintf("%3.0f %%, %d of %d cells done", 100*e.Share, e.Done-e.Failed, e.Total)
+	if e.Failed > 0 {
+		text += fmt.Sprintf(", %d failed", e.Failed)
 	}
-	parts := []string{fmt.Sprintf("%3.0f %%", 100*e.Share)}
+	text += fmt.Sprintf(", %d running", e.Running)
 	if e.Remaining > 0 {
-		parts = append(parts, "about "+Duration(e.Remaining)+" left")
+		left := time.Duration(e.Remaining * float64(time.Second))
+		text += fmt.Sprintf(", about %s left, until %s", Duration(e.Remaining), clock(time.Now(), left))
 	}
-	for _, cell := range p.order {
-		if doing := p.running[cell]; doing != "" {
-			parts = append(parts, doing)
-		}
-	}
-	text := strings.Join(parts, " | ")
-	if limit := p.width() - 1; limit > 0 && utf8.RuneCountInString(text) > limit {
-		text = string([]rune(text)[:limit])
-	}
-	p.clear()
-	fmt.Fprint(p.w, text)
+	return text
 }
 
+// clock is the time of day after a while, with the date if that is another one.
+func clock(now time.Time, after time.Duration) string {
+	then := now.Add(after)
+	if then.YearDay() == now.YearDay() && after < 24*time.Hour {
+		return then.Format("15:04")
+	}
+	return then.Format("Mon 2 Jan 15:04")
+}
+
+// doing is what the running cells are doing.
+func (p *textPrinter) doing() (lines []string) {
+	for _, cell := range p.order {
+		if doing := p.running[cell]; doing != "" {
+			lines = append(lines, doing)
+		}
+	}
+	return lines
+}
+
+// draw draws the last lines. The cursor stays at the end of the last one.
+func (p *textPrinter) draw(e Event) {
+	columns, rows := p.size()
+	lines := append([]string{p.summary(e)}, p.doing()...)
+	lines = lines[:max(1, min(len(lines), rows-1))]
+	for i, text := range lines {
+		if limit := columns - 1; limit > 0 && utf8.RuneCountInString(text) > limit {
+			lines[i] = string([]rune(text)[:limit])
+		}
+	}
+	fmt.Fprint(p.w, strings.Join(lines, "\n"))
+	p.drawn = len(lines)
+}
+
+// clear takes the last lines back.
 func (p *textPrinter) clear() {
-	if p.width != nil {
+	for i := range p.drawn {
+		if i > 0 {
+			fmt.Fprint(p.w, "\x1b[A")
+		}
 		fmt.Fprint(p.w, "\r\x1b[K")
 	}
+	p.drawn = 0
 }
 
 func (p *textPrinter) Close() {

@@ -49,8 +49,9 @@ type Lab interface {
 	Cost() Cost
 	// Charge adds to it the gradients of so many images, which a method has computed itself.
 	Charge(flops int64, images int)
-	// Report tells what the search has found so far, for people who watch.
+	// Report tells what the search has found so far, for people who watch, and Updated of an update.
 	Report(format string, args ...any)
+	Updated(index int, u *Update)
 }
 
 // Cost counts computation. FLOPs weigh a backward pass as two forward passes of the same network.
@@ -91,12 +92,15 @@ type Trained interface {
 	Inherit(ctx context.Context, keep [][]int, batches int) (Trained, error)
 }
 
-// Images are a set of images to evaluate on. All are taken as they are, without augmentation.
+// Images are a set of images to evaluate on, as they are unless said otherwise.
 type Images int
 
 const (
 	HeldOut Images = iota // the validation images
 	Seen                  // the first images of the training, as many as are held out
+	// Redrawn are the validation images, padded, cropped and mirrored as in training by another draw for each evaluation.
+	// Resized crops are for training alone.
+	Redrawn
 )
 
 // Evaluation is what a network does on images.

@@ -25,11 +25,18 @@ type Checkpoints struct {
 	Of    string // names the training, with all that its numbers follow from; files of another one are not used
 	Every time.Duration
 	Warn  func(error)
+	Watch func(Progress) // if set, is told of every step
 
 	saved position      // of the last one
 	next  int           // the file to write next
 	last  time.Time     // when one was written, or the training began
 	cost  time.Duration // of writing the last one
+}
+
+// Progress is how far an epoch of a training is: its images so far, and the means over them.
+type Progress struct {
+	Epoch, Images int // epochs count from 0
+	Loss, Top1    float64
 }
 
 // assumedCost is what writing a checkpoint takes as long as none has been written.

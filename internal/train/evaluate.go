@@ -45,6 +45,11 @@ type pass struct {
 // NewEvaluator prepares the model for images on the device. Without drop it evaluates without
 // channel dropout only.
 func NewEvaluator(dev device.Device, m *Model, images *data.Images, drop bool) (*Evaluator, error) {
+	return newEvaluator(dev, m, images, drop, 0)
+}
+
+// newEvaluator does the same for images that are padded by so many pixels, to be moved.
+func newEvaluator(dev device.Device, m *Model, images *data.Images, drop bool, pad int) (*Evaluator, error) {
 	state := vm.NewState(dev)
 	if err := m.write(state); err != nil {
 		return nil, err
@@ -57,7 +62,9 @@ func NewEvaluator(dev device.Device, m *Model, images *data.Images, drop bool) (
 		}
 		p := &pass{from: part[0], to: part[1], batch: newBatch(images, part[2])}
 		var err error
-		if p.graph, err = m.Network.Graph(m.Channels, networks.GraphOptions{Batch: part[2], Drop: drop, Estimate: m.BatchStatistics}); err != nil {
+		if p.graph, err = m.Network.Graph(m.Channels, networks.GraphOptions{
+			Batch: part[2], ImagePad: pad, Drop: drop, Estimate: m.BatchStatistics,
+		}); err != nil {
 			e.Close()
 			return nil, err
 		}
@@ -101,17 +108,22 @@ func (e *Evaluator) EvaluateDropped(ctx context.Context, rates []float64, key rn
 
 func (e *Evaluator) run(ctx context.Context) (Evaluation, error) {
 	var t tally
-	err := e.each(ctx, func(p *pass) error {
+	err := e.scores(ctx, e.asTheyAre, func(s []score) { t.add(s) })
+	return t.evaluation(e.images.Len()), err
+}
+
+// scores runs all images through the network as it is set, and visits the scores of each batch.
+func (e *Evaluator) scores(ctx context.Context, see view, visit func([]score)) error {
+	return e.each(ctx, see, func(p *pass) error {
 		if err := p.machine.RunAll(); err != nil {
 			return err
 		}
 		if err := p.machine.Read(p.graph.Logits, p.logits); err != nil {
 			return err
 		}
-		t.add(p.score())
+		visit(p.score())
 		return nil
 	})
-	return t.evaluation(e.images.Len()), err
 }
 
 // LayerDropout is an evaluation without channel dropout, and one for each adjustable layer and repeat with dropout in
@@ -138,7 +150,7 @@ func (e *Evaluator) EvaluateLayerDropout(ctx context.Context, rates []float64, k
 		dropped[i] = make([]tally, repeats)
 	}
 	without, change := make([]score, EvaluationBatch), make([]score, EvaluationBatch)
-	err := e.each(ctx, func(p *pass) error {
+	err := e.each(ctx, e.asTheyAre, func(p *pass) error {
 		if err := p.machine.RunDropped(repeats); err != nil {
 			return err
 		}
@@ -156,8 +168,7 @@ func (e *Evaluator) EvaluateLayerDropout(ctx context.Context, rates []float64, k
 				}
 				dropped[layer][repeat].add(p.score())
 				for i, with := range p.scores {
-					change[i].loss += (with.loss - without[i].loss) / float64(repeats)
-					change[i].correct += (with.correct - without[i].correct) / float64(repeats)
+					change[i].add(with, without[i], repeats)
 				}
 			}
 			rises[layer].add(change)
@@ -189,13 +200,21 @@ func (e *Evaluator) setDropout(rates []float64, key rng.Key) error {
 	return nil
 }
 
+// view chooses what is seen of an image, see batch.take.
+type view = func(image int, move []uint32) data.Box
+
+// asTheyAre shows all of an image, in its place.
+func (e *Evaluator) asTheyAre(image int, move []uint32) data.Box {
+	clear(move)
+	return e.images.Center(image)
+}
+
 // each fills in the inputs of every batch and lets run do the rest.
-func (e *Evaluator) each(ctx context.Context, run func(p *pass) error) error {
+func (e *Evaluator) each(ctx context.Context, see view, run func(p *pass) error) error {
 	order := make([]int, e.images.Len())
 	for i := range order {
 		order[i] = i
 	}
-	see := func(image int, move []uint32) data.Box { clear(move); return e.images.Center(image) }
 	ready, stop := ahead(e.images, order, EvaluationBatch)
 	defer stop()
 	for _, p := range e.passes {
@@ -223,6 +242,12 @@ func (p *pass) score() []score {
 		p.scores[i] = score{crossEntropy(row, label), float64(countCorrect(row, p.batch.labels[i:i+1]))}
 	}
 	return p.scores
+}
+
+// add adds an image's share of the mean change over so many repeats.
+func (s *score) add(with, without score, repeats int) {
+	s.loss += (with.loss - without.loss) / float64(repeats)
+	s.correct += (with.correct - without.correct) / float64(repeats)
 }
 
 // tally adds up the scores of batches.

@@ -229,8 +229,19 @@ func (t *trainer) read(most int) error {
 		t.at.Step++
 		t.at.Loss += float64(l[0]) * float64(len(u.labels))
 		t.at.Correct += countCorrect(u.logits, u.labels)
+		t.watch(u.epoch)
 	}
 	return nil
+}
+
+// watch tells of a step.
+func (t *trainer) watch(epoch int) {
+	if t.keep == nil || t.keep.Watch == nil {
+		return
+	}
+	images := min(t.at.Step*t.recipe.Batch, t.images.Len())
+	n := float64(images)
+	t.keep.Watch(Progress{Epoch: epoch, Images: images, Loss: t.at.Loss / n, Top1: float64(t.at.Correct) / n})
 }
 
 // epoch trains on every image once, on those that the position says are left.

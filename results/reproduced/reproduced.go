@@ -29,7 +29,7 @@ var recipes = map[string]recipe{
 
 // settings are the parts of a cell's configuration that say how much it was reduced.
 type settings struct {
-	Data struct{ Train, Validation int }
+	Data struct{ Train, Validation, Test int }
 	// Train is the recipe of the final training and Search that of the search.
 	Train  struct{ Epochs int }
 	Search struct{ Iterations, Epochs int }
