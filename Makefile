@@ -7,7 +7,7 @@ OUT = out/quick
 NETADJUST = bin/netadjust
 VERSION   = $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 
-.PHONY: help build test lint smoke gate bench reproduce figures record clean
+.PHONY: help build test lint smoke gate bench reproduce figures record paper clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  \1	/p' $(MAKEFILE_LIST) | expand -t 14
@@ -66,6 +66,11 @@ record: build ## keep the records of OUT=out/NAME in results/recorded/NAME, with
 	@set -e; test -f $(OUT)/plan.json; to=results/recorded/$(notdir $(OUT)); rm -rf "$$to/cells"; mkdir -p "$$to"; \
 	(cd $(OUT) && tar -cf - plan.json cells/*/record.json) | tar -xf - -C "$$to"; \
 	$(NETADJUST) report --readme "$$to"
+
+paper: build ## write the paper's tables beside what the recorded runs gave into results/recorded/paper.md, .csv and .tex
+	@set -e; for as in md:markdown csv:csv tex:latex; do \
+		$(NETADJUST) paper --format "$${as#*:}" results/recorded/*/ > "results/recorded/paper.$${as%:*}"; \
+	done
 
 clean: ## remove bin; data and results stay
 	rm -rf bin

@@ -12,7 +12,9 @@ import (
 	"time"
 
 	"codeberg.org/go-pdf/fpdf"
+	"golang.org/x/image/font/opentype"
 	"gonum.org/v1/plot"
+	plotfont "gonum.org/v1/plot/font"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 	"gonum.org/v1/plot/vg/vgimg"
@@ -70,8 +72,14 @@ func (c svgCanvas) WriteTo(w io.Writer) (int64, error) {
 // svgFont is the part of an SVG file that holds the letters.
 var svgFont = sync.OnceValue(func() []byte { return []byte("\n<style>" + font.Face() + "</style>") })
 
-// PDF files hold dates and lists in the order of maps unless told otherwise; the same records must give the same bytes.
+// PDF files hold a font whole, so it has no letters but those of figures. They hold dates and lists in the order of maps
+// unless told otherwise; the same records must give the same bytes.
 func init() {
+	face, err := opentype.Parse(font.TTF)
+	if err != nil {
+		panic(err) // the font is part of the program
+	}
+	plotfont.DefaultCache.Add(plotfont.Collection{{Font: fontFamily, Face: face}})
 	epoch := time.Unix(0, 0).UTC()
 	fpdf.SetDefaultCreationDate(epoch)
 	fpdf.SetDefaultModificationDate(epoch)

@@ -113,6 +113,7 @@ func again(m *markdown.Document, opts Options) {
 func (s section) write(m *markdown.Document) {
 	c := s.comparison
 	m.Line("## %s\n", markdown.Escape(c.String()))
+	s.figures[0].show(m) // the one that answers most
 	results(m, c)
 	for _, note := range residue(c) {
 		m.Line("Note: %s\n", markdown.Escape(note))
@@ -121,10 +122,15 @@ func (s section) write(m *markdown.Document) {
 	for _, t := range s.truths {
 		t.write(m)
 	}
-	for _, f := range s.figures {
-		m.Line("![%s](%s.png)\n", markdown.Escape(f.name), f.name)
-		m.Line("%s ([SVG](%[2]s.svg), [PDF](%[2]s.pdf), [numbers](%[2]s.csv))\n", markdown.Escape(f.caption), f.name)
+	for _, f := range s.figures[1:] {
+		f.show(m)
 	}
+}
+
+// show puts a figure with its caption into a report.
+func (f figure) show(m *markdown.Document) {
+	m.Line("![%s](%s.png)\n", markdown.Escape(f.name), f.name)
+	m.Line("%s ([SVG](%[2]s.svg), [PDF](%[2]s.pdf), [numbers](%[2]s.csv))\n", markdown.Escape(f.caption), f.name)
 }
 
 // results writes the main table: one row for each method and budget.

@@ -20,10 +20,10 @@ func whichWins(m *markdown.Document, sections []section) {
 		var rows [][]string
 		for _, l := range leaders(s.comparison) {
 			top1 := l.of("test_top1")
-			rows = append(rows, []string{markdown.Escape(l.budget), markdown.Escape(l.method), markdown.Escape(l.sure()),
-				spread(top1, 100, 2), fmt.Sprint(top1.n)})
+			rows = append(rows, []string{markdown.Escape(l.budget), markdown.Escape(l.method), spread(top1, 100, 2),
+				fmt.Sprint(top1.n), markdown.Escape(l.sure())})
 		}
-		m.Table(3, []string{"Budget", "Highest mean", "How sure", "Top-1 (%)", "n"}, rows)
+		m.Table(5, []string{"Budget", "Highest mean", "Top-1 (%)", "n", "How sure"}, rows)
 		s.claims(m)
 	}
 	m.Line("A method is told apart from the leader of its budget if the paired t interval of their difference "+

@@ -13,6 +13,11 @@ import (
 //go:embed serif.woff2
 var serif []byte
 
+// TTF is a font with the same letters, for files that hold their fonts whole.
+//
+//go:embed serif.ttf
+var TTF []byte
+
 // Face is a CSS rule that makes Latin letters, digits and signs of Liberation Serif, and only those, known under its
 // family name. Other letters come from whatever serif font the reader has.
 var Face = sync.OnceValue(func() string {

@@ -1,4 +1,4 @@
-"""Makes serif.woff2, the letters of Liberation Serif that figures need: python3 subset.py LiberationSerif-Regular.ttf
+"""Makes serif.woff2 and serif.ttf, the letters of Liberation Serif that figures need: python3 subset.py LiberationSerif-Regular.ttf
 
 Needs fonttools and brotli. The font is in the Go module codeberg.org/go-fonts/liberation. Its licence, the SIL Open Font
 License in the file LICENSE, allows this under another name.
@@ -24,3 +24,5 @@ for name in font["name"].names:
     if name.nameID in (1, 4, 6):
         name.string = "FigureSerif"
 subset.save_font(font, "serif.woff2", options)
+options.flavor = font.flavor = None
+subset.save_font(font, "serif.ttf", options)
