@@ -21,9 +21,9 @@ import (
 // and in docs/design.md.
 var allowed = map[string]string{
 	"cmd/netadjust": "adjustment experiments harness networks results results/gate results/reproduced internal/data " +
-		"internal/device internal/device/cpu internal/device/devicetest internal/device/gpu internal/device/gpu/choose " +
-		"internal/device/gpu/driver internal/atomicfile internal/bench internal/export internal/progress " +
-		"internal/safetensors internal/serve internal/suggest internal/train",
+		"internal/device internal/device/cpu internal/device/gpu internal/device/gpu/choose internal/device/gpu/driver " +
+		"internal/atomicfile internal/bench internal/export internal/progress internal/safetensors internal/serve " +
+		"internal/suggest internal/train internal/trial",
 	"harness": "experiments adjustment baselines networks results internal/atomicfile internal/calibration " +
 		"internal/data internal/device internal/lease internal/progress internal/rng internal/safetensors internal/search " +
 		"internal/train",
@@ -37,6 +37,9 @@ var allowed = map[string]string{
 	"networks":       "internal/ops internal/suggest internal/tomllines",
 	"internal/vm":    "internal/device internal/ops",
 	"internal/bench": "networks internal/device internal/vm",
+	"internal/trial": "networks internal/atomicfile internal/bench internal/data internal/device internal/device/cpu " +
+		"internal/device/devicetest internal/device/gpu internal/device/gpu/choose internal/device/gpu/driver internal/ops " +
+		"internal/rng internal/train",
 	"internal/export": "networks internal/atomicfile internal/ops internal/safetensors internal/train " +
 		"internal/vm",
 

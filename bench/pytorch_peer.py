@@ -2,7 +2,8 @@
 """Measures the networks of `netadjust bench` in PyTorch, interleaved with netadjust, and prints ratios.
 
     make build
-    bench/pytorch_peer.py [--rounds 2] [--seconds 1.5] [--threads 2] [--out bench/results/NAME.json] [CASE ...]
+    bench/pytorch_peer.py [--rounds 2] [--seconds 1.5] [--threads 2] [--device cpu] [--out bench/results/NAME.json]
+                          [CASE ...]
 
 PyTorch is the one of the Python that runs this script. Either the newest release from PyPI, about 6 GB,
 
@@ -28,6 +29,11 @@ inference eagerly, with batch norm folded into the convolutions, frozen by Torch
 weights; compilers run before the time is taken. The utilization ratios of all layers (fur) are what they are by the
 book, one pass over the images for each layer and repeat with dropout in that layer, and one without; netadjust computes
 the same in one pass, and its speed is that of as many images. In the avx2 cases both sides are held to AVX2.
+
+With --device gpu, or any other name of a card that netadjust takes, both sides run on a card, PyTorch on the first that
+it sees. There PyTorch is measured in float32, in which netadjust computes, and in TF32, which is its default for
+convolutions; tuned means that cuDNN tries its algorithms before the time is taken. Both sides wait for the card once in
+a step. netadjust uploads a batch of bytes in every step, PyTorch has its images on the card.
 """
 import argparse
 import json
@@ -295,12 +301,17 @@ def utilization(net, images, labels):
     return step
 
 
-def measure(case, layout, form, threads, seconds):
+def measure(case, layout, form, threads, seconds, gpu, tuned):
     """Images a second of one PyTorch variant, the median step."""
     import torch
 
     torch.set_num_threads(threads)
     torch.manual_seed(1)
+    if gpu:
+        torch.set_default_device("cuda")
+        torch.backends.cudnn.benchmark = tuned
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = form in ("tf32", "compiled")
+    wait = torch.cuda.synchronize if gpu else lambda: None
     net = build(case.network, case.widths)
     images = torch.randn(case.batch, 3, case.side, case.side)
     labels = torch.randint(0, net.classifier.out_features, (case.batch,))
@@ -314,20 +325,22 @@ def measure(case, layout, form, threads, seconds):
         step = inference(net, images, form)
     for _ in range(2 if case.side > 64 else 3):  # compiles, and meets cold memory
         step()
+    wait()
     if case.mode == "fur":
         step, count = utilization(net, images, labels), case.batch * (1 + 2 * len(net.blocks) * REPEATS)
     times, start = [], time.perf_counter()
     while not times or time.perf_counter() - start < seconds:
         t = time.perf_counter()
         step()
+        wait()
         times.append(time.perf_counter() - t)
     return count / statistics.median(times)
 
 
-def ours(case, threads, seconds):
+def ours(case, threads, seconds, device):
     """What netadjust bench prints of a case."""
     args = [NETADJUST, "bench", case.network, "--mode", case.mode, "--batch", str(case.batch),
-            "--threads", str(threads), "--seconds", str(seconds), "--json"]
+            "--threads", str(threads), "--seconds", str(seconds), "--device", device, "--json"]
     if case.widths:
         args += ["--widths", ",".join(map(str, case.widths))]
     done = subprocess.run(args, env=environment(case, threads, False), capture_output=True, text=True)
@@ -336,13 +349,13 @@ def ours(case, threads, seconds):
     return json.loads(done.stdout)[0]
 
 
-def peer(name, case, variant, threads, seconds):
+def peer(name, case, variant, threads, seconds, device):
     """Images a second of a PyTorch variant, measured in another process, or why there are none."""
     layout, form, tuned = variant
     args = [sys.executable, __file__, "--measure", name, layout, form, "--threads", str(threads),
-            "--seconds", str(seconds)]
+            "--seconds", str(seconds), "--device", device, *["--tuned"] * tuned]
     try:
-        done = subprocess.run(args, env=environment(case, threads, tuned), capture_output=True, text=True, timeout=600)
+        done = subprocess.run(args, env=environment(case, threads, tuned and device == "cpu"), capture_output=True, text=True, timeout=600)
     except subprocess.TimeoutExpired:
         return None, "took more than 10 minutes"
     if done.returncode:
@@ -359,9 +372,9 @@ def environment(case, threads, tuned):
     return env
 
 
-def variants(case, compiler):
+def variants(case, compiler, gpu):
     """What is measured of PyTorch: layout, form, tuned."""
-    forms = {"train": ["eager"], "eval": ["eager", "folded", "frozen"], "fur": ["eager"]}[case.mode]
+    forms = ["eager", "tf32"] if gpu else {"train": ["eager"], "eval": ["eager", "folded", "frozen"], "fur": ["eager"]}[case.mode]
     chosen = [(layout, form, tuned) for form in forms for tuned in (False, True) for layout in LAYOUTS]
     if case.compile and compiler:
         chosen += [(layout, "compiled", True) for layout in LAYOUTS]
@@ -373,14 +386,14 @@ def label(variant):
     return f"{layout} {form} {'tuned' if tuned else 'as it comes'}"
 
 
-def interleaved(name, case, threads, rounds, seconds, compiler):
+def interleaved(name, case, threads, rounds, seconds, compiler, device):
     """Measures a case in rounds: the row of the report."""
     own, speeds, failed = [], {}, {}
-    left = variants(case, compiler)
+    left = variants(case, compiler, device != "cpu")
     for _ in range(rounds):
-        own.append(ours(case, threads, seconds))
+        own.append(ours(case, threads, seconds, device))
         for v in left:
-            speed, why = peer(name, case, v, threads, seconds)
+            speed, why = peer(name, case, v, threads, seconds, device)
             if speed:
                 speeds.setdefault(v, []).append(speed)
             else:
@@ -403,7 +416,7 @@ def interleaved(name, case, threads, rounds, seconds, compiler):
     speed = statistics.median(r["images_per_second"] for r in own)
     row = {
         "case": name, "network": case.network, "widths": case.widths, "mode": case.mode, "batch": case.batch,
-        "threads": threads, "avx2": case.avx2, "netadjust": speed,
+        "device": device, "threads": threads, "avx2": case.avx2, "netadjust": speed,
         "peak_share": statistics.median(r["peak_share"] for r in own), "pytorch": pytorch,
         "ratio": {form: speed / s for form, s in pytorch.items() if s},
         "rounds": {"netadjust": [r["images_per_second"] for r in own], **{label(v): s for v, s in speeds.items()}},
@@ -418,8 +431,10 @@ def interleaved(name, case, threads, rounds, seconds, compiler):
 
 def show(row):
     forms = "  ".join(f"{form} {s:.1f} ({row['ratio'][form]:.2f})" for form, s in row["pytorch"].items() if s)
-    print(f"{row['case']:26} {row['threads']} threads: netadjust {row['netadjust']:.1f} images/s, "
-          f"{100 * row['peak_share']:.0f} % of peak; PyTorch (ratio): {forms}", flush=True)
+    where = row["device"] if row["device"] != "cpu" else f"{row['threads']} threads"
+    peak = f", {100 * row['peak_share']:.0f} % of peak" if row["peak_share"] else ""
+    print(f"{row['case']:26} {where}: netadjust {row['netadjust']:.1f} images/s{peak}; PyTorch (ratio): {forms}",
+          flush=True)
 
 
 def why_no_compiler(torch):
@@ -433,9 +448,13 @@ def why_no_compiler(torch):
     return None
 
 
-def machine():
+def machine(gpu):
     info = {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count(),
             "system": platform.platform(), "load": os.getloadavg()}
+    if gpu:
+        import torch
+
+        info["gpu"] = torch.cuda.get_device_name()
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -461,25 +480,30 @@ def main():
     parser.add_argument("--seconds", type=float, default=1.5, help="time for each measurement")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", help="file for the figures of every round")
+    parser.add_argument("--device", default="cpu", help="cpu, or a GPU as netadjust names them, such as gpu or gpu:cuda")
     parser.add_argument("--measure", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--tuned", action="store_true", help=argparse.SUPPRESS)
     a = parser.parse_args()
     try:
         import torch
     except ImportError as e:
         sys.exit(f"PyTorch is missing in {sys.executable} ({e}); --help says how to install it")
+    gpu = a.device != "cpu"
     if a.measure:
         name, layout, form = a.measure
-        print(measure(CASES[name], layout, form, a.threads, a.seconds))
+        print(measure(CASES[name], layout, form, a.threads, a.seconds, gpu, a.tuned))
         return
     for name in a.cases:
         if name not in CASES:
             parser.error(f"unknown case {name!r}; cases are {', '.join(CASES)}")
     if min(a.rounds, a.threads) < 1 or a.seconds <= 0:
         parser.error("--rounds and --threads must be at least 1, --seconds more than 0")
+    if gpu and not torch.cuda.is_available():
+        sys.exit(f"PyTorch {torch.__version__} in {sys.executable} sees no GPU")
     if not os.access(NETADJUST, os.X_OK):
         sys.exit(f"{NETADJUST} is missing: run make build first")
 
-    report = {"date": time.strftime("%Y-%m-%d"), "machine": machine(), "versions": versions(torch), "rounds": a.rounds,
+    report = {"date": time.strftime("%Y-%m-%d"), "machine": machine(gpu), "versions": versions(torch), "rounds": a.rounds,
               "seconds": a.seconds, "left_out": [], "rows": []}
     compiler = why_no_compiler(torch)
     if compiler:
@@ -487,11 +511,13 @@ def main():
         print(f"torch.compile is left out: {compiler}", file=sys.stderr)
     for name in a.cases or CASES:
         case = CASES[name]
+        if case.avx2 and gpu and not a.cases:
+            continue
         if case.avx2 and not a.cases and "avx512f" not in report["machine"].get("vectors", ["avx512f"]):
             report["left_out"].append(f"{name}: this processor has no AVX-512, so that all cases are held to AVX2")
             print(report["left_out"][-1], file=sys.stderr)
             continue
-        row = interleaved(name, case, case.threads or a.threads, a.rounds, a.seconds, not compiler)
+        row = interleaved(name, case, case.threads or a.threads, a.rounds, a.seconds, not compiler, a.device)
         report["rows"].append(row)
         show(row)
     if a.out:

@@ -128,6 +128,9 @@ type run struct {
 	elsewhere []*cell // another process has the lease
 	summary   Summary
 	account   account
+	busy      int           // of them those that do not wait for memory
+	begun     int           // that have begun to, so far
+	ended     chan struct{} // closed when one of them ends
 }
 
 func newRun(o Options) (*run, error) {

@@ -39,9 +39,9 @@ func (e *timedExecutable) RunDropped(inputs []any, repeats int) error {
 }
 
 // Output waits for devices whose runs do not.
-func (e *timedExecutable) Output(i int, dst []float32) error {
+func (e *timedExecutable) Output(i, ago int, dst []float32) error {
 	defer e.device.since(time.Now())
-	return e.Executable.Output(i, dst)
+	return e.Executable.Output(i, ago, dst)
 }
 
 func (t *timed) since(start time.Time) {

@@ -17,6 +17,7 @@ import (
 
 	"netadjust/experiments"
 	"netadjust/internal/atomicfile"
+	"netadjust/internal/device"
 	"netadjust/internal/lease"
 	"netadjust/internal/progress"
 	"netadjust/internal/search"
@@ -162,12 +163,21 @@ func (w *worker) cell(ctx context.Context, c *cell) error {
 
 // attempt makes the record of a cell, again if it fails for a reason that may pass.
 func (w *worker) attempt(ctx context.Context, c *cell, images *images) (*results.Record, error) {
+	w.begin()
+	defer w.end()
+	alone := 0
 	for left := w.Retries; ; left-- {
 		w.counted = 0
 		record := &results.Record{Result: w.result(c, images)}
 		err := w.guarded(ctx, c, images, &record.Result)
 		if err == nil {
 			return record, nil
+		}
+		if errors.As(err, new(*device.OutOfMemory)) && w.makeRoom(ctx, &alone) {
+			w.note(c, "waited for memory of the device: "+err.Error())
+			w.advance(-w.counted)
+			left++
+			continue
 		}
 		if record.Result.Failure = failure(ctx, err); record.Result.Failure == nil {
 			return nil, err
@@ -179,6 +189,49 @@ func (w *worker) attempt(ctx context.Context, c *cell, images *images) (*results
 		w.spare(-w.counted)
 		w.warn(fmt.Errorf("%s failed and is tried again: %w", c.id, err))
 	}
+}
+
+// begin and end count the cells that compute.
+func (r *run) begin() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.busy++
+	r.begun++
+}
+
+func (r *run) end() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.busy--
+	if r.ended != nil {
+		close(r.ended)
+		r.ended = nil
+	}
+}
+
+// makeRoom is for a cell that has not found enough memory, which the others on the device may have. It waits until one of
+// them ends. Where there is none it notes at which cell that was, and the next time, if none has begun since, returns
+// false: the cell is too large by itself.
+func (r *run) makeRoom(ctx context.Context, alone *int) bool {
+	r.mu.Lock()
+	if r.busy == 1 {
+		defer r.mu.Unlock()
+		again := *alone != r.begun
+		*alone = r.begun
+		return again && r.jobs > 1
+	}
+	if r.ended == nil {
+		r.ended = make(chan struct{})
+	}
+	ended := r.ended
+	r.busy--
+	r.mu.Unlock()
+	select {
+	case <-ended:
+	case <-ctx.Done():
+	}
+	r.begin()
+	return true
 }
 
 // guarded is searchAndTrain with a panic as an error; the log tells where it was.

@@ -112,7 +112,7 @@ func TestHelp(t *testing.T) {
 		"step":  {"json"}, "networks": {"json"}, "methods": {"json"}, "data list": {"data", "json"}, "data get": {"data"},
 		"data verify": {"data", "json"}, "data pack": {"data", "name", "size", "side", "skip-corrupt"},
 		"graph":   {"width", "widths", "input", "classes", "mode", "batch", "json"},
-		"check":   {"device", "json"},
+		"check":   {"device", "json", "all", "out", "data"},
 		"bench":   {"widths", "mode", "batch", "threads", "seconds", "device", "json"},
 		"compare": {"accuracy", "speed", "json"}, "paper": {"format"},
 		"doctor": {"device", "data", "json"}, "version": {"json"}, "explain": {"data", "json"},

@@ -105,7 +105,7 @@ func (s *subject) run() error {
 	if err := s.machine.RunAll(); err != nil {
 		return err
 	}
-	return s.machine.Executable().Output(0, s.output)
+	return s.machine.Executable().Output(0, 0, s.output)
 }
 
 // step is what is measured.

@@ -24,6 +24,12 @@ type Info struct {
 	Threads int    `json:"threads"`
 }
 
+// OutOfMemory is the error of a device that has not enough memory. What else runs there may be to blame.
+type OutOfMemory struct{ Err error }
+
+func (e *OutOfMemory) Error() string { return e.Err.Error() }
+func (e *OutOfMemory) Unwrap() error { return e.Err }
+
 // Tensor is state that lives on a device, logically [batch, channels, height, width] or less; how it is laid out is the
 // device's own affair.
 type Tensor interface {
@@ -39,8 +45,11 @@ type Executable interface {
 	// Run executes the program once. Inputs are in the program's order, as []float32, []uint8 or []uint32; a Loader may
 	// stand for the []uint8 of images.
 	Run(inputs []any) error
-	// Output copies output i of the last run to dst.
-	Output(i int, dst []float32) error
+	// Output copies output i of a run to dst: of the last one, or of the one so many runs before it. A device whose runs
+	// do not wait thus has work while the host reads what came before.
+	Output(i, ago int, dst []float32) error
+	// Kept is of how many runs outputs can be read, 1 or more.
+	Kept() int
 	// RunDropped executes the program without channel dropout, and then for every layer that has ops.DropMask, and for
 	// each repeat 0, 1, …, with dropout in that layer alone, at its rate. The results are the bits that Run gives with
 	// all other rates zero and the repeat in the key. It is for inference: no operation may sum over the batch, and every

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 
 	"netadjust/internal/data"
 	"netadjust/internal/device"
@@ -105,8 +106,17 @@ type trainer struct {
 	dropKey   []uint32
 	slim      *slim // of a slimmable training
 
-	at   position
-	keep *Checkpoints // nil: none
+	at     position
+	unread []unread     // steps that the device may not have done yet, the oldest first; they are beyond the position
+	keep   *Checkpoints // nil: none
+}
+
+// unread is a step whose results have not been read.
+type unread struct {
+	*step
+	labels       []uint32
+	epoch        int
+	learningRate float64
 }
 
 // step is a compiled training step with its input buffers.
@@ -184,11 +194,44 @@ func (t *trainer) close() {
 	}
 }
 
-// checkpoint writes a checkpoint if one is due, or if the training is told to stop.
+// due tells whether a checkpoint is, or whether the training is told to stop.
+func (t *trainer) due(ctx context.Context, epochEnded bool) bool {
+	return t.keep != nil && (t.keep.due(epochEnded) || ctx.Err() != nil)
+}
+
+// checkpoint writes a checkpoint if one is due.
 func (t *trainer) checkpoint(ctx context.Context, epochEnded bool) {
-	if t.keep != nil && (t.keep.due(epochEnded) || ctx.Err() != nil) {
+	if t.due(ctx, epochEnded) {
 		t.keep.save(t.state, t.at)
 	}
+}
+
+// read reads the results of steps until no more than so many are unread.
+func (t *trainer) read(most int) error {
+	for len(t.unread) > most {
+		u, ago := t.unread[0], 0
+		for _, later := range t.unread[1:] {
+			if later.step == u.step {
+				ago++
+			}
+		}
+		var l [1]float32
+		if err := u.machine.ReadEarlier(u.graph.Loss, ago, l[:]); err != nil {
+			return err
+		}
+		if err := u.machine.ReadEarlier(u.graph.Logits, ago, u.logits); err != nil {
+			return err
+		}
+		if v := float64(l[0]); math.IsNaN(v) || math.IsInf(v, 0) {
+			return &Diverged{Epoch: u.epoch, Step: t.at.Step, LearningRate: u.learningRate, Loss: v}
+		}
+		t.unread = t.unread[1:]
+		t.at.Step++
+		t.at.Loss += float64(l[0]) * float64(len(u.labels))
+		t.at.Correct += countCorrect(u.logits, u.labels)
+		t.watch(u.epoch)
+	}
+	return nil
 }
 
 // watch tells of a step.
@@ -219,15 +262,19 @@ func (t *trainer) epoch(ctx context.Context, stream Stream, e int) (Epoch, error
 		s.batch.take(order[:s.batch.size], see)
 		order = order[s.batch.size:]
 		s.rate[0] = float32(report.LearningRate)
-		var l [1]float32
-		if err := s.run(l[:]); err != nil {
+		if err := s.machine.RunAll(); err != nil {
 			return report, err
 		}
-		if v := float64(l[0]); math.IsNaN(v) || math.IsInf(v, 0) {
-			return report, &Diverged{Epoch: e, Step: t.at.Step, LearningRate: report.LearningRate, Loss: v}
+		t.unread = append(t.unread, unread{s, slices.Clone(s.batch.labels), e, report.LearningRate})
+		most := s.machine.Kept() - 1
+		if len(order) == 0 || t.slim != nil || t.recipe.Hook != nil || t.due(ctx, false) {
+			most = 0
+		}
+		if err := t.read(most); err != nil {
+			return report, err
 		}
 		if t.slim != nil {
-			if err := t.slim.step(t.state, s, t.scale, t.recipe.CropPad, stream, e, t.at.Step); err != nil {
+			if err := t.slim.step(t.state, s, t.scale, t.recipe.CropPad, stream, e, t.at.Step-1); err != nil {
 				return report, err
 			}
 		}
@@ -236,11 +283,9 @@ func (t *trainer) epoch(ctx context.Context, stream Stream, e int) (Epoch, error
 				return report, err
 			}
 		}
-		t.at.Step++
-		t.at.Loss += float64(l[0]) * float64(s.batch.size)
-		t.at.Correct += countCorrect(s.logits, s.batch.labels)
-		t.watch(e)
-		t.checkpoint(ctx, false)
+		if len(t.unread) == 0 {
+			t.checkpoint(ctx, false)
+		}
 	}
 	n := float64(t.images.Len())
 	report.Loss, report.Top1 = t.at.Loss/n, float64(t.at.Correct)/n
@@ -254,16 +299,6 @@ func (t *trainer) setDropout(stream Stream, e int) {
 	}
 	key := rng.NewKey(stream.Seed, stream.purpose("drop"), uint64(e))
 	copy(t.dropKey, key[:])
-}
-
-func (s *step) run(loss []float32) error {
-	if err := s.machine.RunAll(); err != nil {
-		return err
-	}
-	if err := s.machine.Read(s.graph.Loss, loss); err != nil {
-		return err
-	}
-	return s.machine.Read(s.graph.Logits, s.logits)
 }
 
 // countCorrect counts the rows whose label has the largest logit; of equal ones the first counts.

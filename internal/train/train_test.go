@@ -290,7 +290,8 @@ func TestEpochReport(t *testing.T) {
 		s := tr.steps[len(chosen)]
 		s.batch.take(chosen, func(i int, move []uint32) data.Box { clear(move); return images.Center(i) })
 		var loss [1]float32
-		if err := s.run(loss[:]); err != nil {
+		if err := errors.Join(s.machine.RunAll(), s.machine.Read(s.graph.Loss, loss[:]),
+			s.machine.Read(s.graph.Logits, s.logits)); err != nil {
 			t.Fatal(err)
 		}
 		want.Loss += float64(loss[0]) * float64(len(chosen))

@@ -109,11 +109,19 @@ func (m *Machine) bound() error {
 
 // Read copies the value that the last run gave one of the outputs.
 func (m *Machine) Read(output *gorgonia.Node, dst []float32) error {
+	return m.ReadEarlier(output, 0, dst)
+}
+
+// Kept is of how many runs outputs can be read.
+func (m *Machine) Kept() int { return m.exe.Kept() }
+
+// ReadEarlier copies the value that a run gave one of the outputs, so many runs before the last one.
+func (m *Machine) ReadEarlier(output *gorgonia.Node, ago int, dst []float32) error {
 	i, ok := m.outputs[output]
 	if !ok {
 		return fmt.Errorf("read %v: it is not an output of the compiled graph", output)
 	}
-	return m.exe.Output(i, dst)
+	return m.exe.Output(i, ago, dst)
 }
 
 // ReadDropped copies what a run of the last RunDropped gave one of the outputs; layer -1 is the run without dropout.

@@ -138,7 +138,7 @@ func TestNegativeFactors(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := make([]float32, 4)
-	if err := e.Output(0, got); err != nil {
+	if err := e.Output(0, 0, got); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff([]float32{-3, 0, 0.5, 1}, got); diff != "" {

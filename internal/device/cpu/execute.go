@@ -211,8 +211,11 @@ func (e *executable) chunks(ph *compiled, slot int, w *worker) {
 	}
 }
 
+// Kept is 1: a run waits for its end.
+func (e *executable) Kept() int { return 1 }
+
 // Output copies an output of the last run.
-func (e *executable) Output(i int, dst []float32) error {
+func (e *executable) Output(i, _ int, dst []float32) error {
 	v := e.program.Outputs[i]
 	if n := e.program.Values[v].Size(); len(dst) != n {
 		return fmt.Errorf("room for %d elements, want %d for shape %v", len(dst), n, e.program.Values[v].Shape)

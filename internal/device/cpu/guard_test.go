@@ -82,7 +82,7 @@ func TestUnwrittenIsNaN(t *testing.T) {
 				t.Fatal(err)
 			}
 			out := make([]float32, p.Values[p.Outputs[0]].Size())
-			if err := e.Output(0, out); err != nil {
+			if err := e.Output(0, 0, out); err != nil {
 				t.Fatal(err)
 			}
 			return float64(out[0])

@@ -62,7 +62,7 @@ func (p *planner) conv(pass pass, g geometry, a, b, c operand, batch, ci, co int
 	case byWeights:
 		n, inner = ci*taps, out
 	}
-	t := tileFor(p.dev.tiles, m, n)
+	t := p.dev.tileFor(m, n)
 	parts, span := 1, inner
 	if tiles := ceil(m, t.M) * ceil(n, t.N); pass == byWeights {
 		parts = max(1, min(groups/tiles, inner/shortest))
@@ -93,10 +93,13 @@ func (p *planner) sumParts(parts, y operand, n, count int) error {
 }
 
 // tileFor chooses the tile for a product of m x n: the one with the least to load and to multiply, padding included.
-func tileFor(tiles []kernels.Tile, m, n int) kernels.Tile {
+func (d *Device) tileFor(m, n int) kernels.Tile {
+	if d.only > 0 {
+		return d.tiles[d.only-1]
+	}
 	var best kernels.Tile
 	least := 0
-	for _, t := range tiles {
+	for _, t := range d.tiles {
 		const load = 8 // multiply-adds that loading an element costs
 		cost := ceil(m, t.M) * ceil(n, t.N) * (t.M*t.N + load*(t.M+t.N))
 		if least == 0 || cost < least {

@@ -32,7 +32,7 @@ func (d *Device) Compile(p *device.Program) (device.Executable, error) {
 	}
 	made, err := pl.finish()
 	if err != nil {
-		return nil, err
+		return nil, outOfMemory(err)
 	}
 	return &executable{dev: d, program: p, plan: made}, nil
 }
@@ -40,13 +40,16 @@ func (d *Device) Compile(p *device.Program) (device.Executable, error) {
 // Run appends the program to the device's queue. It waits only for the run before the last two.
 func (e *executable) Run(inputs []any) error { return e.plan.run(inputs, e.clocks) }
 
-// Output waits for the last run and copies one of its outputs.
-func (e *executable) Output(i int, dst []float32) error {
+// Kept is how many runs can be in the queue, and their results on the host.
+func (e *executable) Kept() int { return len(e.plan.results) }
+
+// Output waits for a run and copies one of its outputs.
+func (e *executable) Output(i, ago int, dst []float32) error {
 	v := e.program.Values[e.program.Outputs[i]]
 	if n := v.Size(); len(dst) != n {
 		return fmt.Errorf("room for %d elements, want %d for shape %v", len(dst), n, v.Shape)
 	}
-	result, err := e.plan.result(i)
+	result, err := e.plan.result(i, ago)
 	copy(dst, result)
 	return err
 }
@@ -79,13 +82,18 @@ func (pl *plan) run(inputs []any, c *clocks) error {
 	if err := launch(); err != nil {
 		return err
 	}
+	if len(pl.outputs) == 0 {
+		return nil
+	}
+	pl.last = (pl.last + 1) % len(pl.results)
+	r := &pl.results[pl.last]
 	for i, b := range pl.outputs {
-		host := pl.results.Bytes()[pl.places[i]:][:b.Bytes]
+		host := r.host.Bytes()[pl.places[i]:][:b.Bytes]
 		if err := pl.dev.driver.Download(driver.Compute, host, b); err != nil {
 			return err
 		}
 	}
-	return nil
+	return r.event.Record(driver.Compute)
 }
 
 // upload sends all inputs in one piece. They are copied, so that the caller may change them while the device computes.
@@ -95,7 +103,7 @@ func (pl *plan) upload(inputs []any) error {
 	}
 	s := &pl.ring[pl.next]
 	pl.next = (pl.next + 1) % len(pl.ring)
-	if err := s.sent.Wait(); err != nil {
+	if err := s.event.Wait(); err != nil {
 		return err
 	}
 	host := s.host.Bytes()
@@ -115,7 +123,7 @@ func (pl *plan) upload(inputs []any) error {
 	if err := pl.dev.driver.Upload(driver.Compute, whole(pl.block), host); err != nil {
 		return err
 	}
-	return s.sent.Record(driver.Compute)
+	return s.event.Record(driver.Compute)
 }
 
 // load lets all cores prepare the images of a batch.
@@ -134,12 +142,16 @@ func load(from device.Loader, to []uint8, images int) {
 	all.Wait()
 }
 
-// result waits for the last run and returns one of its outputs.
-func (pl *plan) result(i int) ([]float32, error) {
-	if err := pl.dev.wait(); err != nil {
+// result waits for a run, the last or one so many runs before it, and returns one of its outputs.
+func (pl *plan) result(i, ago int) ([]float32, error) {
+	if ago < 0 || ago >= len(pl.results) {
+		return nil, fmt.Errorf("results of %d runs ago are no longer there", ago)
+	}
+	r := &pl.results[(pl.last+len(pl.results)-ago)%len(pl.results)]
+	if err := r.event.Wait(); err != nil {
 		return nil, err
 	}
-	return driver.Slice[float32](pl.results.Bytes()[pl.places[i]:][:pl.outputs[i].Bytes]), nil
+	return driver.Slice[float32](r.host.Bytes()[pl.places[i]:][:pl.outputs[i].Bytes]), nil
 }
 
 // Close frees what the plan holds, once the device is done with it.
@@ -148,16 +160,13 @@ func (pl *plan) Close() error {
 	for _, l := range pl.launches {
 		errs = append(errs, l.Free())
 	}
-	for _, s := range pl.ring {
-		if s.sent != nil {
-			errs = append(errs, s.sent.Free())
+	for _, s := range append(pl.ring[:], pl.results[:]...) {
+		if s.event != nil {
+			errs = append(errs, s.event.Free())
 		}
 		if s.host != nil {
 			errs = append(errs, s.host.Free())
 		}
-	}
-	if pl.results != nil {
-		errs = append(errs, pl.results.Free())
 	}
 	for _, c := range append(pl.arena, pl.block, pl.table) {
 		if c != nil {

@@ -23,6 +23,7 @@ type Device struct {
 	driver driver.Driver
 	state  *pool
 	tiles  []kernels.Tile
+	only   int         // the one tile that plans take, from 1; 0: they choose
 	stage  driver.Host // through which state is written and read; nil until it is needed
 	done   driver.Event
 	sweep  int  // bytes that the feature maps of a RunDropped may take
@@ -50,6 +51,18 @@ func (d *Device) Info() device.Info {
 	return device.Info{Name: d.name, Kernels: text, Threads: 1}
 }
 
+// Tiles names the tiles that convolutions choose from.
+func (d *Device) Tiles() []string {
+	var names []string
+	for _, t := range d.tiles {
+		names = append(names, t.Name())
+	}
+	return names
+}
+
+// OnlyTile lets plans take tile i alone from now on, for measurements; -1 lets them choose again.
+func (d *Device) OnlyTile(i int) { d.only = i + 1 }
+
 // Close frees what the device holds and closes the driver. Executables must have been closed before.
 func (d *Device) Close() error {
 	errs := []error{d.state.close(), d.done.Free()}
@@ -64,11 +77,19 @@ func (d *Device) NewTensor(shape []int) (device.Tensor, error) {
 	size := (device.Value{Shape: shape}).Size()
 	b, err := d.state.take(4 * size)
 	if err != nil {
-		return nil, fmt.Errorf("state of shape %v: %w", shape, err)
+		return nil, outOfMemory(fmt.Errorf("state of shape %v: %w", shape, err))
 	}
 	t := &tensor{dev: d, shape: slices.Clone(shape), size: size, buffer: b}
 	runtime.AddCleanup(t, d.state.give, b)
 	return t, d.driver.Fill(b, 0)
+}
+
+// outOfMemory tells errors of that kind in the words of package device.
+func outOfMemory(err error) error {
+	if errors.As(err, new(*driver.OutOfMemory)) {
+		return &device.OutOfMemory{Err: err}
+	}
+	return err
 }
 
 // tensor is state, in the order of its shape, last dimension fastest.

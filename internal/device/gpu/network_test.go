@@ -160,6 +160,15 @@ func TestLayerDropout(t *testing.T) {
 				near(what, got.Dropped[layer][repeat], want.Dropped[layer][repeat])
 			}
 		}
+		// Layers whose ratios differ by more than rounding are in the same order.
+		for i := range rates {
+			for j := range rates {
+				if ratio(want, i)-ratio(want, j) > 1e-4 && ratio(got, i) <= ratio(got, j) {
+					t.Errorf("layers %d and %d: ratios %v and %v, the reference has %v and %v", i, j, ratio(got, i), ratio(got, j),
+						ratio(want, i), ratio(want, j))
+				}
+			}
+		}
 		for _, limit := range []int{1, 200 << 10} {
 			dev.sweep = limit
 			if diff := cmp.Diff(got, sweep(t, evaluator(t, dev))); diff != "" {
@@ -167,4 +176,12 @@ func TestLayerDropout(t *testing.T) {
 			}
 		}
 	})
+}
+
+// ratio is by how much the loss rises with dropout in a layer.
+func ratio(d *train.LayerDropout, layer int) (mean float64) {
+	for _, e := range d.Dropped[layer] {
+		mean += (e.Loss - d.Clean.Loss) / float64(len(d.Dropped[layer]))
+	}
+	return mean
 }

@@ -178,19 +178,33 @@ type plan struct {
 	block    driver.Chunk // of all inputs
 	inputs   []driver.Buffer
 	batch    []int // rows of each input
-	ring     [3]slot
-	next     int // slot
+	ring     [depth]slot
+	next     int // slot of the ring
 	arena    []driver.Chunk
 	table    driver.Chunk // of the updates
-	results  driver.Host
 	outputs  []driver.Buffer
-	places   []int // of the outputs in results
+	places   []int // of the outputs in the memory of results
+	results  [depth]slot
+	last     int // slot of results
 }
 
-// slot is pinned memory for the inputs of a run. It is used again when they have been uploaded.
+// depth is how many runs may be in the queue at once.
+const depth = 3
+
+// slot is pinned memory for the inputs or the outputs of a run. What is in it is there, or may be overwritten, after its
+// event.
 type slot struct {
-	host driver.Host
-	sent driver.Event
+	host  driver.Host
+	event driver.Event
+}
+
+// slot makes one.
+func (d *Device) slot(bytes int) (s slot, err error) {
+	if s.host, err = d.driver.Pin(bytes); err != nil {
+		return s, err
+	}
+	s.event, err = d.driver.NewEvent()
+	return s, err
 }
 
 // finish places all values and freezes the launches.
@@ -247,9 +261,13 @@ func (p *planner) build(pl *plan) error {
 	if size == 0 {
 		return nil
 	}
-	var err error
-	pl.results, err = p.dev.driver.Pin(size)
-	return err
+	for i := range pl.results {
+		var err error
+		if pl.results[i], err = p.dev.slot(size); err != nil {
+			return fmt.Errorf("outputs: %w", err)
+		}
+	}
+	return nil
 }
 
 // placeInputs puts all inputs in one chunk, for one upload.
@@ -273,11 +291,8 @@ func (p *planner) placeInputs(pl *plan, buffers []driver.Buffer) error {
 	}
 	for i := range pl.ring {
 		s := &pl.ring[i]
-		if s.host, err = p.dev.driver.Pin(size); err != nil {
+		if *s, err = p.dev.slot(size); err != nil {
 			return fmt.Errorf("inputs: %w", err)
-		}
-		if s.sent, err = p.dev.driver.NewEvent(); err != nil {
-			return err
 		}
 	}
 	return nil

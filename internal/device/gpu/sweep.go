@@ -255,7 +255,7 @@ func (e *executable) RunDropped(inputs []any, repeats int) error {
 	if e.sweep == nil {
 		s, err := newSweep(e.dev, e.program, repeats)
 		if err != nil {
-			return err
+			return outOfMemory(err)
 		}
 		e.sweep = s
 	}
@@ -274,7 +274,7 @@ func (w *sweep) run(inputs []any, c *clocks) error {
 			return err
 		}
 		for i, runs := range w.results {
-			result, err := w.plan.result(i)
+			result, err := w.plan.result(i, 0)
 			if err != nil {
 				return err
 			}

@@ -70,6 +70,19 @@ func Parse(name string) (Choice, error) {
 	return c, nil
 }
 
+// Layers returns the names that ask for the same card through one layer each, the best first.
+func (c Choice) Layers() []string {
+	var names []string
+	for _, l := range c.layers {
+		name := "gpu:" + l.name
+		if c.index > 0 {
+			name += fmt.Sprint(":", c.index)
+		}
+		names = append(names, name)
+	}
+	return names
+}
+
 // Name is what records call the device: gpu whichever card it is, for the card is named beside it.
 func (c Choice) Name() string {
 	if c.layers[0].name == onProcessor.name {

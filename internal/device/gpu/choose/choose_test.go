@@ -10,24 +10,21 @@ import (
 func TestParse(t *testing.T) {
 	type want struct {
 		Name   string
-		Layers []string
+		Layers []string // names of each alone
 		Index  int
 	}
 	for _, tt := range []struct {
 		name string
 		want want
 	}{
-		{"gpu", want{"gpu", []string{"cuda", "opencl"}, 0}},
-		{"gpu:2", want{"gpu", []string{"cuda", "opencl"}, 2}},
-		{"gpu:cuda", want{"gpu", []string{"cuda"}, 0}},
-		{"gpu:opencl:1", want{"gpu", []string{"opencl"}, 1}},
-		{"gpu:pocl", want{"gpu:pocl", []string{"pocl"}, 0}},
+		{"gpu", want{"gpu", []string{"gpu:cuda", "gpu:opencl"}, 0}},
+		{"gpu:2", want{"gpu", []string{"gpu:cuda:2", "gpu:opencl:2"}, 2}},
+		{"gpu:cuda", want{"gpu", []string{"gpu:cuda"}, 0}},
+		{"gpu:opencl:1", want{"gpu", []string{"gpu:opencl:1"}, 1}},
+		{"gpu:pocl", want{"gpu:pocl", []string{"gpu:pocl"}, 0}},
 	} {
 		c, err := Parse(tt.name)
-		got := want{Name: c.Name(), Index: c.index}
-		for _, l := range c.layers {
-			got.Layers = append(got.Layers, l.name)
-		}
+		got := want{c.Name(), c.Layers(), c.index}
 		if diff := cmp.Diff(tt.want, got); diff != "" || err != nil {
 			t.Errorf("%s: %v (-want +got):\n%s", tt.name, err, diff)
 		}
