@@ -3,6 +3,7 @@ package results
 import (
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 
 	"netadjust/results/markdown"
@@ -12,6 +13,9 @@ import (
 // whichWins is what a reader wants first: the best method at each budget, how sure that is, and what became of the
 // claims of the paper.
 func whichWins(m *markdown.Document, sections []section) {
+	if !slices.ContainsFunc(sections, func(s section) bool { return len(leaders(s.comparison)) > 0 }) {
+		return // nothing competes
+	}
 	m.Line("## Which method wins\n")
 	for _, s := range sections {
 		if len(sections) > 1 {

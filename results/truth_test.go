@@ -163,6 +163,10 @@ func TestTruthInReport(t *testing.T) {
 	if rows := readCSV(t, filepath.Join(dir, "truth-fur_truth-1.0.csv")); len(rows) != 3*len(u) || rows[0]["n"] != "2" {
 		t.Errorf("%d rows behind the figure, %v", len(rows), rows[0])
 	}
+	alone := readFolder(t, writeAll(t, records[:2], Options{Name: "fur-truth"}))["report.md"]
+	if strings.Contains(alone, "Which method wins") || !strings.Contains(files["report.md"], "Which method wins") {
+		t.Error("the report asks which method wins where nothing competes")
+	}
 	if again := readFolder(t, writeAll(t, records, Options{Name: "fur-truth"})); again["report.md"] != files["report.md"] {
 		t.Error("the same records give another report")
 	}
