@@ -26,8 +26,8 @@ type Settings struct {
 
 // Method is network adjustment. From widths that meet the budget it repeats: train from scratch, measure every layer's
 // FLOPs utilization ratio, let the layers with the highest ratios grow and those with the lowest shrink, and fit the
-// widths to the budget. The widths after the last update are the result. With the reference's rule for the budget they may
-// miss it, see ReferenceFit; then the default mode's rule fits them at the end.
+// widths to the budget. The widths after the last update are the result. With the reference's rule for the budget they
+// may miss it, see ReferenceFit; then the default mode's rule fits them at the end.
 type Method struct{ Settings }
 
 // Search runs the loop of section 3 of the paper.
