@@ -33,6 +33,7 @@ type evaluation struct {
 
 type classEvaluation struct {
 	Class  int     `json:"class"`
+	Name   string  `json:"name"`
 	Images int     `json:"images"`
 	Top1   float64 `json:"top1"`
 }
@@ -162,7 +163,7 @@ func newEvaluation(t *harness.Trained, d *data.Dataset, s train.Score, info devi
 		Images: s.Images, Loss: s.Loss, Top1: s.Top1, Top5: s.Top5, Device: info,
 	}
 	for i, c := range s.Classes {
-		e.Classes = append(e.Classes, classEvaluation{i, c.Images, c.Top1})
+		e.Classes = append(e.Classes, classEvaluation{i, d.ClassName(i), c.Images, c.Top1})
 	}
 	return e
 }
@@ -188,10 +189,14 @@ func printEvaluation(w io.Writer, e evaluation) {
 	}
 	fmt.Fprintf(w, "%s with widths %v\n%d test images of %s%s\n\n", e.Network, e.Channels, e.Images, e.Dataset, note)
 	fmt.Fprintf(w, "top-1 %6.2f %%\ntop-5 %6.2f %%\nloss  %8.4f\n\n", 100*e.Top1, 100*e.Top5, e.Loss)
-	fmt.Fprintf(w, "%5s %8s %9s\n", "class", "images", "top-1")
+	width := len("class")
+	for _, c := range e.Classes {
+		width = max(width, len(c.Name))
+	}
+	fmt.Fprintf(w, "%*s %8s %9s\n", width, "class", "images", "top-1")
 	for _, c := range e.Classes {
 		if c.Images > 0 {
-			fmt.Fprintf(w, "%5d %8d %7.2f %%\n", c.Class, c.Images, 100*c.Top1)
+			fmt.Fprintf(w, "%*s %8d %7.2f %%\n", width, c.Name, c.Images, 100*c.Top1)
 		}
 	}
 	fmt.Fprintf(w, "\nlatency in ms, %s (%s), %d threads\n", e.Device.Name, e.Device.Kernels, e.Device.Threads)

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 )
 
@@ -110,6 +111,14 @@ func (d *Dataset) Test() (*Images, error) {
 		return d.pack.images(d.TrainImages, d.TrainImages+d.TestImages)
 	}
 	return d.read(d.spec.test, d.TestImages)
+}
+
+// ClassName returns the name of a class: that of its folder for the images of a pack, else its number.
+func (d *Dataset) ClassName(class int) string {
+	if d.pack != nil {
+		return d.pack.Classes[class]
+	}
+	return strconv.Itoa(class)
 }
 
 func (d *Dataset) read(files []file, n int) (*Images, error) {

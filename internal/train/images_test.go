@@ -49,6 +49,7 @@ func benchmarkImages(b *testing.B, d *data.Dataset) {
 		spec.Name, r.Batch, r.CropPad = "resnet18", 32, 0
 	}
 	r.ResizedCrop = d.HeldOut > 0
+	r.Batch = min(r.Batch, images.Len())
 	n, err := networks.New(spec)
 	if err != nil {
 		b.Fatal(err)
