@@ -22,11 +22,11 @@ import (
 var allowed = map[string]string{
 	"cmd/netadjust": "adjustment experiments harness networks results results/gate results/reproduced internal/data " +
 		"internal/device internal/device/cpu internal/device/gpu internal/device/gpu/choose internal/device/gpu/driver " +
-		"internal/atomicfile internal/bench internal/export internal/progress internal/safetensors internal/serve " +
-		"internal/suggest internal/train internal/trial",
+		"internal/atomicfile internal/bench internal/export internal/host internal/progress internal/safetensors " +
+		"internal/serve internal/suggest internal/train internal/trial",
 	"harness": "experiments adjustment baselines networks results internal/atomicfile internal/calibration " +
-		"internal/data internal/device internal/lease internal/progress internal/rng internal/safetensors internal/search " +
-		"internal/train",
+		"internal/data internal/device internal/host internal/lease internal/progress internal/rng internal/safetensors " +
+		"internal/search internal/train",
 
 	"adjustment":      "networks internal/rng internal/search",
 	"baselines":       "networks internal/rng internal/search",
@@ -82,6 +82,7 @@ var allowed = map[string]string{
 
 	"internal/atomicfile":  "",
 	"internal/calibration": "",
+	"internal/host":        "",
 	"internal/lease":       "",
 	"internal/progress":    "",
 	"internal/rng":         "",

@@ -83,12 +83,14 @@ func measureOne(ctx context.Context, c *cell, threads int, open func(threads int
 		return speed{}, err
 	}
 	defer dev.Close()
-	images := noise(c, c.Train.Batch)
+	flops := float64(c.problem.Network.FLOPs(c.start))
+	recipe := c.recipe
+	recipe.Batch = batchToMeasure(c, flops)
+	images := noise(c, recipe.Batch)
 	norm, err := train.NormalizationOf(images)
 	if err != nil {
 		return speed{}, err
 	}
-	recipe := c.recipe
 	recipe.Epochs, recipe.WarmupEpochs = 6, 0 // of one step each; the first meets cold memory
 	var ends []time.Time
 	model, _, err := train.Train(ctx, dev, c.problem.Network, c.start, images, norm, recipe, train.Stream{Purpose: "estimate"},
@@ -96,7 +98,6 @@ func measureOne(ctx context.Context, c *cell, threads int, open func(threads int
 	if err != nil {
 		return speed{}, err
 	}
-	flops := float64(c.problem.Network.FLOPs(c.start))
 	s := speed{training: median(ends).Seconds() / (trainingPasses * flops * float64(images.Len()))}
 	s.evaluation, err = measureEvaluation(ctx, dev, c, model)
 	return s, err
@@ -104,7 +105,8 @@ func measureOne(ctx context.Context, c *cell, threads int, open func(threads int
 
 // measureEvaluation times an evaluation, for a cell that searches one with channel dropout, which most of its are.
 func measureEvaluation(ctx context.Context, dev device.Device, c *cell, m *train.Model) (float64, error) {
-	images := noise(c, min(train.EvaluationBatch, max(c.Data.Validation, c.Data.Test)))
+	most := batchToMeasure(c, float64(m.Network.FLOPs(m.Channels)))
+	images := noise(c, min(max(train.EvaluationBatch*most/c.Train.Batch, 1), max(c.Data.Validation, c.Data.Test)))
 	e, err := train.NewEvaluator(dev, m, images, c.Search != nil)
 	if err != nil {
 		return 0, err

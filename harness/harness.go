@@ -89,6 +89,10 @@ func Run(ctx context.Context, o Options) (Summary, error) {
 	if err := r.prepare(); err != nil {
 		return r.summary, err
 	}
+	if err := r.chooseJobs(ctx); err != nil {
+		return r.summary, err
+	}
+	r.account.begin()
 	ctx, r.stop = context.WithCancel(ctx)
 	defer r.stop()
 	errs := make(chan error, r.jobs)
@@ -120,6 +124,7 @@ type run struct {
 	threads int // of each job
 	store   *store
 	library *library
+	room    *room
 	stop    context.CancelFunc
 
 	mu        sync.Mutex
@@ -145,6 +150,7 @@ func newRun(o Options) (*run, error) {
 	r := &run{Options: o, cells: o.Shard.of(cells), jobs: cmp.Or(o.Jobs, cores), library: newLibrary(o.DataDir)}
 	r.jobs = max(min(r.jobs, len(r.cells)), 1)
 	r.threads = threadsOf(r.jobs)
+	r.room = newRoom(r.warn)
 	r.store = newStore(o.Out, cmp.Or(o.Checkpoint, time.Minute), r.warn)
 	if err := os.MkdirAll(filepath.Join(o.Out, results.CellsFolder), 0o755); err != nil {
 		return nil, fmt.Errorf("output folder: %w", err)
@@ -154,7 +160,23 @@ func newRun(o Options) (*run, error) {
 			return nil, err
 		}
 	}
-	return r, WritePlan(o.Out, o.Experiment)
+	if err := WritePlan(o.Out, o.Experiment); err != nil {
+		return nil, err
+	}
+	return r, r.tidy()
+}
+
+// tidy removes what killed runs have left in the folders that processes share. Other leftovers go when a lease on their
+// place is taken. The plan has just been written, so its time is that of the file server.
+func (r *run) tidy() error {
+	info, err := os.Stat(filepath.Join(r.Out, planFile))
+	if err != nil {
+		return err
+	}
+	for _, folder := range []string{r.Out, r.store.trainings, r.store.evaluations} {
+		err = errors.Join(err, atomicfile.SweepOld(folder, info.ModTime()), lease.SweepOld(filepath.Join(folder, "*lease"), info.ModTime()))
+	}
+	return err
 }
 
 // of returns every Count-th of the cells.
@@ -304,7 +326,6 @@ func (r *run) prepare() error {
 		}
 		r.account.total += c.planned()
 	}
-	r.account.begin()
 	return nil
 }
 

@@ -5,9 +5,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"netadjust/experiments"
+	"netadjust/internal/device"
 	"netadjust/results"
 )
 
@@ -74,5 +76,44 @@ func BenchmarkLoad(b *testing.B) {
 		if s, err := Run(b.Context(), o); err != nil || s.Before != 1000 {
 			b.Fatal(s, err)
 		}
+	}
+}
+
+// BenchmarkCell runs a cell that computes nothing: what is left is lease, log, graph and record, and on a disk the time
+// of fsync. Give TMPDIR a place in memory (/dev/shm) to measure without that.
+func BenchmarkCell(b *testing.B) {
+	e, err := experiments.Parse("one.toml", []byte(settings+matrix(`"uniform"`, "1")), Catalog(dataDir))
+	if err != nil {
+		b.Fatal(err)
+	}
+	o, _ := options(e, b.TempDir())
+	o.Again = true
+	o.Device = func(threads int) (device.Device, error) {
+		dev, err := openCPU(threads)
+		left := new(atomic.Int32)
+		left.Store(1 << 30)
+		return broken{dev, left, false}, err
+	}
+	r, err := newRun(o)
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := r.pending(); err != nil {
+		b.Fatal(err)
+	}
+	if err := r.prepare(); err != nil {
+		b.Fatal(err)
+	}
+	dev, err := r.Device(1)
+	if err != nil {
+		b.Fatal(err)
+	}
+	w := &worker{run: r, dev: &timed{Device: dev}}
+	for b.Loop() {
+		r.room.enter(b.Context(), r.cells[0])
+		if err := w.claim(b.Context(), r.cells[0]); err != nil {
+			b.Fatal(err)
+		}
+		r.room.leave(r.cells[0])
 	}
 }

@@ -46,7 +46,12 @@ func (r *run) work(ctx context.Context) error {
 	defer dev.Close()
 	w := &worker{run: r, dev: &timed{Device: dev}}
 	for c := r.next(ctx); c != nil; c = r.next(ctx) {
-		if err := w.claim(ctx, c); err != nil && ctx.Err() == nil {
+		if !r.room.enter(ctx, c) {
+			break
+		}
+		err := w.claim(ctx, c)
+		r.room.leave(c)
+		if err != nil && ctx.Err() == nil {
 			return fmt.Errorf("%s: %w", c.id, err)
 		}
 	}

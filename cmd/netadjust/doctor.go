@@ -10,19 +10,28 @@ import (
 
 	"netadjust/internal/data"
 	"netadjust/internal/device"
+	"netadjust/internal/host"
 )
 
 // diagnosis is what doctor finds.
 type diagnosis struct {
 	Version  string      `json:"version"`
 	Platform string      `json:"platform"`
-	Cores    int         `json:"cores"` // that the program may use
+	Cores    int         `json:"cores"`  // that the program may use
+	Memory   host.Memory `json:"memory"` // 0 where the system does not tell
+	Disk     int64       `json:"disk"`   // bytes that can be written in the current folder
 	Device   device.Info `json:"device"`
 	Reason   string      `json:"reason"` // for this device, and against others, a line each
 	DataDir  string      `json:"data_dir"`
 	Datasets []dataset   `json:"datasets"`
 	Problems []string    `json:"problems"` // each with its remedy
 }
+
+// What doctor takes for a problem.
+const (
+	littleMemory = 512 << 20
+	littleDisk   = 1 << 30
+)
 
 func doctorCommand(a *app, f *flags) error {
 	deviceName := f.device()
@@ -46,6 +55,16 @@ func doctorCommand(a *app, f *flags) error {
 		Reason:   choice.reason,
 		Problems: []string{},
 	}
+	d.Memory, _ = host.ReadMemory()
+	d.Disk, _ = host.FreeDisk(".")
+	if m := d.Memory; m.Total > 0 && m.Free < littleMemory {
+		d.Problems = append(d.Problems, fmt.Sprintf("only %d MiB of memory are free: end other programs, or run with --jobs 1",
+			m.Free>>20))
+	}
+	if d.Disk > 0 && d.Disk < littleDisk {
+		d.Problems = append(d.Problems, fmt.Sprintf("only %d MiB can be written in the current folder: make space, or give "+
+			"run --out on another disk; a run waits when the disk is full", d.Disk>>20))
+	}
 	for _, x := range d.Datasets {
 		if !x.Present {
 			d.Problems = append(d.Problems, x.Problem)
@@ -56,6 +75,12 @@ func doctorCommand(a *app, f *flags) error {
 	}
 	return f.print(d, func(w io.Writer) {
 		fmt.Fprintf(w, "netadjust %s, %s, %d cores\n", d.Version, d.Platform, d.Cores)
+		if d.Memory.Total > 0 {
+			fmt.Fprintf(w, "memory    %d MiB, %d MiB of them free\n", d.Memory.Total>>20, d.Memory.Free>>20)
+		}
+		if d.Disk > 0 {
+			fmt.Fprintf(w, "disk      %d MiB free in the current folder\n", d.Disk>>20)
+		}
 		fmt.Fprintf(w, "device    %s (%s), %d threads\n", d.Device.Name, d.Device.Kernels, d.Device.Threads)
 		for _, line := range strings.Split(d.Reason, "\n") {
 			fmt.Fprintf(w, "          %s\n", line)

@@ -35,18 +35,22 @@ func TestKill(t *testing.T) {
 	whole, killed := filepath.Join(t.TempDir(), "out"), filepath.Join(t.TempDir(), "out")
 	start := time.Now()
 	wait(t, child(t, run(whole)...)).check(t, 0, "6 cells finished now", "")
-	longest := min(time.Since(start), *life)
+	uninterrupted := time.Since(start)
+	longest := min(uninterrupted, *life)
 	want := resultsIn(t, whole)
 
 	random := rng.New(1, "kills")
+	var lived time.Duration // by all runs
 	for i, ended := 0, 0; i < *kills; {
 		cmd := child(t, run(killed)...)
+		born := time.Now()
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Duration(random.Float64() * float64(longest)))
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait() // the exit code tells which of both was faster
+		lived += time.Since(born)
 		if cmd.ProcessState.ExitCode() < 0 {
 			i++
 			continue
@@ -54,12 +58,17 @@ func TestKill(t *testing.T) {
 		if diff := cmp.Diff(want, resultsIn(t, killed)); diff != "" {
 			t.Fatalf("after %d kills (-uninterrupted +killed):\n%s", i, diff)
 		}
+		lived -= uninterrupted
 		if ended++; ended > *kills {
 			t.Fatalf("%d runs have ended before they were killed, %d were killed", ended, i)
 		}
 		killed = filepath.Join(t.TempDir(), "out")
 	}
+	born := time.Now()
 	wait(t, child(t, run(killed)...)).check(t, 0, ", 0 failed\n", "")
+	lived += time.Since(born) - uninterrupted
+	t.Logf("%d kills of a run of %v cost %v each, what it takes to start again included", *kills,
+		uninterrupted.Round(time.Millisecond), (lived / time.Duration(max(*kills, 1))).Round(time.Millisecond))
 	if diff := cmp.Diff(want, resultsIn(t, killed)); diff != "" {
 		t.Errorf("after %d kills (-uninterrupted +killed):\n%s", *kills, diff)
 	}

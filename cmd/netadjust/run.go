@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"time"
 
@@ -29,7 +28,7 @@ func runCommand(a *app, f *flags) error {
 	deviceName := f.device()
 	o := harness.Options{Version: version}
 	dataDir := f.data()
-	jobs := f.Int("jobs", 0, "cells to run at the same time (default: one per core, or one on a GPU)")
+	jobs := f.Int("jobs", 0, "cells to run at the same time (default: one per core or fewer, as is fastest, or one on a GPU)")
 	f.Func("shard", "run the cells of part `I/N`, from 0/N; N processes with one output folder run all", o.Shard.Set)
 	f.DurationVar(&o.Checkpoint, "checkpoint", time.Minute, "`TIME` between checkpoints, twice that where writing one is slow")
 	f.IntVar(&o.Retries, "retries", 0, "times that a cell is tried again that fails for a reason that may pass")
@@ -207,7 +206,13 @@ func planCommand(a *app, f *flags) error {
 	if *jobs < 0 {
 		return failf(exitUsage, "--jobs %d: want 1 or more, or 0 for one per core", *jobs)
 	}
-	estimate, err := harness.Estimate(a.ctx, e, p, cmp.Or(dev.jobs(*jobs), runtime.GOMAXPROCS(0)), dev.open)
+	n := dev.jobs(*jobs)
+	if n == 0 {
+		if n, err = harness.Jobs(a.ctx, e, dev.open); err != nil {
+			return err
+		}
+	}
+	estimate, err := harness.Estimate(a.ctx, e, p, n, dev.open)
 	if err != nil {
 		return err
 	}

@@ -236,6 +236,9 @@ func TestDoctor(t *testing.T) {
 	}
 	r := call(t.Context(), "doctor", "--device", "cpu")
 	r.check(t, 0, "device    cpu (", "")
+	if runtime.GOOS == "linux" {
+		r.check(t, 0, " MiB of them free\ndisk      ", "")
+	}
 	r.check(t, 0, "threads\n          asked for\n", "")
 	r.check(t, 0, "netadjust data get cifar100", "")
 }

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // temporary is in the names of files that are being written, behind a dot and the name they will have.
@@ -71,6 +72,26 @@ func Sweep(dir, prefix string) error {
 	for _, e := range entries {
 		if strings.HasPrefix(e.Name(), "."+prefix) && strings.Contains(e.Name(), temporary) {
 			err = errors.Join(err, os.Remove(filepath.Join(dir, e.Name())))
+		}
+	}
+	return err
+}
+
+// SweepOld removes what writers of any files in dir have left when they were killed: what was written last an hour before
+// the time now, which has to be by the clock of the file system. Nobody takes so long to write a file.
+func SweepOld(dir string, now time.Time) error {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	for _, e := range entries {
+		if !strings.HasPrefix(e.Name(), ".") || !strings.Contains(e.Name(), temporary) {
+			continue
+		}
+		if info, statErr := e.Info(); statErr == nil && now.Sub(info.ModTime()) > time.Hour {
+			if gone := os.Remove(filepath.Join(dir, e.Name())); !errors.Is(gone, fs.ErrNotExist) {
+				err = errors.Join(err, gone)
+			}
 		}
 	}
 	return err

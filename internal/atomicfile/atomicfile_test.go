@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"netadjust/internal/atomicfile"
 )
@@ -52,5 +53,31 @@ func TestMissingFolder(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "missing", "record.json")
 	if err := atomicfile.Write(path, nil); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("error %v, want one for the missing folder", err)
+	}
+}
+
+// What a killed writer has left goes after an hour, and nothing else does.
+func TestSweepOld(t *testing.T) {
+	dir, now := t.TempDir(), time.Now()
+	for name, age := range map[string]time.Duration{
+		".old.json.tmp-1": 2 * time.Hour, ".new.json.tmp-2": time.Minute, "old.tmp-3": 2 * time.Hour, ".other": 2 * time.Hour,
+	} {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(path, now.Add(-age), now.Add(-age)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := atomicfile.SweepOld(dir, now); err != nil {
+		t.Fatal(err)
+	}
+	left, err := os.ReadDir(dir)
+	if err != nil || len(left) != 3 || left[0].Name() != ".new.json.tmp-2" {
+		t.Errorf("left: %v, %v", left, err)
+	}
+	if err := atomicfile.SweepOld(filepath.Join(dir, "none"), now); err != nil {
+		t.Error(err)
 	}
 }

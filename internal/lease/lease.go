@@ -263,6 +263,21 @@ func (l *Lease) Release() error {
 	return errors.Join(err, l.close())
 }
 
+// SweepOld removes the folders that were to become leases at the paths that match, or have been, and whose processes were
+// killed meanwhile: those that are an hour older than the time now, by the clock of the file server.
+func SweepOld(match string, now time.Time) error {
+	var errs []error
+	for _, suffix := range []string{".new-*", ".dead-*"} {
+		remains, _ := filepath.Glob(match + suffix)
+		for _, folder := range remains {
+			if info, err := os.Stat(folder); err == nil && info.IsDir() && now.Sub(info.ModTime()) > time.Hour {
+				errs = append(errs, os.RemoveAll(folder))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // Look tells who holds the lease at path and whether that process seems to live, without a change to anything. The error
 // is fs.ErrNotExist if nobody holds it.
 func Look(path string) (owner Owner, alive bool, err error) {

@@ -233,3 +233,27 @@ func TestOneOwnerAtATime(t *testing.T) {
 	running.Wait()
 	wantEmpty(t, path)
 }
+
+// Folders of leases that a kill has left go after an hour, and nothing else does.
+func TestSweepOld(t *testing.T) {
+	dir, now := t.TempDir(), time.Now()
+	for name, age := range map[string]time.Duration{
+		"a.lease.new-1": 2 * time.Hour, "a.lease.dead-1": 2 * time.Hour, "b.lease.new-2": time.Minute,
+		"c.lease": 2 * time.Hour, "notes.new-1": 2 * time.Hour,
+	} {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Join(path, "inside"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(path, now.Add(-age), now.Add(-age)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := SweepOld(filepath.Join(dir, "*lease"), now); err != nil {
+		t.Fatal(err)
+	}
+	left, err := filepath.Glob(filepath.Join(dir, "*"))
+	if err != nil || len(left) != 3 {
+		t.Errorf("left: %v, %v", left, err)
+	}
+}
