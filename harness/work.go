@@ -180,7 +180,7 @@ func (w *worker) attempt(ctx context.Context, c *cell, images *images) (*results
 		}
 		if errors.As(err, new(*device.OutOfMemory)) && w.makeRoom(ctx, &alone) {
 			w.note(c, "waited for memory of the device: "+err.Error())
-			w.advance(-w.counted)
+			w.spare(-w.counted)
 			left++
 			continue
 		}
