@@ -61,7 +61,7 @@ func TestRecordedIDs(t *testing.T) {
 	if err := json.Unmarshal(text, &plan); err != nil {
 		t.Fatal(err)
 	}
-	e, err := Load("quick.toml", catalog)
+	e, err := Load("quick.toml", shippedCatalog())
 	if err != nil {
 		t.Fatal(err)
 	}
