@@ -17,6 +17,16 @@ type Checked struct {
 	Failures  []string `json:"failures"`
 }
 
+// add checks one more case.
+func (c *Checked) add(dev device.Device, o devicetest.Operation) {
+	c.Cases++
+	worst, err := o.Check(dev)
+	c.Worst = max(c.Worst, worst)
+	if err != nil {
+		c.Failures = append(c.Failures, fmt.Sprintf("%v: %v", o, err))
+	}
+}
+
 // Operations runs the table of operations that every device must pass, and tells of every kind when it is done.
 func Operations(ctx context.Context, dev device.Device, done func(Checked)) ([]Checked, error) {
 	var list []Checked
@@ -38,12 +48,7 @@ func Operations(ctx context.Context, dev device.Device, done func(Checked)) ([]C
 			if err := ctx.Err(); err != nil {
 				return list, err
 			}
-			c.Cases++
-			worst, err := o.Check(dev)
-			c.Worst = max(c.Worst, worst)
-			if err != nil {
-				c.Failures = append(c.Failures, fmt.Sprintf("%v: %v", o, err))
-			}
+			c.add(dev, o)
 		}
 		done(*c)
 	}

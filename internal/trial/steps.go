@@ -165,12 +165,7 @@ func (l *layer) tiles(ctx context.Context) (any, error) {
 				if err := ctx.Err(); err != nil {
 					return list, err
 				}
-				c.Cases++
-				worst, err := o.Check(dev)
-				c.Worst = max(c.Worst, worst)
-				if err != nil {
-					c.Failures = append(c.Failures, fmt.Sprintf("%v: %v", o, err))
-				}
+				c.add(dev, o)
 			}
 			list = append(list, c)
 		}
