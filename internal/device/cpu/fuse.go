@@ -12,9 +12,9 @@ import (
 
 // normalize is what may stand between two convolutions: y = ReLU(BatchNorm(x) * mask + residual), each part only if it
 // is there; the ReLU may be a ReLU6. One of x and residual may have fewer channels than y, and counts as zero in the
-// others. Its inputs are x, the statistics, gamma and beta of the batch norm, the mask, and
-// the residual. Its outputs are y and, where the gradient of the ReLU needs them, the signs of y: a bit for each
-// element, set where it is not zero.
+// others. Its inputs are x, the statistics, gamma and beta of the batch norm, the mask, and the residual. Its outputs
+// are y and, where the gradient of the ReLU needs them, the signs of y: a bit for each element, set where it is not
+// zero.
 type normalize struct {
 	norm             bool
 	epsilon          float64
@@ -24,7 +24,8 @@ type normalize struct {
 
 // convolve is a convolution with what follows it in inference: y = ReLU(BatchNorm(conv(x)) * mask + residual), the last
 // three only if they are there. Its inputs are x and the weights, the statistics, gamma and beta of the batch norm, a
-// mask of channel dropout, and the residual, which may have fewer channels than y. Its outputs are y and, if there is a mask, BatchNorm(conv(x)).
+// mask of channel dropout, and the residual, which may have fewer channels than y. Its outputs are y and, if there is a
+// mask, BatchNorm(conv(x)).
 type convolve struct {
 	conv                        ops.Conv2D
 	epsilon                     float64
