@@ -78,14 +78,14 @@ func kinds(p *device.Program) []string {
 	return list
 }
 
-// TestFuseBlocks checks what is merged in an inverted residual block: in inference batch norms and, for depthwise
-// convolutions, ReLU6; in training everything between convolutions. Squeeze-excitation, whose factors come from the
-// rectified map, is not.
+// TestFuseBlocks checks what is merged in an inverted residual block: in inference batch norms and ReLU6 with the
+// convolutions before them; in training everything between convolutions. Squeeze-excitation, whose factors come from
+// the rectified map, is not.
 func TestFuseBlocks(t *testing.T) {
 	s := &sketch{t: t, g: gorgonia.NewGraph()}
 	p, _ := s.program(s.inverted(s.leaf(9, 20, 6, 6), false))
 	if diff := cmp.Diff([]string{
-		"cpu.convolve", "cpu.normalize", "cpu.depthwise", "ops.GlobalAvgPool", "ops.Linear", "ops.RowReLU", "ops.Linear",
+		"cpu.convolve", "cpu.depthwise", "ops.GlobalAvgPool", "ops.Linear", "ops.RowReLU", "ops.Linear",
 		"ops.Sigmoid", "cpu.normalize", "ops.Concat",
 	}, kinds(p)); diff != "" {
 		t.Errorf("inference (-want +got):\n%s", diff)

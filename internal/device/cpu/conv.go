@@ -79,19 +79,16 @@ func (e *executable) convolve(s instruction, k convolve) step {
 	if k.residual {
 		residual = s.in[len(s.in)-1]
 	}
-	fused := e.convolveTo(g, x, y, residual, packed, kernel.Epilogue{Bias: &bias[0], ReLU: k.rectified})
+	fused := e.convolveTo(g, x, y, residual, packed, kernel.Epilogue{Bias: &bias[0], Rectifier: k.rectifier})
 	if !k.masked {
 		return fused
 	}
 	// The mask has a pass of its own where it may hold something. In a sweep a layer behind the dropped one has a mask
 	// of ones, and the dropped layer itself has its convolution from the run without dropout.
-	mask, z, rectifier := s.in[5], s.out[1], kernel.Linear
-	if k.rectified {
-		rectifier = kernel.ReLU
-	}
+	mask, z := s.in[5], s.out[1]
 	plain := e.convolveTo(g, x, z, -1, packed, kernel.Epilogue{Bias: &bias[0]})
 	apply := e.normalize(instruction{in: append([]int{z}, s.in[5:]...), out: []int{y}},
-		normalize{masked: true, residual: k.residual, rectifier: rectifier})
+		normalize{masked: true, residual: k.residual, rectifier: k.rectifier})
 	return step{begin: apply.begin, run: func(w *worker, slot, from, to int) {
 		if w.changed != nil && !w.changed[mask] {
 			fused.run(w, slot, from, to)

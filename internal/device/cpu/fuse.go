@@ -27,9 +27,10 @@ type normalize struct {
 // mask of channel dropout, and the residual, which may have fewer channels than y. Its outputs are y and, if there is a
 // mask, BatchNorm(conv(x)).
 type convolve struct {
-	conv                        ops.Conv2D
-	epsilon                     float64
-	masked, residual, rectified bool
+	conv             ops.Conv2D
+	epsilon          float64
+	masked, residual bool
+	rectifier        kernel.Rectifier
 }
 
 // depthwise is a depthwise convolution with what follows it in inference: y = ReLU(BatchNorm(conv(x))), the last only
@@ -224,12 +225,7 @@ func (f *fuser) fold() {
 			if n.masked && (!f.dropped(s.in[4]) || n.rectifier == kernel.ReLU6) {
 				continue
 			}
-			if n.rectifier == kernel.ReLU6 { // that stays a pass of its own
-				c.op, c.in = convolve{conv: k, epsilon: n.epsilon}, append(slices.Clone(c.in), s.in[1:4]...)
-				s.op, s.in = normalize{residual: n.residual, rectifier: n.rectifier}, slices.Delete(slices.Clone(s.in), 1, 4)
-				continue
-			}
-			s.op = convolve{k, n.epsilon, n.masked, n.residual, n.rectifier == kernel.ReLU}
+			s.op = convolve{k, n.epsilon, n.masked, n.residual, n.rectifier}
 			if n.masked {
 				s.out = append(s.out, s.in[0])
 			}

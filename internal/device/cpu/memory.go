@@ -6,10 +6,12 @@ import "netadjust/internal/device"
 const chunkFloats = 64 << 10
 
 // Weights of more than heavyFloats, 512 KiB, do not stay in the cache from one chunk to the next: chunks then have at
-// least heavyImages, for which they are read once.
+// least heavyImages, for which they are read once. Where all maps of an image have more than lightMaps times as many
+// floats as such weights, it matters more that the maps of one image stay in the cache.
 const (
 	heavyFloats = 128 << 10
 	heavyImages = 4
+	lightMaps   = 3
 )
 
 // place gives every value its memory. What is born and read in one phase only is there for the images of a chunk. With
@@ -86,21 +88,26 @@ func (e *executable) place(phases []phase, keep bool) {
 
 // chunk is the number of images that a phase takes at a time.
 func (e *executable) chunk(ph phase) int {
-	largest, weights := 1, 0
+	largest, maps, heavy := 1, 0, 0
 	for _, s := range ph.chunked {
-		for _, v := range e.list[s].in {
-			if e.layouts[v].role == whole {
-				weights = max(weights, e.layouts[v].size)
+		onMaps := false
+		for _, v := range e.list[s].out {
+			l := &e.layouts[v]
+			if l.role != whole {
+				largest = max(largest, l.size)
+			}
+			if l.role == image {
+				maps, onMaps = maps+l.size, true
 			}
 		}
-		for _, v := range e.list[s].out {
-			if e.layouts[v].role != whole {
-				largest = max(largest, e.layouts[v].size)
+		for _, v := range e.list[s].in {
+			if l := &e.layouts[v]; onMaps && l.role == whole && l.size > heavyFloats {
+				heavy += l.size
 			}
 		}
 	}
 	images := chunkFloats / largest
-	if weights > heavyFloats && !e.kept {
+	if heavy > 0 && maps <= lightMaps*heavy && !e.kept {
 		images = max(images, heavyImages)
 	}
 	return max(1, min(images, (e.batch+e.slots-1)/e.slots))

@@ -251,7 +251,7 @@ func zeros(p *device.Program) []any {
 	return inputs
 }
 
-// TestChunk checks how many images inference takes at a time: few where maps are large, but some where weights are, unless
+// TestChunk checks how many images inference takes at a time: few where maps are large, but some where weights are larger, unless
 // all values of a chunk have to be kept.
 func TestChunk(t *testing.T) {
 	for _, c := range []struct {
@@ -262,6 +262,7 @@ func TestChunk(t *testing.T) {
 		{networks.Spec{Name: "resnet20"}, false, 3},
 		{networks.Spec{Name: "resnet18", Input: [3]int{3, 112, 112}}, false, heavyImages},
 		{networks.Spec{Name: "resnet18", Input: [3]int{3, 112, 112}}, true, 1},
+		{networks.Spec{Name: "mobilenet_v2", Input: [3]int{3, 224, 224}}, false, 1},
 	} {
 		p, d := programOf(t, c.spec, networks.GraphOptions{Batch: 64})
 		e, err := d.compile(p, c.keep)

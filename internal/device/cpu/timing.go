@@ -47,12 +47,11 @@ func kindOf(op any) (string, work) {
 		return "convolution", onConvolution
 	case convolve:
 		return "convolution+normalize" + suffix(k.masked, "+mask") + suffix(k.residual, "+add") +
-			suffix(k.rectified, "+relu"), onConvolution
+			rectified(k.rectifier), onConvolution
 	case ops.DepthwiseConv2D:
 		return "depthwise convolution", onConvolution
 	case depthwise:
-		return "depthwise convolution+normalize" + suffix(k.rectifier == kernel.ReLU, "+relu") +
-			suffix(k.rectifier == kernel.ReLU6, "+relu6"), onConvolution
+		return "depthwise convolution+normalize" + rectified(k.rectifier), onConvolution
 	case ops.DepthwiseConv2DGradInput:
 		return "depthwise data gradient", onDataGradient
 	case ops.DepthwiseConv2DGradWeights:
@@ -63,7 +62,7 @@ func kindOf(op any) (string, work) {
 		return "weight gradient", onWeightGradient
 	case normalize:
 		name := suffix(k.norm, "+normalize") + suffix(k.masked, "+mask") + suffix(k.residual, "+add") +
-			suffix(k.rectifier == kernel.ReLU, "+relu") + suffix(k.rectifier == kernel.ReLU6, "+relu6")
+			rectified(k.rectifier)
 		return name[1:], onNormalize
 	case ops.BatchStats:
 		return "statistics", onStatistics
@@ -105,6 +104,11 @@ func kindOf(op any) (string, work) {
 		return "gradient descent", onUpdate
 	}
 	return strings.TrimPrefix(fmt.Sprintf("%T", op), "ops."), onOther
+}
+
+// rectified names what a pass rectifies by.
+func rectified(r kernel.Rectifier) string {
+	return suffix(r == kernel.ReLU, "+relu") + suffix(r == kernel.ReLU6, "+relu6")
 }
 
 // suffix is a part of a name that is there or not.

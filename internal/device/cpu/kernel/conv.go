@@ -4,8 +4,9 @@ package kernel
 // It is never written to once prepared.
 type Conv struct {
 	passes []pass
-	taps   []int // pairs of byte offsets: input, weights
-	groups int   // vectors of output channels
+	joined []pass // passes of several rows each where pixels of x and out lie one after the other; else nil
+	taps   []int  // pairs of byte offsets: input, weights
+	groups int    // vectors of output channels
 
 	size int // floats of packed weights
 	pack func(dst, w []float32)
@@ -34,7 +35,7 @@ type Epilogue struct {
 	Residual       *float32 // a tensor to add, or nil
 	ResidualLayout Layout   // distances in Residual for a step of one pixel, row or image of the output
 	ResidualGroups int      // vectors of channels that Residual has; further ones get nothing added
-	ReLU           bool
+	Rectifier      Rectifier
 }
 
 // Forward prepares y = conv(x) by Winograd's convolution or directly, whichever is faster with the kernels of the set.
@@ -73,7 +74,26 @@ func directForward(g Geometry, x, y Layout) *Conv {
 		window.clip(&p, top, g.H)
 		c.passes = append(c.passes, p)
 	}
+	if g.pointwise() && x.dense(g.W) && y.dense(g.OW) {
+		c.joinRows(g.IC, g.OC)
+	}
 	return c
+}
+
+// joinFloats bounds the input that the tiles of a pass of several rows read for each vector of output channels again,
+// so that it stays in the first level cache.
+const joinFloats = 8192
+
+// joinRows makes passes of several rows, so that more tiles are full and weights are read less often. Where weights are
+// many they matter more than the input.
+func (c *Conv) joinRows(ic, oc int) {
+	row := c.passes[0].pixels
+	rows := max(1, max(joinFloats, ic*oc/2)/(row*ic))
+	for i := 0; i < len(c.passes); i += rows {
+		p := c.passes[i]
+		p.pixels = row * min(rows, len(c.passes)-i)
+		c.joined = append(c.joined, p)
+	}
 }
 
 // directBackwardData is BackwardData without transforms. Input pixels whose rows and columns leave the same remainders
@@ -104,6 +124,9 @@ func directBackwardData(g Geometry, dy, dx Layout) *Conv {
 				c.passes = append(c.passes, p)
 			}
 		}
+	}
+	if g.pointwise() && dy.dense(g.OW) && dx.dense(g.W) {
+		c.joinRows(g.OC, g.IC)
 	}
 	return c
 }
@@ -156,8 +179,12 @@ func (s *Set) Convolve(c *Conv, n int, in, w, out *float32, e Epilogue, scratch 
 		c.winograd.convolve(s, n, in, w, out, &e, scratch)
 		return
 	}
-	for i := range c.passes {
-		p := &c.passes[i]
+	passes := c.passes
+	if c.joined != nil && (e.Residual == nil || e.ResidualLayout.dense(passes[0].pixels)) {
+		passes = c.joined
+	}
+	for i := range passes {
+		p := &passes[i]
 		for o := 0; o < c.groups; {
 			width := min(len(s.conv), c.groups-o)
 			if e.Residual != nil && o < e.ResidualGroups {
@@ -185,10 +212,7 @@ func (s *Set) convolveRow(c *Conv, p *pass, n int, in, w, out *float32, o, width
 	if e.Bias != nil {
 		bias = at(e.Bias, o*Lanes)
 	}
-	relu := 0
-	if e.ReLU {
-		relu = 1
-	}
+	low, high := e.Rectifier.bounds()
 	rps, resFirst := 0, 0
 	residual := e.Residual != nil && o < e.ResidualGroups
 	if residual {
@@ -216,7 +240,7 @@ func (s *Set) convolveRow(c *Conv, p *pass, n int, in, w, out *float32, o, width
 				res = at(e.Residual, i*e.ResidualLayout.Image+resFirst+x*rps)
 			}
 			k(at(in, i*c.inImage), 4*(p.in+x*ips), taps, p.nt, p.ic, w, 4*c.weights,
-				at(out, i*c.out.Image+first+x*ops), 4*ips, 4*ijump, 4*ops, 4*ojump, bias, res, 4*rps, 4*rjump, relu)
+				at(out, i*c.out.Image+first+x*ops), 4*ips, 4*ijump, 4*ops, 4*ojump, bias, res, 4*rps, 4*rjump, low, high)
 			x += pixels
 		}
 		i++

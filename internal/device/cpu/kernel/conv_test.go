@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 )
 
@@ -191,7 +192,8 @@ func TestEpilogue(t *testing.T) {
 			t.Fatal("the residual must not reach the padding channels")
 		}
 		layout := Layout{2 * res.layout.Pixel, 2 * res.layout.Row, res.layout.Image}
-		for _, relu := range []bool{false, true} {
+		for _, rectifier := range []Rectifier{Linear, ReLU, ReLU6} {
+			low, high := rectifier.bounds()
 			want := make([]sum, 0, len(c.y))
 			for i, y := range c.y {
 				oc := i % g.OC
@@ -200,12 +202,10 @@ func TestEpilogue(t *testing.T) {
 					p := i / g.OC
 					y.add(res.data[res.index(p/(g.OH*g.OW), p/g.OW%g.OH*2, p%g.OW*2, oc)], 1)
 				}
-				if relu {
-					y.value = max(0, y.value)
-				}
+				y.value = min(max(y.value, float64(low)), float64(high))
 				want = append(want, y)
 			}
-			e := Epilogue{&bias[0], res.first(), layout, groups, relu}
+			e := Epilogue{&bias[0], res.first(), layout, groups, rectifier}
 			eachSet(t, func(t *testing.T, s *Set) {
 				y := c.output(g.OH, g.OW, g.OC, 2)
 				s.Convolve(directForward(g, c.x.layout, y.layout), 3, c.x.first(), &c.packed[0], y.first(), e, nil)
@@ -218,13 +218,47 @@ func TestEpilogue(t *testing.T) {
 	}
 }
 
+// TestJoinedRows checks that a pointwise convolution has the same bits whether it takes several rows at a time, as it
+// does where no map has gaps, or one after the other.
+func TestJoinedRows(t *testing.T) {
+	r := rand.New(rand.NewPCG(15, 16))
+	for _, g := range []Geometry{square(24, 40, 7, 1, 1, 0), square(5, 33, 9, 1, 1, 0), square(96, 20, 14, 1, 1, 0)} {
+		c := newConvolution(g, 2, false, r)
+		dense, gaps := c.output(g.OH, g.OW, g.OC, 0), c.output(g.OH, g.OW, g.OC, 1)
+		joined, rows := directForward(g, c.x.layout, dense.layout), directForward(g, c.x.layout, gaps.layout)
+		if len(joined.joined) == 0 || len(joined.joined) >= g.OH || rows.joined != nil {
+			t.Fatalf("%+v: %d passes where there are no gaps, %d where there are", g, len(joined.joined), len(rows.joined))
+		}
+		eachSet(t, func(t *testing.T, s *Set) {
+			for gap, conv := range []*Conv{joined, rows} {
+				y := c.output(g.OH, g.OW, g.OC, gap)
+				s.Convolve(conv, 2, c.x.first(), &c.packed[0], y.first(), Epilogue{}, nil)
+				compare(t, "y", y, c.y)
+				dx := c.output(g.H, g.W, g.IC, gap)
+				s.Convolve(directBackwardData(g, c.dy.layout, dx.layout), 2, c.dy.first(), &c.packedBack[0], dx.first(),
+					Epilogue{}, nil)
+				compare(t, "dx", dx, c.dx)
+			}
+			for gap := range 2 {
+				res := newTensor(2, g.OH, g.OW, Groups(g.OC)*Lanes, Groups(g.OC)*Lanes, gap).randomize(r)
+				e := Epilogue{Residual: res.first(), ResidualLayout: res.layout, ResidualGroups: Groups(g.OC)}
+				s.Convolve(joined, 2, c.x.first(), &c.packed[0], dense.first(), e, nil)
+				s.Convolve(rows, 2, c.x.first(), &c.packed[0], gaps.first(), e, nil)
+				if !slices.Equal(dense.values(), gaps.values()) {
+					t.Errorf("%+v: other sums with a residual whose rows have a gap of %d pixels", g, gap)
+				}
+			}
+		})
+	}
+}
+
 func TestConvolutionPropagatesNaN(t *testing.T) {
 	g := square(4, 20, 6, 3, 1, 1)
 	c := newConvolution(g, 2, true, rand.New(rand.NewPCG(7, 8)))
 	c.x.data[c.x.index(1, 2, 3, 1)] = float32(math.NaN())
 	eachSet(t, func(t *testing.T, s *Set) {
 		y := c.output(g.OH, g.OW, g.OC, 0)
-		s.Convolve(directForward(g, c.x.layout, y.layout), 2, c.x.first(), &c.packed[0], y.first(), Epilogue{ReLU: true}, nil)
+		s.Convolve(directForward(g, c.x.layout, y.layout), 2, c.x.first(), &c.packed[0], y.first(), Epilogue{Rectifier: ReLU}, nil)
 		y.each(func(n, r, p, ch int, v *float32) {
 			want := n == 1 && r >= 1 && r <= 3 && p >= 2 && p <= 4
 			if got := *v != *v; got != want {
@@ -287,7 +321,7 @@ func TestConvolutionAllocatesNothing(t *testing.T) {
 	dw := make([]float32, c.ForwardSize())
 	eachSet(t, func(t *testing.T, s *Set) {
 		n := testing.AllocsPerRun(1, func() {
-			s.Convolve(forward, 2, c.x.first(), &c.packed[0], y.first(), Epilogue{ReLU: true}, nil)
+			s.Convolve(forward, 2, c.x.first(), &c.packed[0], y.first(), Epilogue{Rectifier: ReLU}, nil)
 			s.WeightGradient(weights, 2, c.x.first(), c.dy.first(), &dw[0], nil)
 		})
 		if n != 0 {

@@ -15,6 +15,9 @@ type Geometry struct {
 // between rows and between images.
 type Layout struct{ Pixel, Row, Image int }
 
+// dense tells whether rows of w pixels follow each other without a gap.
+func (l Layout) dense(w int) bool { return l.Row == w*l.Pixel }
+
 // Groups is the number of vectors that hold channels.
 func Groups(channels int) int { return (channels + Lanes - 1) / Lanes }
 
@@ -60,6 +63,9 @@ func (g Geometry) PackForward(dst, w []float32) {
 		}
 	}
 }
+
+// pointwise tells whether each output pixel is a product of one input pixel, in the same place.
+func (g Geometry) pointwise() bool { return g.KH == 1 && g.KW == 1 && g.Stride == 1 && g.Pad == 0 }
 
 // UnpackForward is the inverse of PackForward: it writes a packed weight gradient as [OC, IC, KH, KW].
 func (g Geometry) UnpackForward(w, packed []float32) {

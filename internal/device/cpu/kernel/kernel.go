@@ -59,13 +59,13 @@ type Set struct {
 type (
 	// convKernel computes p pixels i of o vectors j of output channels, where p and o are those of its name:
 	//
-	//	out[i, j] = relu(bias[j] + res[i, j] + sum of in[i + off + taps[2t], c] * w[taps[2t+1], c, j])
+	//	out[i, j] = min(max(bias[j] + res[i, j] + sum of in[i + off + taps[2t], c] * w[taps[2t+1], c, j], low), high)
 	//
 	// over nt taps t and ic channels c. The first (p+1)/2 pixels lie ips apart from in on, the others ips apart from
 	// in + ijump on; out and res likewise. The weights of a channel are a vector; those of the second vector of output
-	// channels lie wob behind those of the first. bias and res may be nil, relu is 0 or 1, nt may be 0.
+	// channels lie wob behind those of the first. bias and res may be nil, nt may be 0.
 	convKernel func(in *float32, off int, taps *int, nt, ic int, w *float32, wob int, out *float32,
-		ips, ijump, ops, ojump int, bias, res *float32, rps, rjump, relu int)
+		ips, ijump, ops, ojump int, bias, res *float32, rps, rjump int, low, high float32)
 
 	// wgradKernel adds x[pixel, i] * d[pixel, j] over images, rows and pixels to dw[i, j], for the n channels i and o
 	// vectors j of its name; wob is the distance between the vectors j in dw.
@@ -84,11 +84,11 @@ type (
 	winogradMultiplyKernel func(v *float32, ips, ijump, vbs, vfs, blocks int, u *float32, ic, groups int,
 		m *float32, mskip int)
 
-	// winogradOutKernel sets out to max(floor, A'mA + bias + res) for a row of tiles of as many rows of pixels as its
+	// winogradOutKernel sets out to min(max(A'mA + bias + res, low), high) for a row of tiles of as many rows of pixels as its
 	// name tells, which are ors apart, and cols columns. The frequencies of m are mfs apart. res may be nil; then its
 	// distances rps and rrs must be 0.
 	winogradOutKernel func(m *float32, mfs, cols int, out *float32, ops, ors int, bias, res *float32, rps, rrs int,
-		floor float32)
+		low, high float32)
 
 	// winogradGradKernel sets m to AdA' for a row of tiles d of as many rows of pixels as its name tells, which are drs
 	// apart, and cols columns; pixels that a tile lacks are zeros. The tiles of m are mts apart, the frequencies mfs.

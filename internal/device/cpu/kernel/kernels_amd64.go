@@ -7,152 +7,152 @@ package kernel
 // conv1x1AVX512 is a convKernel.
 //
 //go:noescape
-func conv1x1AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, relu int)
+func conv1x1AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
 
 // conv2x1AVX512 is a convKernel.
 //
 //go:noescape
-func conv2x1AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, relu int)
+func conv2x1AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
 
 // conv3x1AVX512 is a convKernel.
 //
 //go:noescape
-func conv3x1AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, relu int)
+func conv3x1AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
 
 // conv4x1AVX512 is a convKernel.
 //
 //go:noescape
-func conv4x1AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, relu int)
+func conv4x1AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
 
 // conv5x1AVX512 is a convKernel.
 //
 //go:noescape
-func conv5x1AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, relu int)
+func conv5x1AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
 
 // conv6x1AVX512 is a convKernel.
 //
 //go:noescape
-func conv6x1AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, relu int)
+func conv6x1AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
 
 // conv7x1AVX512 is a convKernel.
 //
 //go:noescape
-func conv7x1AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, relu int)
+func conv7x1AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
 
 // conv8x1AVX512 is a convKernel.
 //
 //go:noescape
-func conv8x1AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, relu int)
+func conv8x1AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
 
 // conv9x1AVX512 is a convKernel.
 //
 //go:noescape
-func conv9x1AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, relu int)
+func conv9x1AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
 
 // conv10x1AVX512 is a convKernel.
 //
 //go:noescape
-func conv10x1AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, relu int)
+func conv10x1AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
 
 // conv11x1AVX512 is a convKernel.
 //
 //go:noescape
-func conv11x1AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, relu int)
+func conv11x1AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
 
 // conv12x1AVX512 is a convKernel.
 //
 //go:noescape
-func conv12x1AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, relu int)
+func conv12x1AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
 
 // conv13x1AVX512 is a convKernel.
 //
 //go:noescape
-func conv13x1AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, relu int)
+func conv13x1AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
 
 // conv14x1AVX512 is a convKernel.
 //
 //go:noescape
-func conv14x1AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, relu int)
+func conv14x1AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
 
 // conv15x1AVX512 is a convKernel.
 //
 //go:noescape
-func conv15x1AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, relu int)
+func conv15x1AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
 
 // conv16x1AVX512 is a convKernel.
 //
 //go:noescape
-func conv16x1AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, relu int)
+func conv16x1AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
 
 // conv1x2AVX512 is a convKernel.
 //
 //go:noescape
-func conv1x2AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, relu int)
+func conv1x2AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
 
 // conv2x2AVX512 is a convKernel.
 //
 //go:noescape
-func conv2x2AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, relu int)
+func conv2x2AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
 
 // conv3x2AVX512 is a convKernel.
 //
 //go:noescape
-func conv3x2AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, relu int)
+func conv3x2AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
 
 // conv4x2AVX512 is a convKernel.
 //
 //go:noescape
-func conv4x2AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, relu int)
+func conv4x2AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
 
 // conv5x2AVX512 is a convKernel.
 //
 //go:noescape
-func conv5x2AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, relu int)
+func conv5x2AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
 
 // conv6x2AVX512 is a convKernel.
 //
 //go:noescape
-func conv6x2AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, relu int)
+func conv6x2AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
 
 // conv7x2AVX512 is a convKernel.
 //
 //go:noescape
-func conv7x2AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, relu int)
+func conv7x2AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
 
 // conv8x2AVX512 is a convKernel.
 //
 //go:noescape
-func conv8x2AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, relu int)
+func conv8x2AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
 
 // conv9x2AVX512 is a convKernel.
 //
 //go:noescape
-func conv9x2AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, relu int)
+func conv9x2AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
 
 // conv10x2AVX512 is a convKernel.
 //
 //go:noescape
-func conv10x2AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, relu int)
+func conv10x2AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
 
 // conv11x2AVX512 is a convKernel.
 //
 //go:noescape
-func conv11x2AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, relu int)
+func conv11x2AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
 
 // conv12x2AVX512 is a convKernel.
 //
 //go:noescape
-func conv12x2AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, relu int)
+func conv12x2AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
 
 // conv13x2AVX512 is a convKernel.
 //
 //go:noescape
-func conv13x2AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, relu int)
+func conv13x2AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
 
 // conv14x2AVX512 is a convKernel.
 //
 //go:noescape
-func conv14x2AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, relu int)
+func conv14x2AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
 
 // wgrad1x1AVX512 is a wgradKernel.
 //
@@ -347,12 +347,12 @@ func winogradMultiplyAVX512(v *float32, ips int, ijump int, vbs int, vfs int, bl
 // winogradOut1AVX512 is a winogradOutKernel.
 //
 //go:noescape
-func winogradOut1AVX512(m *float32, mfs int, cols int, out *float32, ops int, ors int, bias *float32, res *float32, rps int, rrs int, floor float32)
+func winogradOut1AVX512(m *float32, mfs int, cols int, out *float32, ops int, ors int, bias *float32, res *float32, rps int, rrs int, low float32, high float32)
 
 // winogradOut2AVX512 is a winogradOutKernel.
 //
 //go:noescape
-func winogradOut2AVX512(m *float32, mfs int, cols int, out *float32, ops int, ors int, bias *float32, res *float32, rps int, rrs int, floor float32)
+func winogradOut2AVX512(m *float32, mfs int, cols int, out *float32, ops int, ors int, bias *float32, res *float32, rps int, rrs int, low float32, high float32)
 
 // winogradGrad1AVX512 is a winogradGradKernel.
 //
@@ -577,32 +577,32 @@ func peakAVX512(n int)
 // conv1x1AVX2 is a convKernel.
 //
 //go:noescape
-func conv1x1AVX2(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, relu int)
+func conv1x1AVX2(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
 
 // conv2x1AVX2 is a convKernel.
 //
 //go:noescape
-func conv2x1AVX2(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, relu int)
+func conv2x1AVX2(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
 
 // conv3x1AVX2 is a convKernel.
 //
 //go:noescape
-func conv3x1AVX2(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, relu int)
+func conv3x1AVX2(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
 
 // conv4x1AVX2 is a convKernel.
 //
 //go:noescape
-func conv4x1AVX2(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, relu int)
+func conv4x1AVX2(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
 
 // conv5x1AVX2 is a convKernel.
 //
 //go:noescape
-func conv5x1AVX2(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, relu int)
+func conv5x1AVX2(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
 
 // conv6x1AVX2 is a convKernel.
 //
 //go:noescape
-func conv6x1AVX2(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, relu int)
+func conv6x1AVX2(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
 
 // wgrad1x1AVX2 is a wgradKernel.
 //
@@ -647,12 +647,12 @@ func winogradMultiplyAVX2(v *float32, ips int, ijump int, vbs int, vfs int, bloc
 // winogradOut1AVX2 is a winogradOutKernel.
 //
 //go:noescape
-func winogradOut1AVX2(m *float32, mfs int, cols int, out *float32, ops int, ors int, bias *float32, res *float32, rps int, rrs int, floor float32)
+func winogradOut1AVX2(m *float32, mfs int, cols int, out *float32, ops int, ors int, bias *float32, res *float32, rps int, rrs int, low float32, high float32)
 
 // winogradOut2AVX2 is a winogradOutKernel.
 //
 //go:noescape
-func winogradOut2AVX2(m *float32, mfs int, cols int, out *float32, ops int, ors int, bias *float32, res *float32, rps int, rrs int, floor float32)
+func winogradOut2AVX2(m *float32, mfs int, cols int, out *float32, ops int, ors int, bias *float32, res *float32, rps int, rrs int, low float32, high float32)
 
 // winogradGrad1AVX2 is a winogradGradKernel.
 //

@@ -25,7 +25,7 @@ GLOBL bits<>(SB), RODATA|NOPTR, $64
 DATA six<>+0(SB)/4, $0x40c00000
 GLOBL six<>(SB), RODATA|NOPTR, $4
 
-// func conv1x1AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, relu int)
+// func conv1x1AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
 // Requires: AVX, AVX512F
 TEXT ·conv1x1AVX512(SB), NOSPLIT, $0-136
 	MOVQ    bias+96(FP), AX
@@ -97,22 +97,20 @@ done:
 	ADDQ   CX, AX
 
 nores:
-	CMPQ   relu+128(FP), $0x00
-	JEQ    store
-	VPXORD Z2, Z2, Z2
-	VMAXPS Z0, Z2, Z0
-
-store:
-	MOVQ    out+56(FP), AX
-	MOVQ    ops+80(FP), CX
-	MOVQ    ojump+88(FP), DX
-	ADDQ    AX, DX
-	VMOVUPS Z0, (AX)
-	ADDQ    CX, AX
+	VBROADCASTSS low+128(FP), Z1
+	VBROADCASTSS high+132(FP), Z2
+	VMAXPS       Z0, Z1, Z0
+	VMINPS       Z0, Z2, Z0
+	MOVQ         out+56(FP), AX
+	MOVQ         ops+80(FP), CX
+	MOVQ         ojump+88(FP), DX
+	ADDQ         AX, DX
+	VMOVUPS      Z0, (AX)
+	ADDQ         CX, AX
 	VZEROUPPER
 	RET
 
-// func conv2x1AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, relu int)
+// func conv2x1AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
 // Requires: AVX, AVX512F
 TEXT ·conv2x1AVX512(SB), NOSPLIT, $0-136
 	MOVQ    bias+96(FP), AX
@@ -197,25 +195,24 @@ done:
 	ADDQ   CX, DX
 
 nores:
-	CMPQ   relu+128(FP), $0x00
-	JEQ    store
-	VPXORD Z3, Z3, Z3
-	VMAXPS Z0, Z3, Z0
-	VMAXPS Z1, Z3, Z1
-
-store:
-	MOVQ    out+56(FP), AX
-	MOVQ    ops+80(FP), CX
-	MOVQ    ojump+88(FP), DX
-	ADDQ    AX, DX
-	VMOVUPS Z0, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Z1, (DX)
-	ADDQ    CX, DX
+	VBROADCASTSS low+128(FP), Z2
+	VBROADCASTSS high+132(FP), Z3
+	VMAXPS       Z0, Z2, Z0
+	VMINPS       Z0, Z3, Z0
+	VMAXPS       Z1, Z2, Z1
+	VMINPS       Z1, Z3, Z1
+	MOVQ         out+56(FP), AX
+	MOVQ         ops+80(FP), CX
+	MOVQ         ojump+88(FP), DX
+	ADDQ         AX, DX
+	VMOVUPS      Z0, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z1, (DX)
+	ADDQ         CX, DX
 	VZEROUPPER
 	RET
 
-// func conv3x1AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, relu int)
+// func conv3x1AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
 // Requires: AVX, AVX512F
 TEXT ·conv3x1AVX512(SB), NOSPLIT, $0-136
 	MOVQ    bias+96(FP), AX
@@ -309,28 +306,28 @@ done:
 	ADDQ   CX, DX
 
 nores:
-	CMPQ   relu+128(FP), $0x00
-	JEQ    store
-	VPXORD Z4, Z4, Z4
-	VMAXPS Z0, Z4, Z0
-	VMAXPS Z1, Z4, Z1
-	VMAXPS Z2, Z4, Z2
-
-store:
-	MOVQ    out+56(FP), AX
-	MOVQ    ops+80(FP), CX
-	MOVQ    ojump+88(FP), DX
-	ADDQ    AX, DX
-	VMOVUPS Z0, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Z1, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Z2, (DX)
-	ADDQ    CX, DX
+	VBROADCASTSS low+128(FP), Z3
+	VBROADCASTSS high+132(FP), Z4
+	VMAXPS       Z0, Z3, Z0
+	VMINPS       Z0, Z4, Z0
+	VMAXPS       Z1, Z3, Z1
+	VMINPS       Z1, Z4, Z1
+	VMAXPS       Z2, Z3, Z2
+	VMINPS       Z2, Z4, Z2
+	MOVQ         out+56(FP), AX
+	MOVQ         ops+80(FP), CX
+	MOVQ         ojump+88(FP), DX
+	ADDQ         AX, DX
+	VMOVUPS      Z0, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z1, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z2, (DX)
+	ADDQ         CX, DX
 	VZEROUPPER
 	RET
 
-// func conv4x1AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, relu int)
+// func conv4x1AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
 // Requires: AVX, AVX512F
 TEXT ·conv4x1AVX512(SB), NOSPLIT, $0-136
 	MOVQ    bias+96(FP), AX
@@ -433,31 +430,32 @@ done:
 	ADDQ   CX, DX
 
 nores:
-	CMPQ   relu+128(FP), $0x00
-	JEQ    store
-	VPXORD Z5, Z5, Z5
-	VMAXPS Z0, Z5, Z0
-	VMAXPS Z1, Z5, Z1
-	VMAXPS Z2, Z5, Z2
-	VMAXPS Z3, Z5, Z3
-
-store:
-	MOVQ    out+56(FP), AX
-	MOVQ    ops+80(FP), CX
-	MOVQ    ojump+88(FP), DX
-	ADDQ    AX, DX
-	VMOVUPS Z0, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Z1, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Z2, (DX)
-	ADDQ    CX, DX
-	VMOVUPS Z3, (DX)
-	ADDQ    CX, DX
+	VBROADCASTSS low+128(FP), Z4
+	VBROADCASTSS high+132(FP), Z5
+	VMAXPS       Z0, Z4, Z0
+	VMINPS       Z0, Z5, Z0
+	VMAXPS       Z1, Z4, Z1
+	VMINPS       Z1, Z5, Z1
+	VMAXPS       Z2, Z4, Z2
+	VMINPS       Z2, Z5, Z2
+	VMAXPS       Z3, Z4, Z3
+	VMINPS       Z3, Z5, Z3
+	MOVQ         out+56(FP), AX
+	MOVQ         ops+80(FP), CX
+	MOVQ         ojump+88(FP), DX
+	ADDQ         AX, DX
+	VMOVUPS      Z0, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z1, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z2, (DX)
+	ADDQ         CX, DX
+	VMOVUPS      Z3, (DX)
+	ADDQ         CX, DX
 	VZEROUPPER
 	RET
 
-// func conv5x1AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, relu int)
+// func conv5x1AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
 // Requires: AVX, AVX512F
 TEXT ·conv5x1AVX512(SB), NOSPLIT, $0-136
 	MOVQ    bias+96(FP), AX
@@ -569,34 +567,36 @@ done:
 	ADDQ   CX, DX
 
 nores:
-	CMPQ   relu+128(FP), $0x00
-	JEQ    store
-	VPXORD Z6, Z6, Z6
-	VMAXPS Z0, Z6, Z0
-	VMAXPS Z1, Z6, Z1
-	VMAXPS Z2, Z6, Z2
-	VMAXPS Z3, Z6, Z3
-	VMAXPS Z4, Z6, Z4
-
-store:
-	MOVQ    out+56(FP), AX
-	MOVQ    ops+80(FP), CX
-	MOVQ    ojump+88(FP), DX
-	ADDQ    AX, DX
-	VMOVUPS Z0, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Z1, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Z2, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Z3, (DX)
-	ADDQ    CX, DX
-	VMOVUPS Z4, (DX)
-	ADDQ    CX, DX
+	VBROADCASTSS low+128(FP), Z5
+	VBROADCASTSS high+132(FP), Z6
+	VMAXPS       Z0, Z5, Z0
+	VMINPS       Z0, Z6, Z0
+	VMAXPS       Z1, Z5, Z1
+	VMINPS       Z1, Z6, Z1
+	VMAXPS       Z2, Z5, Z2
+	VMINPS       Z2, Z6, Z2
+	VMAXPS       Z3, Z5, Z3
+	VMINPS       Z3, Z6, Z3
+	VMAXPS       Z4, Z5, Z4
+	VMINPS       Z4, Z6, Z4
+	MOVQ         out+56(FP), AX
+	MOVQ         ops+80(FP), CX
+	MOVQ         ojump+88(FP), DX
+	ADDQ         AX, DX
+	VMOVUPS      Z0, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z1, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z2, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z3, (DX)
+	ADDQ         CX, DX
+	VMOVUPS      Z4, (DX)
+	ADDQ         CX, DX
 	VZEROUPPER
 	RET
 
-// func conv6x1AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, relu int)
+// func conv6x1AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
 // Requires: AVX, AVX512F
 TEXT ·conv6x1AVX512(SB), NOSPLIT, $0-136
 	MOVQ    bias+96(FP), AX
@@ -717,37 +717,40 @@ done:
 	ADDQ   CX, DX
 
 nores:
-	CMPQ   relu+128(FP), $0x00
-	JEQ    store
-	VPXORD Z7, Z7, Z7
-	VMAXPS Z0, Z7, Z0
-	VMAXPS Z1, Z7, Z1
-	VMAXPS Z2, Z7, Z2
-	VMAXPS Z3, Z7, Z3
-	VMAXPS Z4, Z7, Z4
-	VMAXPS Z5, Z7, Z5
-
-store:
-	MOVQ    out+56(FP), AX
-	MOVQ    ops+80(FP), CX
-	MOVQ    ojump+88(FP), DX
-	ADDQ    AX, DX
-	VMOVUPS Z0, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Z1, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Z2, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Z3, (DX)
-	ADDQ    CX, DX
-	VMOVUPS Z4, (DX)
-	ADDQ    CX, DX
-	VMOVUPS Z5, (DX)
-	ADDQ    CX, DX
+	VBROADCASTSS low+128(FP), Z6
+	VBROADCASTSS high+132(FP), Z7
+	VMAXPS       Z0, Z6, Z0
+	VMINPS       Z0, Z7, Z0
+	VMAXPS       Z1, Z6, Z1
+	VMINPS       Z1, Z7, Z1
+	VMAXPS       Z2, Z6, Z2
+	VMINPS       Z2, Z7, Z2
+	VMAXPS       Z3, Z6, Z3
+	VMINPS       Z3, Z7, Z3
+	VMAXPS       Z4, Z6, Z4
+	VMINPS       Z4, Z7, Z4
+	VMAXPS       Z5, Z6, Z5
+	VMINPS       Z5, Z7, Z5
+	MOVQ         out+56(FP), AX
+	MOVQ         ops+80(FP), CX
+	MOVQ         ojump+88(FP), DX
+	ADDQ         AX, DX
+	VMOVUPS      Z0, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z1, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z2, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z3, (DX)
+	ADDQ         CX, DX
+	VMOVUPS      Z4, (DX)
+	ADDQ         CX, DX
+	VMOVUPS      Z5, (DX)
+	ADDQ         CX, DX
 	VZEROUPPER
 	RET
 
-// func conv7x1AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, relu int)
+// func conv7x1AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
 // Requires: AVX, AVX512F
 TEXT ·conv7x1AVX512(SB), NOSPLIT, $0-136
 	MOVQ    bias+96(FP), AX
@@ -877,40 +880,44 @@ done:
 	ADDQ   CX, DX
 
 nores:
-	CMPQ   relu+128(FP), $0x00
-	JEQ    store
-	VPXORD Z8, Z8, Z8
-	VMAXPS Z0, Z8, Z0
-	VMAXPS Z1, Z8, Z1
-	VMAXPS Z2, Z8, Z2
-	VMAXPS Z3, Z8, Z3
-	VMAXPS Z4, Z8, Z4
-	VMAXPS Z5, Z8, Z5
-	VMAXPS Z6, Z8, Z6
-
-store:
-	MOVQ    out+56(FP), AX
-	MOVQ    ops+80(FP), CX
-	MOVQ    ojump+88(FP), DX
-	ADDQ    AX, DX
-	VMOVUPS Z0, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Z1, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Z2, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Z3, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Z4, (DX)
-	ADDQ    CX, DX
-	VMOVUPS Z5, (DX)
-	ADDQ    CX, DX
-	VMOVUPS Z6, (DX)
-	ADDQ    CX, DX
+	VBROADCASTSS low+128(FP), Z7
+	VBROADCASTSS high+132(FP), Z8
+	VMAXPS       Z0, Z7, Z0
+	VMINPS       Z0, Z8, Z0
+	VMAXPS       Z1, Z7, Z1
+	VMINPS       Z1, Z8, Z1
+	VMAXPS       Z2, Z7, Z2
+	VMINPS       Z2, Z8, Z2
+	VMAXPS       Z3, Z7, Z3
+	VMINPS       Z3, Z8, Z3
+	VMAXPS       Z4, Z7, Z4
+	VMINPS       Z4, Z8, Z4
+	VMAXPS       Z5, Z7, Z5
+	VMINPS       Z5, Z8, Z5
+	VMAXPS       Z6, Z7, Z6
+	VMINPS       Z6, Z8, Z6
+	MOVQ         out+56(FP), AX
+	MOVQ         ops+80(FP), CX
+	MOVQ         ojump+88(FP), DX
+	ADDQ         AX, DX
+	VMOVUPS      Z0, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z1, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z2, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z3, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z4, (DX)
+	ADDQ         CX, DX
+	VMOVUPS      Z5, (DX)
+	ADDQ         CX, DX
+	VMOVUPS      Z6, (DX)
+	ADDQ         CX, DX
 	VZEROUPPER
 	RET
 
-// func conv8x1AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, relu int)
+// func conv8x1AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
 // Requires: AVX, AVX512F
 TEXT ·conv8x1AVX512(SB), NOSPLIT, $0-136
 	MOVQ    bias+96(FP), AX
@@ -1049,43 +1056,48 @@ done:
 	ADDQ   CX, DX
 
 nores:
-	CMPQ   relu+128(FP), $0x00
-	JEQ    store
-	VPXORD Z9, Z9, Z9
-	VMAXPS Z0, Z9, Z0
-	VMAXPS Z1, Z9, Z1
-	VMAXPS Z2, Z9, Z2
-	VMAXPS Z3, Z9, Z3
-	VMAXPS Z4, Z9, Z4
-	VMAXPS Z5, Z9, Z5
-	VMAXPS Z6, Z9, Z6
-	VMAXPS Z7, Z9, Z7
-
-store:
-	MOVQ    out+56(FP), AX
-	MOVQ    ops+80(FP), CX
-	MOVQ    ojump+88(FP), DX
-	ADDQ    AX, DX
-	VMOVUPS Z0, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Z1, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Z2, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Z3, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Z4, (DX)
-	ADDQ    CX, DX
-	VMOVUPS Z5, (DX)
-	ADDQ    CX, DX
-	VMOVUPS Z6, (DX)
-	ADDQ    CX, DX
-	VMOVUPS Z7, (DX)
-	ADDQ    CX, DX
+	VBROADCASTSS low+128(FP), Z8
+	VBROADCASTSS high+132(FP), Z9
+	VMAXPS       Z0, Z8, Z0
+	VMINPS       Z0, Z9, Z0
+	VMAXPS       Z1, Z8, Z1
+	VMINPS       Z1, Z9, Z1
+	VMAXPS       Z2, Z8, Z2
+	VMINPS       Z2, Z9, Z2
+	VMAXPS       Z3, Z8, Z3
+	VMINPS       Z3, Z9, Z3
+	VMAXPS       Z4, Z8, Z4
+	VMINPS       Z4, Z9, Z4
+	VMAXPS       Z5, Z8, Z5
+	VMINPS       Z5, Z9, Z5
+	VMAXPS       Z6, Z8, Z6
+	VMINPS       Z6, Z9, Z6
+	VMAXPS       Z7, Z8, Z7
+	VMINPS       Z7, Z9, Z7
+	MOVQ         out+56(FP), AX
+	MOVQ         ops+80(FP), CX
+	MOVQ         ojump+88(FP), DX
+	ADDQ         AX, DX
+	VMOVUPS      Z0, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z1, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z2, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z3, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z4, (DX)
+	ADDQ         CX, DX
+	VMOVUPS      Z5, (DX)
+	ADDQ         CX, DX
+	VMOVUPS      Z6, (DX)
+	ADDQ         CX, DX
+	VMOVUPS      Z7, (DX)
+	ADDQ         CX, DX
 	VZEROUPPER
 	RET
 
-// func conv9x1AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, relu int)
+// func conv9x1AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
 // Requires: AVX, AVX512F
 TEXT ·conv9x1AVX512(SB), NOSPLIT, $0-136
 	MOVQ    bias+96(FP), AX
@@ -1233,46 +1245,52 @@ done:
 	ADDQ   CX, DX
 
 nores:
-	CMPQ   relu+128(FP), $0x00
-	JEQ    store
-	VPXORD Z10, Z10, Z10
-	VMAXPS Z0, Z10, Z0
-	VMAXPS Z1, Z10, Z1
-	VMAXPS Z2, Z10, Z2
-	VMAXPS Z3, Z10, Z3
-	VMAXPS Z4, Z10, Z4
-	VMAXPS Z5, Z10, Z5
-	VMAXPS Z6, Z10, Z6
-	VMAXPS Z7, Z10, Z7
-	VMAXPS Z8, Z10, Z8
-
-store:
-	MOVQ    out+56(FP), AX
-	MOVQ    ops+80(FP), CX
-	MOVQ    ojump+88(FP), DX
-	ADDQ    AX, DX
-	VMOVUPS Z0, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Z1, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Z2, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Z3, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Z4, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Z5, (DX)
-	ADDQ    CX, DX
-	VMOVUPS Z6, (DX)
-	ADDQ    CX, DX
-	VMOVUPS Z7, (DX)
-	ADDQ    CX, DX
-	VMOVUPS Z8, (DX)
-	ADDQ    CX, DX
+	VBROADCASTSS low+128(FP), Z9
+	VBROADCASTSS high+132(FP), Z10
+	VMAXPS       Z0, Z9, Z0
+	VMINPS       Z0, Z10, Z0
+	VMAXPS       Z1, Z9, Z1
+	VMINPS       Z1, Z10, Z1
+	VMAXPS       Z2, Z9, Z2
+	VMINPS       Z2, Z10, Z2
+	VMAXPS       Z3, Z9, Z3
+	VMINPS       Z3, Z10, Z3
+	VMAXPS       Z4, Z9, Z4
+	VMINPS       Z4, Z10, Z4
+	VMAXPS       Z5, Z9, Z5
+	VMINPS       Z5, Z10, Z5
+	VMAXPS       Z6, Z9, Z6
+	VMINPS       Z6, Z10, Z6
+	VMAXPS       Z7, Z9, Z7
+	VMINPS       Z7, Z10, Z7
+	VMAXPS       Z8, Z9, Z8
+	VMINPS       Z8, Z10, Z8
+	MOVQ         out+56(FP), AX
+	MOVQ         ops+80(FP), CX
+	MOVQ         ojump+88(FP), DX
+	ADDQ         AX, DX
+	VMOVUPS      Z0, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z1, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z2, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z3, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z4, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z5, (DX)
+	ADDQ         CX, DX
+	VMOVUPS      Z6, (DX)
+	ADDQ         CX, DX
+	VMOVUPS      Z7, (DX)
+	ADDQ         CX, DX
+	VMOVUPS      Z8, (DX)
+	ADDQ         CX, DX
 	VZEROUPPER
 	RET
 
-// func conv10x1AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, relu int)
+// func conv10x1AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
 // Requires: AVX, AVX512F
 TEXT ·conv10x1AVX512(SB), NOSPLIT, $0-136
 	MOVQ    bias+96(FP), AX
@@ -1429,49 +1447,56 @@ done:
 	ADDQ   CX, DX
 
 nores:
-	CMPQ   relu+128(FP), $0x00
-	JEQ    store
-	VPXORD Z11, Z11, Z11
-	VMAXPS Z0, Z11, Z0
-	VMAXPS Z1, Z11, Z1
-	VMAXPS Z2, Z11, Z2
-	VMAXPS Z3, Z11, Z3
-	VMAXPS Z4, Z11, Z4
-	VMAXPS Z5, Z11, Z5
-	VMAXPS Z6, Z11, Z6
-	VMAXPS Z7, Z11, Z7
-	VMAXPS Z8, Z11, Z8
-	VMAXPS Z9, Z11, Z9
-
-store:
-	MOVQ    out+56(FP), AX
-	MOVQ    ops+80(FP), CX
-	MOVQ    ojump+88(FP), DX
-	ADDQ    AX, DX
-	VMOVUPS Z0, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Z1, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Z2, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Z3, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Z4, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Z5, (DX)
-	ADDQ    CX, DX
-	VMOVUPS Z6, (DX)
-	ADDQ    CX, DX
-	VMOVUPS Z7, (DX)
-	ADDQ    CX, DX
-	VMOVUPS Z8, (DX)
-	ADDQ    CX, DX
-	VMOVUPS Z9, (DX)
-	ADDQ    CX, DX
+	VBROADCASTSS low+128(FP), Z10
+	VBROADCASTSS high+132(FP), Z11
+	VMAXPS       Z0, Z10, Z0
+	VMINPS       Z0, Z11, Z0
+	VMAXPS       Z1, Z10, Z1
+	VMINPS       Z1, Z11, Z1
+	VMAXPS       Z2, Z10, Z2
+	VMINPS       Z2, Z11, Z2
+	VMAXPS       Z3, Z10, Z3
+	VMINPS       Z3, Z11, Z3
+	VMAXPS       Z4, Z10, Z4
+	VMINPS       Z4, Z11, Z4
+	VMAXPS       Z5, Z10, Z5
+	VMINPS       Z5, Z11, Z5
+	VMAXPS       Z6, Z10, Z6
+	VMINPS       Z6, Z11, Z6
+	VMAXPS       Z7, Z10, Z7
+	VMINPS       Z7, Z11, Z7
+	VMAXPS       Z8, Z10, Z8
+	VMINPS       Z8, Z11, Z8
+	VMAXPS       Z9, Z10, Z9
+	VMINPS       Z9, Z11, Z9
+	MOVQ         out+56(FP), AX
+	MOVQ         ops+80(FP), CX
+	MOVQ         ojump+88(FP), DX
+	ADDQ         AX, DX
+	VMOVUPS      Z0, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z1, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z2, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z3, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z4, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z5, (DX)
+	ADDQ         CX, DX
+	VMOVUPS      Z6, (DX)
+	ADDQ         CX, DX
+	VMOVUPS      Z7, (DX)
+	ADDQ         CX, DX
+	VMOVUPS      Z8, (DX)
+	ADDQ         CX, DX
+	VMOVUPS      Z9, (DX)
+	ADDQ         CX, DX
 	VZEROUPPER
 	RET
 
-// func conv11x1AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, relu int)
+// func conv11x1AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
 // Requires: AVX, AVX512F
 TEXT ·conv11x1AVX512(SB), NOSPLIT, $0-136
 	MOVQ    bias+96(FP), AX
@@ -1641,52 +1666,60 @@ done:
 	ADDQ   CX, DX
 
 nores:
-	CMPQ   relu+128(FP), $0x00
-	JEQ    store
-	VPXORD Z12, Z12, Z12
-	VMAXPS Z0, Z12, Z0
-	VMAXPS Z1, Z12, Z1
-	VMAXPS Z2, Z12, Z2
-	VMAXPS Z3, Z12, Z3
-	VMAXPS Z4, Z12, Z4
-	VMAXPS Z5, Z12, Z5
-	VMAXPS Z6, Z12, Z6
-	VMAXPS Z7, Z12, Z7
-	VMAXPS Z8, Z12, Z8
-	VMAXPS Z9, Z12, Z9
-	VMAXPS Z10, Z12, Z10
-
-store:
-	MOVQ    out+56(FP), AX
-	MOVQ    ops+80(FP), CX
-	MOVQ    ojump+88(FP), DX
-	ADDQ    AX, DX
-	VMOVUPS Z0, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Z1, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Z2, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Z3, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Z4, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Z5, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Z6, (DX)
-	ADDQ    CX, DX
-	VMOVUPS Z7, (DX)
-	ADDQ    CX, DX
-	VMOVUPS Z8, (DX)
-	ADDQ    CX, DX
-	VMOVUPS Z9, (DX)
-	ADDQ    CX, DX
-	VMOVUPS Z10, (DX)
-	ADDQ    CX, DX
+	VBROADCASTSS low+128(FP), Z11
+	VBROADCASTSS high+132(FP), Z12
+	VMAXPS       Z0, Z11, Z0
+	VMINPS       Z0, Z12, Z0
+	VMAXPS       Z1, Z11, Z1
+	VMINPS       Z1, Z12, Z1
+	VMAXPS       Z2, Z11, Z2
+	VMINPS       Z2, Z12, Z2
+	VMAXPS       Z3, Z11, Z3
+	VMINPS       Z3, Z12, Z3
+	VMAXPS       Z4, Z11, Z4
+	VMINPS       Z4, Z12, Z4
+	VMAXPS       Z5, Z11, Z5
+	VMINPS       Z5, Z12, Z5
+	VMAXPS       Z6, Z11, Z6
+	VMINPS       Z6, Z12, Z6
+	VMAXPS       Z7, Z11, Z7
+	VMINPS       Z7, Z12, Z7
+	VMAXPS       Z8, Z11, Z8
+	VMINPS       Z8, Z12, Z8
+	VMAXPS       Z9, Z11, Z9
+	VMINPS       Z9, Z12, Z9
+	VMAXPS       Z10, Z11, Z10
+	VMINPS       Z10, Z12, Z10
+	MOVQ         out+56(FP), AX
+	MOVQ         ops+80(FP), CX
+	MOVQ         ojump+88(FP), DX
+	ADDQ         AX, DX
+	VMOVUPS      Z0, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z1, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z2, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z3, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z4, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z5, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z6, (DX)
+	ADDQ         CX, DX
+	VMOVUPS      Z7, (DX)
+	ADDQ         CX, DX
+	VMOVUPS      Z8, (DX)
+	ADDQ         CX, DX
+	VMOVUPS      Z9, (DX)
+	ADDQ         CX, DX
+	VMOVUPS      Z10, (DX)
+	ADDQ         CX, DX
 	VZEROUPPER
 	RET
 
-// func conv12x1AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, relu int)
+// func conv12x1AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
 // Requires: AVX, AVX512F
 TEXT ·conv12x1AVX512(SB), NOSPLIT, $0-136
 	MOVQ    bias+96(FP), AX
@@ -1869,55 +1902,64 @@ done:
 	ADDQ   CX, DX
 
 nores:
-	CMPQ   relu+128(FP), $0x00
-	JEQ    store
-	VPXORD Z13, Z13, Z13
-	VMAXPS Z0, Z13, Z0
-	VMAXPS Z1, Z13, Z1
-	VMAXPS Z2, Z13, Z2
-	VMAXPS Z3, Z13, Z3
-	VMAXPS Z4, Z13, Z4
-	VMAXPS Z5, Z13, Z5
-	VMAXPS Z6, Z13, Z6
-	VMAXPS Z7, Z13, Z7
-	VMAXPS Z8, Z13, Z8
-	VMAXPS Z9, Z13, Z9
-	VMAXPS Z10, Z13, Z10
-	VMAXPS Z11, Z13, Z11
-
-store:
-	MOVQ    out+56(FP), AX
-	MOVQ    ops+80(FP), CX
-	MOVQ    ojump+88(FP), DX
-	ADDQ    AX, DX
-	VMOVUPS Z0, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Z1, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Z2, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Z3, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Z4, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Z5, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Z6, (DX)
-	ADDQ    CX, DX
-	VMOVUPS Z7, (DX)
-	ADDQ    CX, DX
-	VMOVUPS Z8, (DX)
-	ADDQ    CX, DX
-	VMOVUPS Z9, (DX)
-	ADDQ    CX, DX
-	VMOVUPS Z10, (DX)
-	ADDQ    CX, DX
-	VMOVUPS Z11, (DX)
-	ADDQ    CX, DX
+	VBROADCASTSS low+128(FP), Z12
+	VBROADCASTSS high+132(FP), Z13
+	VMAXPS       Z0, Z12, Z0
+	VMINPS       Z0, Z13, Z0
+	VMAXPS       Z1, Z12, Z1
+	VMINPS       Z1, Z13, Z1
+	VMAXPS       Z2, Z12, Z2
+	VMINPS       Z2, Z13, Z2
+	VMAXPS       Z3, Z12, Z3
+	VMINPS       Z3, Z13, Z3
+	VMAXPS       Z4, Z12, Z4
+	VMINPS       Z4, Z13, Z4
+	VMAXPS       Z5, Z12, Z5
+	VMINPS       Z5, Z13, Z5
+	VMAXPS       Z6, Z12, Z6
+	VMINPS       Z6, Z13, Z6
+	VMAXPS       Z7, Z12, Z7
+	VMINPS       Z7, Z13, Z7
+	VMAXPS       Z8, Z12, Z8
+	VMINPS       Z8, Z13, Z8
+	VMAXPS       Z9, Z12, Z9
+	VMINPS       Z9, Z13, Z9
+	VMAXPS       Z10, Z12, Z10
+	VMINPS       Z10, Z13, Z10
+	VMAXPS       Z11, Z12, Z11
+	VMINPS       Z11, Z13, Z11
+	MOVQ         out+56(FP), AX
+	MOVQ         ops+80(FP), CX
+	MOVQ         ojump+88(FP), DX
+	ADDQ         AX, DX
+	VMOVUPS      Z0, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z1, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z2, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z3, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z4, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z5, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z6, (DX)
+	ADDQ         CX, DX
+	VMOVUPS      Z7, (DX)
+	ADDQ         CX, DX
+	VMOVUPS      Z8, (DX)
+	ADDQ         CX, DX
+	VMOVUPS      Z9, (DX)
+	ADDQ         CX, DX
+	VMOVUPS      Z10, (DX)
+	ADDQ         CX, DX
+	VMOVUPS      Z11, (DX)
+	ADDQ         CX, DX
 	VZEROUPPER
 	RET
 
-// func conv13x1AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, relu int)
+// func conv13x1AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
 // Requires: AVX, AVX512F
 TEXT ·conv13x1AVX512(SB), NOSPLIT, $0-136
 	MOVQ    bias+96(FP), AX
@@ -2109,58 +2151,68 @@ done:
 	ADDQ   CX, DX
 
 nores:
-	CMPQ   relu+128(FP), $0x00
-	JEQ    store
-	VPXORD Z14, Z14, Z14
-	VMAXPS Z0, Z14, Z0
-	VMAXPS Z1, Z14, Z1
-	VMAXPS Z2, Z14, Z2
-	VMAXPS Z3, Z14, Z3
-	VMAXPS Z4, Z14, Z4
-	VMAXPS Z5, Z14, Z5
-	VMAXPS Z6, Z14, Z6
-	VMAXPS Z7, Z14, Z7
-	VMAXPS Z8, Z14, Z8
-	VMAXPS Z9, Z14, Z9
-	VMAXPS Z10, Z14, Z10
-	VMAXPS Z11, Z14, Z11
-	VMAXPS Z12, Z14, Z12
-
-store:
-	MOVQ    out+56(FP), AX
-	MOVQ    ops+80(FP), CX
-	MOVQ    ojump+88(FP), DX
-	ADDQ    AX, DX
-	VMOVUPS Z0, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Z1, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Z2, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Z3, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Z4, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Z5, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Z6, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Z7, (DX)
-	ADDQ    CX, DX
-	VMOVUPS Z8, (DX)
-	ADDQ    CX, DX
-	VMOVUPS Z9, (DX)
-	ADDQ    CX, DX
-	VMOVUPS Z10, (DX)
-	ADDQ    CX, DX
-	VMOVUPS Z11, (DX)
-	ADDQ    CX, DX
-	VMOVUPS Z12, (DX)
-	ADDQ    CX, DX
+	VBROADCASTSS low+128(FP), Z13
+	VBROADCASTSS high+132(FP), Z14
+	VMAXPS       Z0, Z13, Z0
+	VMINPS       Z0, Z14, Z0
+	VMAXPS       Z1, Z13, Z1
+	VMINPS       Z1, Z14, Z1
+	VMAXPS       Z2, Z13, Z2
+	VMINPS       Z2, Z14, Z2
+	VMAXPS       Z3, Z13, Z3
+	VMINPS       Z3, Z14, Z3
+	VMAXPS       Z4, Z13, Z4
+	VMINPS       Z4, Z14, Z4
+	VMAXPS       Z5, Z13, Z5
+	VMINPS       Z5, Z14, Z5
+	VMAXPS       Z6, Z13, Z6
+	VMINPS       Z6, Z14, Z6
+	VMAXPS       Z7, Z13, Z7
+	VMINPS       Z7, Z14, Z7
+	VMAXPS       Z8, Z13, Z8
+	VMINPS       Z8, Z14, Z8
+	VMAXPS       Z9, Z13, Z9
+	VMINPS       Z9, Z14, Z9
+	VMAXPS       Z10, Z13, Z10
+	VMINPS       Z10, Z14, Z10
+	VMAXPS       Z11, Z13, Z11
+	VMINPS       Z11, Z14, Z11
+	VMAXPS       Z12, Z13, Z12
+	VMINPS       Z12, Z14, Z12
+	MOVQ         out+56(FP), AX
+	MOVQ         ops+80(FP), CX
+	MOVQ         ojump+88(FP), DX
+	ADDQ         AX, DX
+	VMOVUPS      Z0, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z1, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z2, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z3, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z4, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z5, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z6, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z7, (DX)
+	ADDQ         CX, DX
+	VMOVUPS      Z8, (DX)
+	ADDQ         CX, DX
+	VMOVUPS      Z9, (DX)
+	ADDQ         CX, DX
+	VMOVUPS      Z10, (DX)
+	ADDQ         CX, DX
+	VMOVUPS      Z11, (DX)
+	ADDQ         CX, DX
+	VMOVUPS      Z12, (DX)
+	ADDQ         CX, DX
 	VZEROUPPER
 	RET
 
-// func conv14x1AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, relu int)
+// func conv14x1AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
 // Requires: AVX, AVX512F
 TEXT ·conv14x1AVX512(SB), NOSPLIT, $0-136
 	MOVQ    bias+96(FP), AX
@@ -2361,61 +2413,72 @@ done:
 	ADDQ   CX, DX
 
 nores:
-	CMPQ   relu+128(FP), $0x00
-	JEQ    store
-	VPXORD Z15, Z15, Z15
-	VMAXPS Z0, Z15, Z0
-	VMAXPS Z1, Z15, Z1
-	VMAXPS Z2, Z15, Z2
-	VMAXPS Z3, Z15, Z3
-	VMAXPS Z4, Z15, Z4
-	VMAXPS Z5, Z15, Z5
-	VMAXPS Z6, Z15, Z6
-	VMAXPS Z7, Z15, Z7
-	VMAXPS Z8, Z15, Z8
-	VMAXPS Z9, Z15, Z9
-	VMAXPS Z10, Z15, Z10
-	VMAXPS Z11, Z15, Z11
-	VMAXPS Z12, Z15, Z12
-	VMAXPS Z13, Z15, Z13
-
-store:
-	MOVQ    out+56(FP), AX
-	MOVQ    ops+80(FP), CX
-	MOVQ    ojump+88(FP), DX
-	ADDQ    AX, DX
-	VMOVUPS Z0, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Z1, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Z2, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Z3, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Z4, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Z5, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Z6, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Z7, (DX)
-	ADDQ    CX, DX
-	VMOVUPS Z8, (DX)
-	ADDQ    CX, DX
-	VMOVUPS Z9, (DX)
-	ADDQ    CX, DX
-	VMOVUPS Z10, (DX)
-	ADDQ    CX, DX
-	VMOVUPS Z11, (DX)
-	ADDQ    CX, DX
-	VMOVUPS Z12, (DX)
-	ADDQ    CX, DX
-	VMOVUPS Z13, (DX)
-	ADDQ    CX, DX
+	VBROADCASTSS low+128(FP), Z14
+	VBROADCASTSS high+132(FP), Z15
+	VMAXPS       Z0, Z14, Z0
+	VMINPS       Z0, Z15, Z0
+	VMAXPS       Z1, Z14, Z1
+	VMINPS       Z1, Z15, Z1
+	VMAXPS       Z2, Z14, Z2
+	VMINPS       Z2, Z15, Z2
+	VMAXPS       Z3, Z14, Z3
+	VMINPS       Z3, Z15, Z3
+	VMAXPS       Z4, Z14, Z4
+	VMINPS       Z4, Z15, Z4
+	VMAXPS       Z5, Z14, Z5
+	VMINPS       Z5, Z15, Z5
+	VMAXPS       Z6, Z14, Z6
+	VMINPS       Z6, Z15, Z6
+	VMAXPS       Z7, Z14, Z7
+	VMINPS       Z7, Z15, Z7
+	VMAXPS       Z8, Z14, Z8
+	VMINPS       Z8, Z15, Z8
+	VMAXPS       Z9, Z14, Z9
+	VMINPS       Z9, Z15, Z9
+	VMAXPS       Z10, Z14, Z10
+	VMINPS       Z10, Z15, Z10
+	VMAXPS       Z11, Z14, Z11
+	VMINPS       Z11, Z15, Z11
+	VMAXPS       Z12, Z14, Z12
+	VMINPS       Z12, Z15, Z12
+	VMAXPS       Z13, Z14, Z13
+	VMINPS       Z13, Z15, Z13
+	MOVQ         out+56(FP), AX
+	MOVQ         ops+80(FP), CX
+	MOVQ         ojump+88(FP), DX
+	ADDQ         AX, DX
+	VMOVUPS      Z0, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z1, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z2, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z3, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z4, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z5, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z6, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z7, (DX)
+	ADDQ         CX, DX
+	VMOVUPS      Z8, (DX)
+	ADDQ         CX, DX
+	VMOVUPS      Z9, (DX)
+	ADDQ         CX, DX
+	VMOVUPS      Z10, (DX)
+	ADDQ         CX, DX
+	VMOVUPS      Z11, (DX)
+	ADDQ         CX, DX
+	VMOVUPS      Z12, (DX)
+	ADDQ         CX, DX
+	VMOVUPS      Z13, (DX)
+	ADDQ         CX, DX
 	VZEROUPPER
 	RET
 
-// func conv15x1AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, relu int)
+// func conv15x1AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
 // Requires: AVX, AVX512F
 TEXT ·conv15x1AVX512(SB), NOSPLIT, $0-136
 	MOVQ    bias+96(FP), AX
@@ -2625,64 +2688,76 @@ done:
 	ADDQ   CX, DX
 
 nores:
-	CMPQ   relu+128(FP), $0x00
-	JEQ    store
-	VPXORD Z16, Z16, Z16
-	VMAXPS Z0, Z16, Z0
-	VMAXPS Z1, Z16, Z1
-	VMAXPS Z2, Z16, Z2
-	VMAXPS Z3, Z16, Z3
-	VMAXPS Z4, Z16, Z4
-	VMAXPS Z5, Z16, Z5
-	VMAXPS Z6, Z16, Z6
-	VMAXPS Z7, Z16, Z7
-	VMAXPS Z8, Z16, Z8
-	VMAXPS Z9, Z16, Z9
-	VMAXPS Z10, Z16, Z10
-	VMAXPS Z11, Z16, Z11
-	VMAXPS Z12, Z16, Z12
-	VMAXPS Z13, Z16, Z13
-	VMAXPS Z14, Z16, Z14
-
-store:
-	MOVQ    out+56(FP), AX
-	MOVQ    ops+80(FP), CX
-	MOVQ    ojump+88(FP), DX
-	ADDQ    AX, DX
-	VMOVUPS Z0, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Z1, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Z2, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Z3, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Z4, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Z5, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Z6, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Z7, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Z8, (DX)
-	ADDQ    CX, DX
-	VMOVUPS Z9, (DX)
-	ADDQ    CX, DX
-	VMOVUPS Z10, (DX)
-	ADDQ    CX, DX
-	VMOVUPS Z11, (DX)
-	ADDQ    CX, DX
-	VMOVUPS Z12, (DX)
-	ADDQ    CX, DX
-	VMOVUPS Z13, (DX)
-	ADDQ    CX, DX
-	VMOVUPS Z14, (DX)
-	ADDQ    CX, DX
+	VBROADCASTSS low+128(FP), Z15
+	VBROADCASTSS high+132(FP), Z16
+	VMAXPS       Z0, Z15, Z0
+	VMINPS       Z0, Z16, Z0
+	VMAXPS       Z1, Z15, Z1
+	VMINPS       Z1, Z16, Z1
+	VMAXPS       Z2, Z15, Z2
+	VMINPS       Z2, Z16, Z2
+	VMAXPS       Z3, Z15, Z3
+	VMINPS       Z3, Z16, Z3
+	VMAXPS       Z4, Z15, Z4
+	VMINPS       Z4, Z16, Z4
+	VMAXPS       Z5, Z15, Z5
+	VMINPS       Z5, Z16, Z5
+	VMAXPS       Z6, Z15, Z6
+	VMINPS       Z6, Z16, Z6
+	VMAXPS       Z7, Z15, Z7
+	VMINPS       Z7, Z16, Z7
+	VMAXPS       Z8, Z15, Z8
+	VMINPS       Z8, Z16, Z8
+	VMAXPS       Z9, Z15, Z9
+	VMINPS       Z9, Z16, Z9
+	VMAXPS       Z10, Z15, Z10
+	VMINPS       Z10, Z16, Z10
+	VMAXPS       Z11, Z15, Z11
+	VMINPS       Z11, Z16, Z11
+	VMAXPS       Z12, Z15, Z12
+	VMINPS       Z12, Z16, Z12
+	VMAXPS       Z13, Z15, Z13
+	VMINPS       Z13, Z16, Z13
+	VMAXPS       Z14, Z15, Z14
+	VMINPS       Z14, Z16, Z14
+	MOVQ         out+56(FP), AX
+	MOVQ         ops+80(FP), CX
+	MOVQ         ojump+88(FP), DX
+	ADDQ         AX, DX
+	VMOVUPS      Z0, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z1, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z2, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z3, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z4, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z5, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z6, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z7, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z8, (DX)
+	ADDQ         CX, DX
+	VMOVUPS      Z9, (DX)
+	ADDQ         CX, DX
+	VMOVUPS      Z10, (DX)
+	ADDQ         CX, DX
+	VMOVUPS      Z11, (DX)
+	ADDQ         CX, DX
+	VMOVUPS      Z12, (DX)
+	ADDQ         CX, DX
+	VMOVUPS      Z13, (DX)
+	ADDQ         CX, DX
+	VMOVUPS      Z14, (DX)
+	ADDQ         CX, DX
 	VZEROUPPER
 	RET
 
-// func conv16x1AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, relu int)
+// func conv16x1AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
 // Requires: AVX, AVX512F
 TEXT ·conv16x1AVX512(SB), NOSPLIT, $0-136
 	MOVQ    bias+96(FP), AX
@@ -2901,67 +2976,80 @@ done:
 	ADDQ   CX, DX
 
 nores:
-	CMPQ   relu+128(FP), $0x00
-	JEQ    store
-	VPXORD Z17, Z17, Z17
-	VMAXPS Z0, Z17, Z0
-	VMAXPS Z1, Z17, Z1
-	VMAXPS Z2, Z17, Z2
-	VMAXPS Z3, Z17, Z3
-	VMAXPS Z4, Z17, Z4
-	VMAXPS Z5, Z17, Z5
-	VMAXPS Z6, Z17, Z6
-	VMAXPS Z7, Z17, Z7
-	VMAXPS Z8, Z17, Z8
-	VMAXPS Z9, Z17, Z9
-	VMAXPS Z10, Z17, Z10
-	VMAXPS Z11, Z17, Z11
-	VMAXPS Z12, Z17, Z12
-	VMAXPS Z13, Z17, Z13
-	VMAXPS Z14, Z17, Z14
-	VMAXPS Z15, Z17, Z15
-
-store:
-	MOVQ    out+56(FP), AX
-	MOVQ    ops+80(FP), CX
-	MOVQ    ojump+88(FP), DX
-	ADDQ    AX, DX
-	VMOVUPS Z0, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Z1, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Z2, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Z3, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Z4, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Z5, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Z6, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Z7, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Z8, (DX)
-	ADDQ    CX, DX
-	VMOVUPS Z9, (DX)
-	ADDQ    CX, DX
-	VMOVUPS Z10, (DX)
-	ADDQ    CX, DX
-	VMOVUPS Z11, (DX)
-	ADDQ    CX, DX
-	VMOVUPS Z12, (DX)
-	ADDQ    CX, DX
-	VMOVUPS Z13, (DX)
-	ADDQ    CX, DX
-	VMOVUPS Z14, (DX)
-	ADDQ    CX, DX
-	VMOVUPS Z15, (DX)
-	ADDQ    CX, DX
+	VBROADCASTSS low+128(FP), Z16
+	VBROADCASTSS high+132(FP), Z17
+	VMAXPS       Z0, Z16, Z0
+	VMINPS       Z0, Z17, Z0
+	VMAXPS       Z1, Z16, Z1
+	VMINPS       Z1, Z17, Z1
+	VMAXPS       Z2, Z16, Z2
+	VMINPS       Z2, Z17, Z2
+	VMAXPS       Z3, Z16, Z3
+	VMINPS       Z3, Z17, Z3
+	VMAXPS       Z4, Z16, Z4
+	VMINPS       Z4, Z17, Z4
+	VMAXPS       Z5, Z16, Z5
+	VMINPS       Z5, Z17, Z5
+	VMAXPS       Z6, Z16, Z6
+	VMINPS       Z6, Z17, Z6
+	VMAXPS       Z7, Z16, Z7
+	VMINPS       Z7, Z17, Z7
+	VMAXPS       Z8, Z16, Z8
+	VMINPS       Z8, Z17, Z8
+	VMAXPS       Z9, Z16, Z9
+	VMINPS       Z9, Z17, Z9
+	VMAXPS       Z10, Z16, Z10
+	VMINPS       Z10, Z17, Z10
+	VMAXPS       Z11, Z16, Z11
+	VMINPS       Z11, Z17, Z11
+	VMAXPS       Z12, Z16, Z12
+	VMINPS       Z12, Z17, Z12
+	VMAXPS       Z13, Z16, Z13
+	VMINPS       Z13, Z17, Z13
+	VMAXPS       Z14, Z16, Z14
+	VMINPS       Z14, Z17, Z14
+	VMAXPS       Z15, Z16, Z15
+	VMINPS       Z15, Z17, Z15
+	MOVQ         out+56(FP), AX
+	MOVQ         ops+80(FP), CX
+	MOVQ         ojump+88(FP), DX
+	ADDQ         AX, DX
+	VMOVUPS      Z0, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z1, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z2, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z3, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z4, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z5, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z6, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z7, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z8, (DX)
+	ADDQ         CX, DX
+	VMOVUPS      Z9, (DX)
+	ADDQ         CX, DX
+	VMOVUPS      Z10, (DX)
+	ADDQ         CX, DX
+	VMOVUPS      Z11, (DX)
+	ADDQ         CX, DX
+	VMOVUPS      Z12, (DX)
+	ADDQ         CX, DX
+	VMOVUPS      Z13, (DX)
+	ADDQ         CX, DX
+	VMOVUPS      Z14, (DX)
+	ADDQ         CX, DX
+	VMOVUPS      Z15, (DX)
+	ADDQ         CX, DX
 	VZEROUPPER
 	RET
 
-// func conv1x2AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, relu int)
+// func conv1x2AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
 // Requires: AVX, AVX512F
 TEXT ·conv1x2AVX512(SB), NOSPLIT, $0-136
 	MOVQ    bias+96(FP), AX
@@ -3052,24 +3140,23 @@ done:
 	ADDQ   CX, AX
 
 nores:
-	CMPQ   relu+128(FP), $0x00
-	JEQ    store
-	VPXORD Z5, Z5, Z5
-	VMAXPS Z0, Z5, Z0
-	VMAXPS Z1, Z5, Z1
-
-store:
-	MOVQ    out+56(FP), AX
-	MOVQ    ops+80(FP), CX
-	MOVQ    ojump+88(FP), DX
-	ADDQ    AX, DX
-	VMOVUPS Z0, (AX)
-	VMOVUPS Z1, 64(AX)
-	ADDQ    CX, AX
+	VBROADCASTSS low+128(FP), Z2
+	VBROADCASTSS high+132(FP), Z3
+	VMAXPS       Z0, Z2, Z0
+	VMINPS       Z0, Z3, Z0
+	VMAXPS       Z1, Z2, Z1
+	VMINPS       Z1, Z3, Z1
+	MOVQ         out+56(FP), AX
+	MOVQ         ops+80(FP), CX
+	MOVQ         ojump+88(FP), DX
+	ADDQ         AX, DX
+	VMOVUPS      Z0, (AX)
+	VMOVUPS      Z1, 64(AX)
+	ADDQ         CX, AX
 	VZEROUPPER
 	RET
 
-// func conv2x2AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, relu int)
+// func conv2x2AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
 // Requires: AVX, AVX512F
 TEXT ·conv2x2AVX512(SB), NOSPLIT, $0-136
 	MOVQ    bias+96(FP), AX
@@ -3186,29 +3273,30 @@ done:
 	ADDQ   CX, DX
 
 nores:
-	CMPQ   relu+128(FP), $0x00
-	JEQ    store
-	VPXORD Z7, Z7, Z7
-	VMAXPS Z0, Z7, Z0
-	VMAXPS Z1, Z7, Z1
-	VMAXPS Z2, Z7, Z2
-	VMAXPS Z3, Z7, Z3
-
-store:
-	MOVQ    out+56(FP), AX
-	MOVQ    ops+80(FP), CX
-	MOVQ    ojump+88(FP), DX
-	ADDQ    AX, DX
-	VMOVUPS Z0, (AX)
-	VMOVUPS Z1, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z2, (DX)
-	VMOVUPS Z3, 64(DX)
-	ADDQ    CX, DX
+	VBROADCASTSS low+128(FP), Z4
+	VBROADCASTSS high+132(FP), Z5
+	VMAXPS       Z0, Z4, Z0
+	VMINPS       Z0, Z5, Z0
+	VMAXPS       Z1, Z4, Z1
+	VMINPS       Z1, Z5, Z1
+	VMAXPS       Z2, Z4, Z2
+	VMINPS       Z2, Z5, Z2
+	VMAXPS       Z3, Z4, Z3
+	VMINPS       Z3, Z5, Z3
+	MOVQ         out+56(FP), AX
+	MOVQ         ops+80(FP), CX
+	MOVQ         ojump+88(FP), DX
+	ADDQ         AX, DX
+	VMOVUPS      Z0, (AX)
+	VMOVUPS      Z1, 64(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z2, (DX)
+	VMOVUPS      Z3, 64(DX)
+	ADDQ         CX, DX
 	VZEROUPPER
 	RET
 
-// func conv3x2AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, relu int)
+// func conv3x2AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
 // Requires: AVX, AVX512F
 TEXT ·conv3x2AVX512(SB), NOSPLIT, $0-136
 	MOVQ    bias+96(FP), AX
@@ -3347,34 +3435,37 @@ done:
 	ADDQ   CX, DX
 
 nores:
-	CMPQ   relu+128(FP), $0x00
-	JEQ    store
-	VPXORD Z9, Z9, Z9
-	VMAXPS Z0, Z9, Z0
-	VMAXPS Z1, Z9, Z1
-	VMAXPS Z2, Z9, Z2
-	VMAXPS Z3, Z9, Z3
-	VMAXPS Z4, Z9, Z4
-	VMAXPS Z5, Z9, Z5
-
-store:
-	MOVQ    out+56(FP), AX
-	MOVQ    ops+80(FP), CX
-	MOVQ    ojump+88(FP), DX
-	ADDQ    AX, DX
-	VMOVUPS Z0, (AX)
-	VMOVUPS Z1, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z2, (AX)
-	VMOVUPS Z3, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z4, (DX)
-	VMOVUPS Z5, 64(DX)
-	ADDQ    CX, DX
+	VBROADCASTSS low+128(FP), Z6
+	VBROADCASTSS high+132(FP), Z7
+	VMAXPS       Z0, Z6, Z0
+	VMINPS       Z0, Z7, Z0
+	VMAXPS       Z1, Z6, Z1
+	VMINPS       Z1, Z7, Z1
+	VMAXPS       Z2, Z6, Z2
+	VMINPS       Z2, Z7, Z2
+	VMAXPS       Z3, Z6, Z3
+	VMINPS       Z3, Z7, Z3
+	VMAXPS       Z4, Z6, Z4
+	VMINPS       Z4, Z7, Z4
+	VMAXPS       Z5, Z6, Z5
+	VMINPS       Z5, Z7, Z5
+	MOVQ         out+56(FP), AX
+	MOVQ         ops+80(FP), CX
+	MOVQ         ojump+88(FP), DX
+	ADDQ         AX, DX
+	VMOVUPS      Z0, (AX)
+	VMOVUPS      Z1, 64(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z2, (AX)
+	VMOVUPS      Z3, 64(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z4, (DX)
+	VMOVUPS      Z5, 64(DX)
+	ADDQ         CX, DX
 	VZEROUPPER
 	RET
 
-// func conv4x2AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, relu int)
+// func conv4x2AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
 // Requires: AVX, AVX512F
 TEXT ·conv4x2AVX512(SB), NOSPLIT, $0-136
 	MOVQ    bias+96(FP), AX
@@ -3535,39 +3626,44 @@ done:
 	ADDQ   CX, DX
 
 nores:
-	CMPQ   relu+128(FP), $0x00
-	JEQ    store
-	VPXORD Z11, Z11, Z11
-	VMAXPS Z0, Z11, Z0
-	VMAXPS Z1, Z11, Z1
-	VMAXPS Z2, Z11, Z2
-	VMAXPS Z3, Z11, Z3
-	VMAXPS Z4, Z11, Z4
-	VMAXPS Z5, Z11, Z5
-	VMAXPS Z6, Z11, Z6
-	VMAXPS Z7, Z11, Z7
-
-store:
-	MOVQ    out+56(FP), AX
-	MOVQ    ops+80(FP), CX
-	MOVQ    ojump+88(FP), DX
-	ADDQ    AX, DX
-	VMOVUPS Z0, (AX)
-	VMOVUPS Z1, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z2, (AX)
-	VMOVUPS Z3, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z4, (DX)
-	VMOVUPS Z5, 64(DX)
-	ADDQ    CX, DX
-	VMOVUPS Z6, (DX)
-	VMOVUPS Z7, 64(DX)
-	ADDQ    CX, DX
+	VBROADCASTSS low+128(FP), Z8
+	VBROADCASTSS high+132(FP), Z9
+	VMAXPS       Z0, Z8, Z0
+	VMINPS       Z0, Z9, Z0
+	VMAXPS       Z1, Z8, Z1
+	VMINPS       Z1, Z9, Z1
+	VMAXPS       Z2, Z8, Z2
+	VMINPS       Z2, Z9, Z2
+	VMAXPS       Z3, Z8, Z3
+	VMINPS       Z3, Z9, Z3
+	VMAXPS       Z4, Z8, Z4
+	VMINPS       Z4, Z9, Z4
+	VMAXPS       Z5, Z8, Z5
+	VMINPS       Z5, Z9, Z5
+	VMAXPS       Z6, Z8, Z6
+	VMINPS       Z6, Z9, Z6
+	VMAXPS       Z7, Z8, Z7
+	VMINPS       Z7, Z9, Z7
+	MOVQ         out+56(FP), AX
+	MOVQ         ops+80(FP), CX
+	MOVQ         ojump+88(FP), DX
+	ADDQ         AX, DX
+	VMOVUPS      Z0, (AX)
+	VMOVUPS      Z1, 64(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z2, (AX)
+	VMOVUPS      Z3, 64(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z4, (DX)
+	VMOVUPS      Z5, 64(DX)
+	ADDQ         CX, DX
+	VMOVUPS      Z6, (DX)
+	VMOVUPS      Z7, 64(DX)
+	ADDQ         CX, DX
 	VZEROUPPER
 	RET
 
-// func conv5x2AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, relu int)
+// func conv5x2AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
 // Requires: AVX, AVX512F
 TEXT ·conv5x2AVX512(SB), NOSPLIT, $0-136
 	MOVQ    bias+96(FP), AX
@@ -3750,44 +3846,51 @@ done:
 	ADDQ   CX, DX
 
 nores:
-	CMPQ   relu+128(FP), $0x00
-	JEQ    store
-	VPXORD Z13, Z13, Z13
-	VMAXPS Z0, Z13, Z0
-	VMAXPS Z1, Z13, Z1
-	VMAXPS Z2, Z13, Z2
-	VMAXPS Z3, Z13, Z3
-	VMAXPS Z4, Z13, Z4
-	VMAXPS Z5, Z13, Z5
-	VMAXPS Z6, Z13, Z6
-	VMAXPS Z7, Z13, Z7
-	VMAXPS Z8, Z13, Z8
-	VMAXPS Z9, Z13, Z9
-
-store:
-	MOVQ    out+56(FP), AX
-	MOVQ    ops+80(FP), CX
-	MOVQ    ojump+88(FP), DX
-	ADDQ    AX, DX
-	VMOVUPS Z0, (AX)
-	VMOVUPS Z1, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z2, (AX)
-	VMOVUPS Z3, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z4, (AX)
-	VMOVUPS Z5, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z6, (DX)
-	VMOVUPS Z7, 64(DX)
-	ADDQ    CX, DX
-	VMOVUPS Z8, (DX)
-	VMOVUPS Z9, 64(DX)
-	ADDQ    CX, DX
+	VBROADCASTSS low+128(FP), Z10
+	VBROADCASTSS high+132(FP), Z11
+	VMAXPS       Z0, Z10, Z0
+	VMINPS       Z0, Z11, Z0
+	VMAXPS       Z1, Z10, Z1
+	VMINPS       Z1, Z11, Z1
+	VMAXPS       Z2, Z10, Z2
+	VMINPS       Z2, Z11, Z2
+	VMAXPS       Z3, Z10, Z3
+	VMINPS       Z3, Z11, Z3
+	VMAXPS       Z4, Z10, Z4
+	VMINPS       Z4, Z11, Z4
+	VMAXPS       Z5, Z10, Z5
+	VMINPS       Z5, Z11, Z5
+	VMAXPS       Z6, Z10, Z6
+	VMINPS       Z6, Z11, Z6
+	VMAXPS       Z7, Z10, Z7
+	VMINPS       Z7, Z11, Z7
+	VMAXPS       Z8, Z10, Z8
+	VMINPS       Z8, Z11, Z8
+	VMAXPS       Z9, Z10, Z9
+	VMINPS       Z9, Z11, Z9
+	MOVQ         out+56(FP), AX
+	MOVQ         ops+80(FP), CX
+	MOVQ         ojump+88(FP), DX
+	ADDQ         AX, DX
+	VMOVUPS      Z0, (AX)
+	VMOVUPS      Z1, 64(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z2, (AX)
+	VMOVUPS      Z3, 64(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z4, (AX)
+	VMOVUPS      Z5, 64(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z6, (DX)
+	VMOVUPS      Z7, 64(DX)
+	ADDQ         CX, DX
+	VMOVUPS      Z8, (DX)
+	VMOVUPS      Z9, 64(DX)
+	ADDQ         CX, DX
 	VZEROUPPER
 	RET
 
-// func conv6x2AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, relu int)
+// func conv6x2AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
 // Requires: AVX, AVX512F
 TEXT ·conv6x2AVX512(SB), NOSPLIT, $0-136
 	MOVQ    bias+96(FP), AX
@@ -3992,49 +4095,58 @@ done:
 	ADDQ   CX, DX
 
 nores:
-	CMPQ   relu+128(FP), $0x00
-	JEQ    store
-	VPXORD Z15, Z15, Z15
-	VMAXPS Z0, Z15, Z0
-	VMAXPS Z1, Z15, Z1
-	VMAXPS Z2, Z15, Z2
-	VMAXPS Z3, Z15, Z3
-	VMAXPS Z4, Z15, Z4
-	VMAXPS Z5, Z15, Z5
-	VMAXPS Z6, Z15, Z6
-	VMAXPS Z7, Z15, Z7
-	VMAXPS Z8, Z15, Z8
-	VMAXPS Z9, Z15, Z9
-	VMAXPS Z10, Z15, Z10
-	VMAXPS Z11, Z15, Z11
-
-store:
-	MOVQ    out+56(FP), AX
-	MOVQ    ops+80(FP), CX
-	MOVQ    ojump+88(FP), DX
-	ADDQ    AX, DX
-	VMOVUPS Z0, (AX)
-	VMOVUPS Z1, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z2, (AX)
-	VMOVUPS Z3, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z4, (AX)
-	VMOVUPS Z5, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z6, (DX)
-	VMOVUPS Z7, 64(DX)
-	ADDQ    CX, DX
-	VMOVUPS Z8, (DX)
-	VMOVUPS Z9, 64(DX)
-	ADDQ    CX, DX
-	VMOVUPS Z10, (DX)
-	VMOVUPS Z11, 64(DX)
-	ADDQ    CX, DX
+	VBROADCASTSS low+128(FP), Z12
+	VBROADCASTSS high+132(FP), Z13
+	VMAXPS       Z0, Z12, Z0
+	VMINPS       Z0, Z13, Z0
+	VMAXPS       Z1, Z12, Z1
+	VMINPS       Z1, Z13, Z1
+	VMAXPS       Z2, Z12, Z2
+	VMINPS       Z2, Z13, Z2
+	VMAXPS       Z3, Z12, Z3
+	VMINPS       Z3, Z13, Z3
+	VMAXPS       Z4, Z12, Z4
+	VMINPS       Z4, Z13, Z4
+	VMAXPS       Z5, Z12, Z5
+	VMINPS       Z5, Z13, Z5
+	VMAXPS       Z6, Z12, Z6
+	VMINPS       Z6, Z13, Z6
+	VMAXPS       Z7, Z12, Z7
+	VMINPS       Z7, Z13, Z7
+	VMAXPS       Z8, Z12, Z8
+	VMINPS       Z8, Z13, Z8
+	VMAXPS       Z9, Z12, Z9
+	VMINPS       Z9, Z13, Z9
+	VMAXPS       Z10, Z12, Z10
+	VMINPS       Z10, Z13, Z10
+	VMAXPS       Z11, Z12, Z11
+	VMINPS       Z11, Z13, Z11
+	MOVQ         out+56(FP), AX
+	MOVQ         ops+80(FP), CX
+	MOVQ         ojump+88(FP), DX
+	ADDQ         AX, DX
+	VMOVUPS      Z0, (AX)
+	VMOVUPS      Z1, 64(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z2, (AX)
+	VMOVUPS      Z3, 64(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z4, (AX)
+	VMOVUPS      Z5, 64(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z6, (DX)
+	VMOVUPS      Z7, 64(DX)
+	ADDQ         CX, DX
+	VMOVUPS      Z8, (DX)
+	VMOVUPS      Z9, 64(DX)
+	ADDQ         CX, DX
+	VMOVUPS      Z10, (DX)
+	VMOVUPS      Z11, 64(DX)
+	ADDQ         CX, DX
 	VZEROUPPER
 	RET
 
-// func conv7x2AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, relu int)
+// func conv7x2AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
 // Requires: AVX, AVX512F
 TEXT ·conv7x2AVX512(SB), NOSPLIT, $0-136
 	MOVQ    bias+96(FP), AX
@@ -4261,54 +4373,65 @@ done:
 	ADDQ   CX, DX
 
 nores:
-	CMPQ   relu+128(FP), $0x00
-	JEQ    store
-	VPXORD Z17, Z17, Z17
-	VMAXPS Z0, Z17, Z0
-	VMAXPS Z1, Z17, Z1
-	VMAXPS Z2, Z17, Z2
-	VMAXPS Z3, Z17, Z3
-	VMAXPS Z4, Z17, Z4
-	VMAXPS Z5, Z17, Z5
-	VMAXPS Z6, Z17, Z6
-	VMAXPS Z7, Z17, Z7
-	VMAXPS Z8, Z17, Z8
-	VMAXPS Z9, Z17, Z9
-	VMAXPS Z10, Z17, Z10
-	VMAXPS Z11, Z17, Z11
-	VMAXPS Z12, Z17, Z12
-	VMAXPS Z13, Z17, Z13
-
-store:
-	MOVQ    out+56(FP), AX
-	MOVQ    ops+80(FP), CX
-	MOVQ    ojump+88(FP), DX
-	ADDQ    AX, DX
-	VMOVUPS Z0, (AX)
-	VMOVUPS Z1, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z2, (AX)
-	VMOVUPS Z3, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z4, (AX)
-	VMOVUPS Z5, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z6, (AX)
-	VMOVUPS Z7, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z8, (DX)
-	VMOVUPS Z9, 64(DX)
-	ADDQ    CX, DX
-	VMOVUPS Z10, (DX)
-	VMOVUPS Z11, 64(DX)
-	ADDQ    CX, DX
-	VMOVUPS Z12, (DX)
-	VMOVUPS Z13, 64(DX)
-	ADDQ    CX, DX
+	VBROADCASTSS low+128(FP), Z14
+	VBROADCASTSS high+132(FP), Z15
+	VMAXPS       Z0, Z14, Z0
+	VMINPS       Z0, Z15, Z0
+	VMAXPS       Z1, Z14, Z1
+	VMINPS       Z1, Z15, Z1
+	VMAXPS       Z2, Z14, Z2
+	VMINPS       Z2, Z15, Z2
+	VMAXPS       Z3, Z14, Z3
+	VMINPS       Z3, Z15, Z3
+	VMAXPS       Z4, Z14, Z4
+	VMINPS       Z4, Z15, Z4
+	VMAXPS       Z5, Z14, Z5
+	VMINPS       Z5, Z15, Z5
+	VMAXPS       Z6, Z14, Z6
+	VMINPS       Z6, Z15, Z6
+	VMAXPS       Z7, Z14, Z7
+	VMINPS       Z7, Z15, Z7
+	VMAXPS       Z8, Z14, Z8
+	VMINPS       Z8, Z15, Z8
+	VMAXPS       Z9, Z14, Z9
+	VMINPS       Z9, Z15, Z9
+	VMAXPS       Z10, Z14, Z10
+	VMINPS       Z10, Z15, Z10
+	VMAXPS       Z11, Z14, Z11
+	VMINPS       Z11, Z15, Z11
+	VMAXPS       Z12, Z14, Z12
+	VMINPS       Z12, Z15, Z12
+	VMAXPS       Z13, Z14, Z13
+	VMINPS       Z13, Z15, Z13
+	MOVQ         out+56(FP), AX
+	MOVQ         ops+80(FP), CX
+	MOVQ         ojump+88(FP), DX
+	ADDQ         AX, DX
+	VMOVUPS      Z0, (AX)
+	VMOVUPS      Z1, 64(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z2, (AX)
+	VMOVUPS      Z3, 64(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z4, (AX)
+	VMOVUPS      Z5, 64(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z6, (AX)
+	VMOVUPS      Z7, 64(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z8, (DX)
+	VMOVUPS      Z9, 64(DX)
+	ADDQ         CX, DX
+	VMOVUPS      Z10, (DX)
+	VMOVUPS      Z11, 64(DX)
+	ADDQ         CX, DX
+	VMOVUPS      Z12, (DX)
+	VMOVUPS      Z13, 64(DX)
+	ADDQ         CX, DX
 	VZEROUPPER
 	RET
 
-// func conv8x2AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, relu int)
+// func conv8x2AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
 // Requires: AVX, AVX512F
 TEXT ·conv8x2AVX512(SB), NOSPLIT, $0-136
 	MOVQ    bias+96(FP), AX
@@ -4557,59 +4680,72 @@ done:
 	ADDQ   CX, DX
 
 nores:
-	CMPQ   relu+128(FP), $0x00
-	JEQ    store
-	VPXORD Z19, Z19, Z19
-	VMAXPS Z0, Z19, Z0
-	VMAXPS Z1, Z19, Z1
-	VMAXPS Z2, Z19, Z2
-	VMAXPS Z3, Z19, Z3
-	VMAXPS Z4, Z19, Z4
-	VMAXPS Z5, Z19, Z5
-	VMAXPS Z6, Z19, Z6
-	VMAXPS Z7, Z19, Z7
-	VMAXPS Z8, Z19, Z8
-	VMAXPS Z9, Z19, Z9
-	VMAXPS Z10, Z19, Z10
-	VMAXPS Z11, Z19, Z11
-	VMAXPS Z12, Z19, Z12
-	VMAXPS Z13, Z19, Z13
-	VMAXPS Z14, Z19, Z14
-	VMAXPS Z15, Z19, Z15
-
-store:
-	MOVQ    out+56(FP), AX
-	MOVQ    ops+80(FP), CX
-	MOVQ    ojump+88(FP), DX
-	ADDQ    AX, DX
-	VMOVUPS Z0, (AX)
-	VMOVUPS Z1, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z2, (AX)
-	VMOVUPS Z3, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z4, (AX)
-	VMOVUPS Z5, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z6, (AX)
-	VMOVUPS Z7, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z8, (DX)
-	VMOVUPS Z9, 64(DX)
-	ADDQ    CX, DX
-	VMOVUPS Z10, (DX)
-	VMOVUPS Z11, 64(DX)
-	ADDQ    CX, DX
-	VMOVUPS Z12, (DX)
-	VMOVUPS Z13, 64(DX)
-	ADDQ    CX, DX
-	VMOVUPS Z14, (DX)
-	VMOVUPS Z15, 64(DX)
-	ADDQ    CX, DX
+	VBROADCASTSS low+128(FP), Z16
+	VBROADCASTSS high+132(FP), Z17
+	VMAXPS       Z0, Z16, Z0
+	VMINPS       Z0, Z17, Z0
+	VMAXPS       Z1, Z16, Z1
+	VMINPS       Z1, Z17, Z1
+	VMAXPS       Z2, Z16, Z2
+	VMINPS       Z2, Z17, Z2
+	VMAXPS       Z3, Z16, Z3
+	VMINPS       Z3, Z17, Z3
+	VMAXPS       Z4, Z16, Z4
+	VMINPS       Z4, Z17, Z4
+	VMAXPS       Z5, Z16, Z5
+	VMINPS       Z5, Z17, Z5
+	VMAXPS       Z6, Z16, Z6
+	VMINPS       Z6, Z17, Z6
+	VMAXPS       Z7, Z16, Z7
+	VMINPS       Z7, Z17, Z7
+	VMAXPS       Z8, Z16, Z8
+	VMINPS       Z8, Z17, Z8
+	VMAXPS       Z9, Z16, Z9
+	VMINPS       Z9, Z17, Z9
+	VMAXPS       Z10, Z16, Z10
+	VMINPS       Z10, Z17, Z10
+	VMAXPS       Z11, Z16, Z11
+	VMINPS       Z11, Z17, Z11
+	VMAXPS       Z12, Z16, Z12
+	VMINPS       Z12, Z17, Z12
+	VMAXPS       Z13, Z16, Z13
+	VMINPS       Z13, Z17, Z13
+	VMAXPS       Z14, Z16, Z14
+	VMINPS       Z14, Z17, Z14
+	VMAXPS       Z15, Z16, Z15
+	VMINPS       Z15, Z17, Z15
+	MOVQ         out+56(FP), AX
+	MOVQ         ops+80(FP), CX
+	MOVQ         ojump+88(FP), DX
+	ADDQ         AX, DX
+	VMOVUPS      Z0, (AX)
+	VMOVUPS      Z1, 64(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z2, (AX)
+	VMOVUPS      Z3, 64(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z4, (AX)
+	VMOVUPS      Z5, 64(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z6, (AX)
+	VMOVUPS      Z7, 64(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z8, (DX)
+	VMOVUPS      Z9, 64(DX)
+	ADDQ         CX, DX
+	VMOVUPS      Z10, (DX)
+	VMOVUPS      Z11, 64(DX)
+	ADDQ         CX, DX
+	VMOVUPS      Z12, (DX)
+	VMOVUPS      Z13, 64(DX)
+	ADDQ         CX, DX
+	VMOVUPS      Z14, (DX)
+	VMOVUPS      Z15, 64(DX)
+	ADDQ         CX, DX
 	VZEROUPPER
 	RET
 
-// func conv9x2AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, relu int)
+// func conv9x2AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
 // Requires: AVX, AVX512F
 TEXT ·conv9x2AVX512(SB), NOSPLIT, $0-136
 	MOVQ    bias+96(FP), AX
@@ -4880,64 +5016,79 @@ done:
 	ADDQ   CX, DX
 
 nores:
-	CMPQ   relu+128(FP), $0x00
-	JEQ    store
-	VPXORD Z21, Z21, Z21
-	VMAXPS Z0, Z21, Z0
-	VMAXPS Z1, Z21, Z1
-	VMAXPS Z2, Z21, Z2
-	VMAXPS Z3, Z21, Z3
-	VMAXPS Z4, Z21, Z4
-	VMAXPS Z5, Z21, Z5
-	VMAXPS Z6, Z21, Z6
-	VMAXPS Z7, Z21, Z7
-	VMAXPS Z8, Z21, Z8
-	VMAXPS Z9, Z21, Z9
-	VMAXPS Z10, Z21, Z10
-	VMAXPS Z11, Z21, Z11
-	VMAXPS Z12, Z21, Z12
-	VMAXPS Z13, Z21, Z13
-	VMAXPS Z14, Z21, Z14
-	VMAXPS Z15, Z21, Z15
-	VMAXPS Z16, Z21, Z16
-	VMAXPS Z17, Z21, Z17
-
-store:
-	MOVQ    out+56(FP), AX
-	MOVQ    ops+80(FP), CX
-	MOVQ    ojump+88(FP), DX
-	ADDQ    AX, DX
-	VMOVUPS Z0, (AX)
-	VMOVUPS Z1, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z2, (AX)
-	VMOVUPS Z3, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z4, (AX)
-	VMOVUPS Z5, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z6, (AX)
-	VMOVUPS Z7, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z8, (AX)
-	VMOVUPS Z9, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z10, (DX)
-	VMOVUPS Z11, 64(DX)
-	ADDQ    CX, DX
-	VMOVUPS Z12, (DX)
-	VMOVUPS Z13, 64(DX)
-	ADDQ    CX, DX
-	VMOVUPS Z14, (DX)
-	VMOVUPS Z15, 64(DX)
-	ADDQ    CX, DX
-	VMOVUPS Z16, (DX)
-	VMOVUPS Z17, 64(DX)
-	ADDQ    CX, DX
+	VBROADCASTSS low+128(FP), Z18
+	VBROADCASTSS high+132(FP), Z19
+	VMAXPS       Z0, Z18, Z0
+	VMINPS       Z0, Z19, Z0
+	VMAXPS       Z1, Z18, Z1
+	VMINPS       Z1, Z19, Z1
+	VMAXPS       Z2, Z18, Z2
+	VMINPS       Z2, Z19, Z2
+	VMAXPS       Z3, Z18, Z3
+	VMINPS       Z3, Z19, Z3
+	VMAXPS       Z4, Z18, Z4
+	VMINPS       Z4, Z19, Z4
+	VMAXPS       Z5, Z18, Z5
+	VMINPS       Z5, Z19, Z5
+	VMAXPS       Z6, Z18, Z6
+	VMINPS       Z6, Z19, Z6
+	VMAXPS       Z7, Z18, Z7
+	VMINPS       Z7, Z19, Z7
+	VMAXPS       Z8, Z18, Z8
+	VMINPS       Z8, Z19, Z8
+	VMAXPS       Z9, Z18, Z9
+	VMINPS       Z9, Z19, Z9
+	VMAXPS       Z10, Z18, Z10
+	VMINPS       Z10, Z19, Z10
+	VMAXPS       Z11, Z18, Z11
+	VMINPS       Z11, Z19, Z11
+	VMAXPS       Z12, Z18, Z12
+	VMINPS       Z12, Z19, Z12
+	VMAXPS       Z13, Z18, Z13
+	VMINPS       Z13, Z19, Z13
+	VMAXPS       Z14, Z18, Z14
+	VMINPS       Z14, Z19, Z14
+	VMAXPS       Z15, Z18, Z15
+	VMINPS       Z15, Z19, Z15
+	VMAXPS       Z16, Z18, Z16
+	VMINPS       Z16, Z19, Z16
+	VMAXPS       Z17, Z18, Z17
+	VMINPS       Z17, Z19, Z17
+	MOVQ         out+56(FP), AX
+	MOVQ         ops+80(FP), CX
+	MOVQ         ojump+88(FP), DX
+	ADDQ         AX, DX
+	VMOVUPS      Z0, (AX)
+	VMOVUPS      Z1, 64(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z2, (AX)
+	VMOVUPS      Z3, 64(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z4, (AX)
+	VMOVUPS      Z5, 64(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z6, (AX)
+	VMOVUPS      Z7, 64(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z8, (AX)
+	VMOVUPS      Z9, 64(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z10, (DX)
+	VMOVUPS      Z11, 64(DX)
+	ADDQ         CX, DX
+	VMOVUPS      Z12, (DX)
+	VMOVUPS      Z13, 64(DX)
+	ADDQ         CX, DX
+	VMOVUPS      Z14, (DX)
+	VMOVUPS      Z15, 64(DX)
+	ADDQ         CX, DX
+	VMOVUPS      Z16, (DX)
+	VMOVUPS      Z17, 64(DX)
+	ADDQ         CX, DX
 	VZEROUPPER
 	RET
 
-// func conv10x2AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, relu int)
+// func conv10x2AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
 // Requires: AVX, AVX512F
 TEXT ·conv10x2AVX512(SB), NOSPLIT, $0-136
 	MOVQ    bias+96(FP), AX
@@ -5230,69 +5381,86 @@ done:
 	ADDQ   CX, DX
 
 nores:
-	CMPQ   relu+128(FP), $0x00
-	JEQ    store
-	VPXORD Z23, Z23, Z23
-	VMAXPS Z0, Z23, Z0
-	VMAXPS Z1, Z23, Z1
-	VMAXPS Z2, Z23, Z2
-	VMAXPS Z3, Z23, Z3
-	VMAXPS Z4, Z23, Z4
-	VMAXPS Z5, Z23, Z5
-	VMAXPS Z6, Z23, Z6
-	VMAXPS Z7, Z23, Z7
-	VMAXPS Z8, Z23, Z8
-	VMAXPS Z9, Z23, Z9
-	VMAXPS Z10, Z23, Z10
-	VMAXPS Z11, Z23, Z11
-	VMAXPS Z12, Z23, Z12
-	VMAXPS Z13, Z23, Z13
-	VMAXPS Z14, Z23, Z14
-	VMAXPS Z15, Z23, Z15
-	VMAXPS Z16, Z23, Z16
-	VMAXPS Z17, Z23, Z17
-	VMAXPS Z18, Z23, Z18
-	VMAXPS Z19, Z23, Z19
-
-store:
-	MOVQ    out+56(FP), AX
-	MOVQ    ops+80(FP), CX
-	MOVQ    ojump+88(FP), DX
-	ADDQ    AX, DX
-	VMOVUPS Z0, (AX)
-	VMOVUPS Z1, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z2, (AX)
-	VMOVUPS Z3, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z4, (AX)
-	VMOVUPS Z5, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z6, (AX)
-	VMOVUPS Z7, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z8, (AX)
-	VMOVUPS Z9, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z10, (DX)
-	VMOVUPS Z11, 64(DX)
-	ADDQ    CX, DX
-	VMOVUPS Z12, (DX)
-	VMOVUPS Z13, 64(DX)
-	ADDQ    CX, DX
-	VMOVUPS Z14, (DX)
-	VMOVUPS Z15, 64(DX)
-	ADDQ    CX, DX
-	VMOVUPS Z16, (DX)
-	VMOVUPS Z17, 64(DX)
-	ADDQ    CX, DX
-	VMOVUPS Z18, (DX)
-	VMOVUPS Z19, 64(DX)
-	ADDQ    CX, DX
+	VBROADCASTSS low+128(FP), Z20
+	VBROADCASTSS high+132(FP), Z21
+	VMAXPS       Z0, Z20, Z0
+	VMINPS       Z0, Z21, Z0
+	VMAXPS       Z1, Z20, Z1
+	VMINPS       Z1, Z21, Z1
+	VMAXPS       Z2, Z20, Z2
+	VMINPS       Z2, Z21, Z2
+	VMAXPS       Z3, Z20, Z3
+	VMINPS       Z3, Z21, Z3
+	VMAXPS       Z4, Z20, Z4
+	VMINPS       Z4, Z21, Z4
+	VMAXPS       Z5, Z20, Z5
+	VMINPS       Z5, Z21, Z5
+	VMAXPS       Z6, Z20, Z6
+	VMINPS       Z6, Z21, Z6
+	VMAXPS       Z7, Z20, Z7
+	VMINPS       Z7, Z21, Z7
+	VMAXPS       Z8, Z20, Z8
+	VMINPS       Z8, Z21, Z8
+	VMAXPS       Z9, Z20, Z9
+	VMINPS       Z9, Z21, Z9
+	VMAXPS       Z10, Z20, Z10
+	VMINPS       Z10, Z21, Z10
+	VMAXPS       Z11, Z20, Z11
+	VMINPS       Z11, Z21, Z11
+	VMAXPS       Z12, Z20, Z12
+	VMINPS       Z12, Z21, Z12
+	VMAXPS       Z13, Z20, Z13
+	VMINPS       Z13, Z21, Z13
+	VMAXPS       Z14, Z20, Z14
+	VMINPS       Z14, Z21, Z14
+	VMAXPS       Z15, Z20, Z15
+	VMINPS       Z15, Z21, Z15
+	VMAXPS       Z16, Z20, Z16
+	VMINPS       Z16, Z21, Z16
+	VMAXPS       Z17, Z20, Z17
+	VMINPS       Z17, Z21, Z17
+	VMAXPS       Z18, Z20, Z18
+	VMINPS       Z18, Z21, Z18
+	VMAXPS       Z19, Z20, Z19
+	VMINPS       Z19, Z21, Z19
+	MOVQ         out+56(FP), AX
+	MOVQ         ops+80(FP), CX
+	MOVQ         ojump+88(FP), DX
+	ADDQ         AX, DX
+	VMOVUPS      Z0, (AX)
+	VMOVUPS      Z1, 64(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z2, (AX)
+	VMOVUPS      Z3, 64(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z4, (AX)
+	VMOVUPS      Z5, 64(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z6, (AX)
+	VMOVUPS      Z7, 64(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z8, (AX)
+	VMOVUPS      Z9, 64(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z10, (DX)
+	VMOVUPS      Z11, 64(DX)
+	ADDQ         CX, DX
+	VMOVUPS      Z12, (DX)
+	VMOVUPS      Z13, 64(DX)
+	ADDQ         CX, DX
+	VMOVUPS      Z14, (DX)
+	VMOVUPS      Z15, 64(DX)
+	ADDQ         CX, DX
+	VMOVUPS      Z16, (DX)
+	VMOVUPS      Z17, 64(DX)
+	ADDQ         CX, DX
+	VMOVUPS      Z18, (DX)
+	VMOVUPS      Z19, 64(DX)
+	ADDQ         CX, DX
 	VZEROUPPER
 	RET
 
-// func conv11x2AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, relu int)
+// func conv11x2AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
 // Requires: AVX, AVX512F
 TEXT ·conv11x2AVX512(SB), NOSPLIT, $0-136
 	MOVQ    bias+96(FP), AX
@@ -5611,74 +5779,93 @@ done:
 	ADDQ   CX, DX
 
 nores:
-	CMPQ   relu+128(FP), $0x00
-	JEQ    store
-	VPXORD Z25, Z25, Z25
-	VMAXPS Z0, Z25, Z0
-	VMAXPS Z1, Z25, Z1
-	VMAXPS Z2, Z25, Z2
-	VMAXPS Z3, Z25, Z3
-	VMAXPS Z4, Z25, Z4
-	VMAXPS Z5, Z25, Z5
-	VMAXPS Z6, Z25, Z6
-	VMAXPS Z7, Z25, Z7
-	VMAXPS Z8, Z25, Z8
-	VMAXPS Z9, Z25, Z9
-	VMAXPS Z10, Z25, Z10
-	VMAXPS Z11, Z25, Z11
-	VMAXPS Z12, Z25, Z12
-	VMAXPS Z13, Z25, Z13
-	VMAXPS Z14, Z25, Z14
-	VMAXPS Z15, Z25, Z15
-	VMAXPS Z16, Z25, Z16
-	VMAXPS Z17, Z25, Z17
-	VMAXPS Z18, Z25, Z18
-	VMAXPS Z19, Z25, Z19
-	VMAXPS Z20, Z25, Z20
-	VMAXPS Z21, Z25, Z21
-
-store:
-	MOVQ    out+56(FP), AX
-	MOVQ    ops+80(FP), CX
-	MOVQ    ojump+88(FP), DX
-	ADDQ    AX, DX
-	VMOVUPS Z0, (AX)
-	VMOVUPS Z1, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z2, (AX)
-	VMOVUPS Z3, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z4, (AX)
-	VMOVUPS Z5, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z6, (AX)
-	VMOVUPS Z7, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z8, (AX)
-	VMOVUPS Z9, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z10, (AX)
-	VMOVUPS Z11, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z12, (DX)
-	VMOVUPS Z13, 64(DX)
-	ADDQ    CX, DX
-	VMOVUPS Z14, (DX)
-	VMOVUPS Z15, 64(DX)
-	ADDQ    CX, DX
-	VMOVUPS Z16, (DX)
-	VMOVUPS Z17, 64(DX)
-	ADDQ    CX, DX
-	VMOVUPS Z18, (DX)
-	VMOVUPS Z19, 64(DX)
-	ADDQ    CX, DX
-	VMOVUPS Z20, (DX)
-	VMOVUPS Z21, 64(DX)
-	ADDQ    CX, DX
+	VBROADCASTSS low+128(FP), Z22
+	VBROADCASTSS high+132(FP), Z23
+	VMAXPS       Z0, Z22, Z0
+	VMINPS       Z0, Z23, Z0
+	VMAXPS       Z1, Z22, Z1
+	VMINPS       Z1, Z23, Z1
+	VMAXPS       Z2, Z22, Z2
+	VMINPS       Z2, Z23, Z2
+	VMAXPS       Z3, Z22, Z3
+	VMINPS       Z3, Z23, Z3
+	VMAXPS       Z4, Z22, Z4
+	VMINPS       Z4, Z23, Z4
+	VMAXPS       Z5, Z22, Z5
+	VMINPS       Z5, Z23, Z5
+	VMAXPS       Z6, Z22, Z6
+	VMINPS       Z6, Z23, Z6
+	VMAXPS       Z7, Z22, Z7
+	VMINPS       Z7, Z23, Z7
+	VMAXPS       Z8, Z22, Z8
+	VMINPS       Z8, Z23, Z8
+	VMAXPS       Z9, Z22, Z9
+	VMINPS       Z9, Z23, Z9
+	VMAXPS       Z10, Z22, Z10
+	VMINPS       Z10, Z23, Z10
+	VMAXPS       Z11, Z22, Z11
+	VMINPS       Z11, Z23, Z11
+	VMAXPS       Z12, Z22, Z12
+	VMINPS       Z12, Z23, Z12
+	VMAXPS       Z13, Z22, Z13
+	VMINPS       Z13, Z23, Z13
+	VMAXPS       Z14, Z22, Z14
+	VMINPS       Z14, Z23, Z14
+	VMAXPS       Z15, Z22, Z15
+	VMINPS       Z15, Z23, Z15
+	VMAXPS       Z16, Z22, Z16
+	VMINPS       Z16, Z23, Z16
+	VMAXPS       Z17, Z22, Z17
+	VMINPS       Z17, Z23, Z17
+	VMAXPS       Z18, Z22, Z18
+	VMINPS       Z18, Z23, Z18
+	VMAXPS       Z19, Z22, Z19
+	VMINPS       Z19, Z23, Z19
+	VMAXPS       Z20, Z22, Z20
+	VMINPS       Z20, Z23, Z20
+	VMAXPS       Z21, Z22, Z21
+	VMINPS       Z21, Z23, Z21
+	MOVQ         out+56(FP), AX
+	MOVQ         ops+80(FP), CX
+	MOVQ         ojump+88(FP), DX
+	ADDQ         AX, DX
+	VMOVUPS      Z0, (AX)
+	VMOVUPS      Z1, 64(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z2, (AX)
+	VMOVUPS      Z3, 64(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z4, (AX)
+	VMOVUPS      Z5, 64(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z6, (AX)
+	VMOVUPS      Z7, 64(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z8, (AX)
+	VMOVUPS      Z9, 64(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z10, (AX)
+	VMOVUPS      Z11, 64(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z12, (DX)
+	VMOVUPS      Z13, 64(DX)
+	ADDQ         CX, DX
+	VMOVUPS      Z14, (DX)
+	VMOVUPS      Z15, 64(DX)
+	ADDQ         CX, DX
+	VMOVUPS      Z16, (DX)
+	VMOVUPS      Z17, 64(DX)
+	ADDQ         CX, DX
+	VMOVUPS      Z18, (DX)
+	VMOVUPS      Z19, 64(DX)
+	ADDQ         CX, DX
+	VMOVUPS      Z20, (DX)
+	VMOVUPS      Z21, 64(DX)
+	ADDQ         CX, DX
 	VZEROUPPER
 	RET
 
-// func conv12x2AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, relu int)
+// func conv12x2AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
 // Requires: AVX, AVX512F
 TEXT ·conv12x2AVX512(SB), NOSPLIT, $0-136
 	MOVQ    bias+96(FP), AX
@@ -6023,79 +6210,100 @@ done:
 	ADDQ   CX, DX
 
 nores:
-	CMPQ   relu+128(FP), $0x00
-	JEQ    store
-	VPXORD Z27, Z27, Z27
-	VMAXPS Z0, Z27, Z0
-	VMAXPS Z1, Z27, Z1
-	VMAXPS Z2, Z27, Z2
-	VMAXPS Z3, Z27, Z3
-	VMAXPS Z4, Z27, Z4
-	VMAXPS Z5, Z27, Z5
-	VMAXPS Z6, Z27, Z6
-	VMAXPS Z7, Z27, Z7
-	VMAXPS Z8, Z27, Z8
-	VMAXPS Z9, Z27, Z9
-	VMAXPS Z10, Z27, Z10
-	VMAXPS Z11, Z27, Z11
-	VMAXPS Z12, Z27, Z12
-	VMAXPS Z13, Z27, Z13
-	VMAXPS Z14, Z27, Z14
-	VMAXPS Z15, Z27, Z15
-	VMAXPS Z16, Z27, Z16
-	VMAXPS Z17, Z27, Z17
-	VMAXPS Z18, Z27, Z18
-	VMAXPS Z19, Z27, Z19
-	VMAXPS Z20, Z27, Z20
-	VMAXPS Z21, Z27, Z21
-	VMAXPS Z22, Z27, Z22
-	VMAXPS Z23, Z27, Z23
-
-store:
-	MOVQ    out+56(FP), AX
-	MOVQ    ops+80(FP), CX
-	MOVQ    ojump+88(FP), DX
-	ADDQ    AX, DX
-	VMOVUPS Z0, (AX)
-	VMOVUPS Z1, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z2, (AX)
-	VMOVUPS Z3, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z4, (AX)
-	VMOVUPS Z5, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z6, (AX)
-	VMOVUPS Z7, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z8, (AX)
-	VMOVUPS Z9, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z10, (AX)
-	VMOVUPS Z11, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z12, (DX)
-	VMOVUPS Z13, 64(DX)
-	ADDQ    CX, DX
-	VMOVUPS Z14, (DX)
-	VMOVUPS Z15, 64(DX)
-	ADDQ    CX, DX
-	VMOVUPS Z16, (DX)
-	VMOVUPS Z17, 64(DX)
-	ADDQ    CX, DX
-	VMOVUPS Z18, (DX)
-	VMOVUPS Z19, 64(DX)
-	ADDQ    CX, DX
-	VMOVUPS Z20, (DX)
-	VMOVUPS Z21, 64(DX)
-	ADDQ    CX, DX
-	VMOVUPS Z22, (DX)
-	VMOVUPS Z23, 64(DX)
-	ADDQ    CX, DX
+	VBROADCASTSS low+128(FP), Z24
+	VBROADCASTSS high+132(FP), Z25
+	VMAXPS       Z0, Z24, Z0
+	VMINPS       Z0, Z25, Z0
+	VMAXPS       Z1, Z24, Z1
+	VMINPS       Z1, Z25, Z1
+	VMAXPS       Z2, Z24, Z2
+	VMINPS       Z2, Z25, Z2
+	VMAXPS       Z3, Z24, Z3
+	VMINPS       Z3, Z25, Z3
+	VMAXPS       Z4, Z24, Z4
+	VMINPS       Z4, Z25, Z4
+	VMAXPS       Z5, Z24, Z5
+	VMINPS       Z5, Z25, Z5
+	VMAXPS       Z6, Z24, Z6
+	VMINPS       Z6, Z25, Z6
+	VMAXPS       Z7, Z24, Z7
+	VMINPS       Z7, Z25, Z7
+	VMAXPS       Z8, Z24, Z8
+	VMINPS       Z8, Z25, Z8
+	VMAXPS       Z9, Z24, Z9
+	VMINPS       Z9, Z25, Z9
+	VMAXPS       Z10, Z24, Z10
+	VMINPS       Z10, Z25, Z10
+	VMAXPS       Z11, Z24, Z11
+	VMINPS       Z11, Z25, Z11
+	VMAXPS       Z12, Z24, Z12
+	VMINPS       Z12, Z25, Z12
+	VMAXPS       Z13, Z24, Z13
+	VMINPS       Z13, Z25, Z13
+	VMAXPS       Z14, Z24, Z14
+	VMINPS       Z14, Z25, Z14
+	VMAXPS       Z15, Z24, Z15
+	VMINPS       Z15, Z25, Z15
+	VMAXPS       Z16, Z24, Z16
+	VMINPS       Z16, Z25, Z16
+	VMAXPS       Z17, Z24, Z17
+	VMINPS       Z17, Z25, Z17
+	VMAXPS       Z18, Z24, Z18
+	VMINPS       Z18, Z25, Z18
+	VMAXPS       Z19, Z24, Z19
+	VMINPS       Z19, Z25, Z19
+	VMAXPS       Z20, Z24, Z20
+	VMINPS       Z20, Z25, Z20
+	VMAXPS       Z21, Z24, Z21
+	VMINPS       Z21, Z25, Z21
+	VMAXPS       Z22, Z24, Z22
+	VMINPS       Z22, Z25, Z22
+	VMAXPS       Z23, Z24, Z23
+	VMINPS       Z23, Z25, Z23
+	MOVQ         out+56(FP), AX
+	MOVQ         ops+80(FP), CX
+	MOVQ         ojump+88(FP), DX
+	ADDQ         AX, DX
+	VMOVUPS      Z0, (AX)
+	VMOVUPS      Z1, 64(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z2, (AX)
+	VMOVUPS      Z3, 64(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z4, (AX)
+	VMOVUPS      Z5, 64(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z6, (AX)
+	VMOVUPS      Z7, 64(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z8, (AX)
+	VMOVUPS      Z9, 64(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z10, (AX)
+	VMOVUPS      Z11, 64(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z12, (DX)
+	VMOVUPS      Z13, 64(DX)
+	ADDQ         CX, DX
+	VMOVUPS      Z14, (DX)
+	VMOVUPS      Z15, 64(DX)
+	ADDQ         CX, DX
+	VMOVUPS      Z16, (DX)
+	VMOVUPS      Z17, 64(DX)
+	ADDQ         CX, DX
+	VMOVUPS      Z18, (DX)
+	VMOVUPS      Z19, 64(DX)
+	ADDQ         CX, DX
+	VMOVUPS      Z20, (DX)
+	VMOVUPS      Z21, 64(DX)
+	ADDQ         CX, DX
+	VMOVUPS      Z22, (DX)
+	VMOVUPS      Z23, 64(DX)
+	ADDQ         CX, DX
 	VZEROUPPER
 	RET
 
-// func conv13x2AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, relu int)
+// func conv13x2AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
 // Requires: AVX, AVX512F
 TEXT ·conv13x2AVX512(SB), NOSPLIT, $0-136
 	MOVQ    bias+96(FP), AX
@@ -6462,84 +6670,107 @@ done:
 	ADDQ   CX, DX
 
 nores:
-	CMPQ   relu+128(FP), $0x00
-	JEQ    store
-	VPXORD Z29, Z29, Z29
-	VMAXPS Z0, Z29, Z0
-	VMAXPS Z1, Z29, Z1
-	VMAXPS Z2, Z29, Z2
-	VMAXPS Z3, Z29, Z3
-	VMAXPS Z4, Z29, Z4
-	VMAXPS Z5, Z29, Z5
-	VMAXPS Z6, Z29, Z6
-	VMAXPS Z7, Z29, Z7
-	VMAXPS Z8, Z29, Z8
-	VMAXPS Z9, Z29, Z9
-	VMAXPS Z10, Z29, Z10
-	VMAXPS Z11, Z29, Z11
-	VMAXPS Z12, Z29, Z12
-	VMAXPS Z13, Z29, Z13
-	VMAXPS Z14, Z29, Z14
-	VMAXPS Z15, Z29, Z15
-	VMAXPS Z16, Z29, Z16
-	VMAXPS Z17, Z29, Z17
-	VMAXPS Z18, Z29, Z18
-	VMAXPS Z19, Z29, Z19
-	VMAXPS Z20, Z29, Z20
-	VMAXPS Z21, Z29, Z21
-	VMAXPS Z22, Z29, Z22
-	VMAXPS Z23, Z29, Z23
-	VMAXPS Z24, Z29, Z24
-	VMAXPS Z25, Z29, Z25
-
-store:
-	MOVQ    out+56(FP), AX
-	MOVQ    ops+80(FP), CX
-	MOVQ    ojump+88(FP), DX
-	ADDQ    AX, DX
-	VMOVUPS Z0, (AX)
-	VMOVUPS Z1, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z2, (AX)
-	VMOVUPS Z3, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z4, (AX)
-	VMOVUPS Z5, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z6, (AX)
-	VMOVUPS Z7, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z8, (AX)
-	VMOVUPS Z9, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z10, (AX)
-	VMOVUPS Z11, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z12, (AX)
-	VMOVUPS Z13, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z14, (DX)
-	VMOVUPS Z15, 64(DX)
-	ADDQ    CX, DX
-	VMOVUPS Z16, (DX)
-	VMOVUPS Z17, 64(DX)
-	ADDQ    CX, DX
-	VMOVUPS Z18, (DX)
-	VMOVUPS Z19, 64(DX)
-	ADDQ    CX, DX
-	VMOVUPS Z20, (DX)
-	VMOVUPS Z21, 64(DX)
-	ADDQ    CX, DX
-	VMOVUPS Z22, (DX)
-	VMOVUPS Z23, 64(DX)
-	ADDQ    CX, DX
-	VMOVUPS Z24, (DX)
-	VMOVUPS Z25, 64(DX)
-	ADDQ    CX, DX
+	VBROADCASTSS low+128(FP), Z26
+	VBROADCASTSS high+132(FP), Z27
+	VMAXPS       Z0, Z26, Z0
+	VMINPS       Z0, Z27, Z0
+	VMAXPS       Z1, Z26, Z1
+	VMINPS       Z1, Z27, Z1
+	VMAXPS       Z2, Z26, Z2
+	VMINPS       Z2, Z27, Z2
+	VMAXPS       Z3, Z26, Z3
+	VMINPS       Z3, Z27, Z3
+	VMAXPS       Z4, Z26, Z4
+	VMINPS       Z4, Z27, Z4
+	VMAXPS       Z5, Z26, Z5
+	VMINPS       Z5, Z27, Z5
+	VMAXPS       Z6, Z26, Z6
+	VMINPS       Z6, Z27, Z6
+	VMAXPS       Z7, Z26, Z7
+	VMINPS       Z7, Z27, Z7
+	VMAXPS       Z8, Z26, Z8
+	VMINPS       Z8, Z27, Z8
+	VMAXPS       Z9, Z26, Z9
+	VMINPS       Z9, Z27, Z9
+	VMAXPS       Z10, Z26, Z10
+	VMINPS       Z10, Z27, Z10
+	VMAXPS       Z11, Z26, Z11
+	VMINPS       Z11, Z27, Z11
+	VMAXPS       Z12, Z26, Z12
+	VMINPS       Z12, Z27, Z12
+	VMAXPS       Z13, Z26, Z13
+	VMINPS       Z13, Z27, Z13
+	VMAXPS       Z14, Z26, Z14
+	VMINPS       Z14, Z27, Z14
+	VMAXPS       Z15, Z26, Z15
+	VMINPS       Z15, Z27, Z15
+	VMAXPS       Z16, Z26, Z16
+	VMINPS       Z16, Z27, Z16
+	VMAXPS       Z17, Z26, Z17
+	VMINPS       Z17, Z27, Z17
+	VMAXPS       Z18, Z26, Z18
+	VMINPS       Z18, Z27, Z18
+	VMAXPS       Z19, Z26, Z19
+	VMINPS       Z19, Z27, Z19
+	VMAXPS       Z20, Z26, Z20
+	VMINPS       Z20, Z27, Z20
+	VMAXPS       Z21, Z26, Z21
+	VMINPS       Z21, Z27, Z21
+	VMAXPS       Z22, Z26, Z22
+	VMINPS       Z22, Z27, Z22
+	VMAXPS       Z23, Z26, Z23
+	VMINPS       Z23, Z27, Z23
+	VMAXPS       Z24, Z26, Z24
+	VMINPS       Z24, Z27, Z24
+	VMAXPS       Z25, Z26, Z25
+	VMINPS       Z25, Z27, Z25
+	MOVQ         out+56(FP), AX
+	MOVQ         ops+80(FP), CX
+	MOVQ         ojump+88(FP), DX
+	ADDQ         AX, DX
+	VMOVUPS      Z0, (AX)
+	VMOVUPS      Z1, 64(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z2, (AX)
+	VMOVUPS      Z3, 64(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z4, (AX)
+	VMOVUPS      Z5, 64(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z6, (AX)
+	VMOVUPS      Z7, 64(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z8, (AX)
+	VMOVUPS      Z9, 64(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z10, (AX)
+	VMOVUPS      Z11, 64(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z12, (AX)
+	VMOVUPS      Z13, 64(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z14, (DX)
+	VMOVUPS      Z15, 64(DX)
+	ADDQ         CX, DX
+	VMOVUPS      Z16, (DX)
+	VMOVUPS      Z17, 64(DX)
+	ADDQ         CX, DX
+	VMOVUPS      Z18, (DX)
+	VMOVUPS      Z19, 64(DX)
+	ADDQ         CX, DX
+	VMOVUPS      Z20, (DX)
+	VMOVUPS      Z21, 64(DX)
+	ADDQ         CX, DX
+	VMOVUPS      Z22, (DX)
+	VMOVUPS      Z23, 64(DX)
+	ADDQ         CX, DX
+	VMOVUPS      Z24, (DX)
+	VMOVUPS      Z25, 64(DX)
+	ADDQ         CX, DX
 	VZEROUPPER
 	RET
 
-// func conv14x2AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, relu int)
+// func conv14x2AVX512(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
 // Requires: AVX, AVX512F
 TEXT ·conv14x2AVX512(SB), NOSPLIT, $0-136
 	MOVQ    bias+96(FP), AX
@@ -6928,85 +7159,110 @@ done:
 	ADDQ   CX, DX
 
 nores:
-	CMPQ   relu+128(FP), $0x00
-	JEQ    store
-	VPXORD Z31, Z31, Z31
-	VMAXPS Z0, Z31, Z0
-	VMAXPS Z1, Z31, Z1
-	VMAXPS Z2, Z31, Z2
-	VMAXPS Z3, Z31, Z3
-	VMAXPS Z4, Z31, Z4
-	VMAXPS Z5, Z31, Z5
-	VMAXPS Z6, Z31, Z6
-	VMAXPS Z7, Z31, Z7
-	VMAXPS Z8, Z31, Z8
-	VMAXPS Z9, Z31, Z9
-	VMAXPS Z10, Z31, Z10
-	VMAXPS Z11, Z31, Z11
-	VMAXPS Z12, Z31, Z12
-	VMAXPS Z13, Z31, Z13
-	VMAXPS Z14, Z31, Z14
-	VMAXPS Z15, Z31, Z15
-	VMAXPS Z16, Z31, Z16
-	VMAXPS Z17, Z31, Z17
-	VMAXPS Z18, Z31, Z18
-	VMAXPS Z19, Z31, Z19
-	VMAXPS Z20, Z31, Z20
-	VMAXPS Z21, Z31, Z21
-	VMAXPS Z22, Z31, Z22
-	VMAXPS Z23, Z31, Z23
-	VMAXPS Z24, Z31, Z24
-	VMAXPS Z25, Z31, Z25
-	VMAXPS Z26, Z31, Z26
-	VMAXPS Z27, Z31, Z27
-
-store:
-	MOVQ    out+56(FP), AX
-	MOVQ    ops+80(FP), CX
-	MOVQ    ojump+88(FP), DX
-	ADDQ    AX, DX
-	VMOVUPS Z0, (AX)
-	VMOVUPS Z1, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z2, (AX)
-	VMOVUPS Z3, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z4, (AX)
-	VMOVUPS Z5, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z6, (AX)
-	VMOVUPS Z7, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z8, (AX)
-	VMOVUPS Z9, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z10, (AX)
-	VMOVUPS Z11, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z12, (AX)
-	VMOVUPS Z13, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z14, (DX)
-	VMOVUPS Z15, 64(DX)
-	ADDQ    CX, DX
-	VMOVUPS Z16, (DX)
-	VMOVUPS Z17, 64(DX)
-	ADDQ    CX, DX
-	VMOVUPS Z18, (DX)
-	VMOVUPS Z19, 64(DX)
-	ADDQ    CX, DX
-	VMOVUPS Z20, (DX)
-	VMOVUPS Z21, 64(DX)
-	ADDQ    CX, DX
-	VMOVUPS Z22, (DX)
-	VMOVUPS Z23, 64(DX)
-	ADDQ    CX, DX
-	VMOVUPS Z24, (DX)
-	VMOVUPS Z25, 64(DX)
-	ADDQ    CX, DX
-	VMOVUPS Z26, (DX)
-	VMOVUPS Z27, 64(DX)
-	ADDQ    CX, DX
+	VBROADCASTSS low+128(FP), Z28
+	VBROADCASTSS high+132(FP), Z29
+	VMAXPS       Z0, Z28, Z0
+	VMINPS       Z0, Z29, Z0
+	VMAXPS       Z1, Z28, Z1
+	VMINPS       Z1, Z29, Z1
+	VMAXPS       Z2, Z28, Z2
+	VMINPS       Z2, Z29, Z2
+	VMAXPS       Z3, Z28, Z3
+	VMINPS       Z3, Z29, Z3
+	VMAXPS       Z4, Z28, Z4
+	VMINPS       Z4, Z29, Z4
+	VMAXPS       Z5, Z28, Z5
+	VMINPS       Z5, Z29, Z5
+	VMAXPS       Z6, Z28, Z6
+	VMINPS       Z6, Z29, Z6
+	VMAXPS       Z7, Z28, Z7
+	VMINPS       Z7, Z29, Z7
+	VMAXPS       Z8, Z28, Z8
+	VMINPS       Z8, Z29, Z8
+	VMAXPS       Z9, Z28, Z9
+	VMINPS       Z9, Z29, Z9
+	VMAXPS       Z10, Z28, Z10
+	VMINPS       Z10, Z29, Z10
+	VMAXPS       Z11, Z28, Z11
+	VMINPS       Z11, Z29, Z11
+	VMAXPS       Z12, Z28, Z12
+	VMINPS       Z12, Z29, Z12
+	VMAXPS       Z13, Z28, Z13
+	VMINPS       Z13, Z29, Z13
+	VMAXPS       Z14, Z28, Z14
+	VMINPS       Z14, Z29, Z14
+	VMAXPS       Z15, Z28, Z15
+	VMINPS       Z15, Z29, Z15
+	VMAXPS       Z16, Z28, Z16
+	VMINPS       Z16, Z29, Z16
+	VMAXPS       Z17, Z28, Z17
+	VMINPS       Z17, Z29, Z17
+	VMAXPS       Z18, Z28, Z18
+	VMINPS       Z18, Z29, Z18
+	VMAXPS       Z19, Z28, Z19
+	VMINPS       Z19, Z29, Z19
+	VMAXPS       Z20, Z28, Z20
+	VMINPS       Z20, Z29, Z20
+	VMAXPS       Z21, Z28, Z21
+	VMINPS       Z21, Z29, Z21
+	VMAXPS       Z22, Z28, Z22
+	VMINPS       Z22, Z29, Z22
+	VMAXPS       Z23, Z28, Z23
+	VMINPS       Z23, Z29, Z23
+	VMAXPS       Z24, Z28, Z24
+	VMINPS       Z24, Z29, Z24
+	VMAXPS       Z25, Z28, Z25
+	VMINPS       Z25, Z29, Z25
+	VMAXPS       Z26, Z28, Z26
+	VMINPS       Z26, Z29, Z26
+	VMAXPS       Z27, Z28, Z27
+	VMINPS       Z27, Z29, Z27
+	MOVQ         out+56(FP), AX
+	MOVQ         ops+80(FP), CX
+	MOVQ         ojump+88(FP), DX
+	ADDQ         AX, DX
+	VMOVUPS      Z0, (AX)
+	VMOVUPS      Z1, 64(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z2, (AX)
+	VMOVUPS      Z3, 64(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z4, (AX)
+	VMOVUPS      Z5, 64(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z6, (AX)
+	VMOVUPS      Z7, 64(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z8, (AX)
+	VMOVUPS      Z9, 64(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z10, (AX)
+	VMOVUPS      Z11, 64(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z12, (AX)
+	VMOVUPS      Z13, 64(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Z14, (DX)
+	VMOVUPS      Z15, 64(DX)
+	ADDQ         CX, DX
+	VMOVUPS      Z16, (DX)
+	VMOVUPS      Z17, 64(DX)
+	ADDQ         CX, DX
+	VMOVUPS      Z18, (DX)
+	VMOVUPS      Z19, 64(DX)
+	ADDQ         CX, DX
+	VMOVUPS      Z20, (DX)
+	VMOVUPS      Z21, 64(DX)
+	ADDQ         CX, DX
+	VMOVUPS      Z22, (DX)
+	VMOVUPS      Z23, 64(DX)
+	ADDQ         CX, DX
+	VMOVUPS      Z24, (DX)
+	VMOVUPS      Z25, 64(DX)
+	ADDQ         CX, DX
+	VMOVUPS      Z26, (DX)
+	VMOVUPS      Z27, 64(DX)
+	ADDQ         CX, DX
 	VZEROUPPER
 	RET
 
@@ -10174,9 +10430,9 @@ next:
 	VZEROUPPER
 	RET
 
-// func winogradOut1AVX512(m *float32, mfs int, cols int, out *float32, ops int, ors int, bias *float32, res *float32, rps int, rrs int, floor float32)
+// func winogradOut1AVX512(m *float32, mfs int, cols int, out *float32, ops int, ors int, bias *float32, res *float32, rps int, rrs int, low float32, high float32)
 // Requires: AVX, AVX512F
-TEXT ·winogradOut1AVX512(SB), NOSPLIT, $0-84
+TEXT ·winogradOut1AVX512(SB), NOSPLIT, $0-88
 	MOVQ         mfs+8(FP), AX
 	MOVQ         m+0(FP), DX
 	LEAQ         (DX)(AX*4), BX
@@ -10192,45 +10448,48 @@ TEXT ·winogradOut1AVX512(SB), NOSPLIT, $0-84
 	MOVQ         rrs+72(FP), R14
 	ADDQ         R9, R13
 	ADDQ         R11, R14
-	VBROADCASTSS floor+80(FP), Z1
+	VBROADCASTSS low+80(FP), Z1
+	VBROADCASTSS high+84(FP), Z2
 	MOVQ         bias+48(FP), R13
 	VMOVUPS      (R13), Z0
 	SUBQ         $0x02, R8
 	JL           rest0
 
 tile0:
-	VMOVUPS (BX), Z2
-	VMOVUPS (SI), Z3
-	VADDPS  Z2, Z3, Z2
-	VADDPS  (DX), Z2, Z2
-	VMOVUPS (BX)(AX*1), Z3
-	VMOVUPS (SI)(AX*1), Z4
+	VMOVUPS (BX), Z3
+	VMOVUPS (SI), Z4
 	VADDPS  Z3, Z4, Z3
-	VADDPS  (DX)(AX*1), Z3, Z3
-	VADDPS  Z3, Z2, Z2
-	VMOVUPS (BX)(AX*2), Z4
-	VMOVUPS (SI)(AX*2), Z5
+	VADDPS  (DX), Z3, Z3
+	VMOVUPS (BX)(AX*1), Z4
+	VMOVUPS (SI)(AX*1), Z5
 	VADDPS  Z4, Z5, Z4
-	VADDPS  (DX)(AX*2), Z4, Z4
-	VADDPS  Z4, Z2, Z2
-	VSUBPS  Z4, Z3, Z3
-	VMOVUPS (BX)(CX*1), Z4
-	VMOVUPS (SI)(CX*1), Z5
-	VADDPS  Z4, Z5, Z4
-	VADDPS  (DX)(CX*1), Z4, Z4
-	VSUBPS  Z4, Z3, Z3
+	VADDPS  (DX)(AX*1), Z4, Z4
+	VADDPS  Z4, Z3, Z3
+	VMOVUPS (BX)(AX*2), Z5
+	VMOVUPS (SI)(AX*2), Z6
+	VADDPS  Z5, Z6, Z5
+	VADDPS  (DX)(AX*2), Z5, Z5
+	VADDPS  Z5, Z3, Z3
+	VSUBPS  Z5, Z4, Z4
+	VMOVUPS (BX)(CX*1), Z5
+	VMOVUPS (SI)(CX*1), Z6
+	VADDPS  Z5, Z6, Z5
+	VADDPS  (DX)(CX*1), Z5, Z5
+	VSUBPS  Z5, Z4, Z4
 	TESTQ   R11, R11
 	JEQ     sum0
-	VADDPS  (R11), Z2, Z2
-	VADDPS  (R11)(R12*1), Z3, Z3
+	VADDPS  (R11), Z3, Z3
+	VADDPS  (R11)(R12*1), Z4, Z4
 
 sum0:
-	VADDPS  Z0, Z2, Z2
-	VMAXPS  Z2, Z1, Z2
-	VMOVUPS Z2, (R9)
 	VADDPS  Z0, Z3, Z3
 	VMAXPS  Z3, Z1, Z3
-	VMOVUPS Z3, (R9)(R10*1)
+	VMINPS  Z3, Z2, Z3
+	VMOVUPS Z3, (R9)
+	VADDPS  Z0, Z4, Z4
+	VMAXPS  Z4, Z1, Z4
+	VMINPS  Z4, Z2, Z4
+	VMOVUPS Z4, (R9)(R10*1)
 	ADDQ    $0x40, DX
 	ADDQ    $0x40, BX
 	ADDQ    $0x40, SI
@@ -10243,36 +10502,37 @@ sum0:
 rest0:
 	ADDQ    $0x02, R8
 	JEQ     end0
-	VMOVUPS (BX), Z2
-	VMOVUPS (SI), Z3
-	VADDPS  Z2, Z3, Z2
-	VADDPS  (DX), Z2, Z2
-	VMOVUPS (BX)(AX*1), Z3
-	VMOVUPS (SI)(AX*1), Z4
+	VMOVUPS (BX), Z3
+	VMOVUPS (SI), Z4
 	VADDPS  Z3, Z4, Z3
-	VADDPS  (DX)(AX*1), Z3, Z3
-	VADDPS  Z3, Z2, Z2
-	VMOVUPS (BX)(AX*2), Z3
-	VMOVUPS (SI)(AX*2), Z4
-	VADDPS  Z3, Z4, Z3
-	VADDPS  (DX)(AX*2), Z3, Z3
-	VADDPS  Z3, Z2, Z2
+	VADDPS  (DX), Z3, Z3
+	VMOVUPS (BX)(AX*1), Z4
+	VMOVUPS (SI)(AX*1), Z5
+	VADDPS  Z4, Z5, Z4
+	VADDPS  (DX)(AX*1), Z4, Z4
+	VADDPS  Z4, Z3, Z3
+	VMOVUPS (BX)(AX*2), Z4
+	VMOVUPS (SI)(AX*2), Z5
+	VADDPS  Z4, Z5, Z4
+	VADDPS  (DX)(AX*2), Z4, Z4
+	VADDPS  Z4, Z3, Z3
 	TESTQ   R11, R11
 	JEQ     lastsum0
-	VADDPS  (R11), Z2, Z2
+	VADDPS  (R11), Z3, Z3
 
 lastsum0:
-	VADDPS  Z0, Z2, Z2
-	VMAXPS  Z2, Z1, Z2
-	VMOVUPS Z2, (R9)
+	VADDPS  Z0, Z3, Z3
+	VMAXPS  Z3, Z1, Z3
+	VMINPS  Z3, Z2, Z3
+	VMOVUPS Z3, (R9)
 
 end0:
 	VZEROUPPER
 	RET
 
-// func winogradOut2AVX512(m *float32, mfs int, cols int, out *float32, ops int, ors int, bias *float32, res *float32, rps int, rrs int, floor float32)
+// func winogradOut2AVX512(m *float32, mfs int, cols int, out *float32, ops int, ors int, bias *float32, res *float32, rps int, rrs int, low float32, high float32)
 // Requires: AVX, AVX512F
-TEXT ·winogradOut2AVX512(SB), NOSPLIT, $0-84
+TEXT ·winogradOut2AVX512(SB), NOSPLIT, $0-88
 	MOVQ         mfs+8(FP), AX
 	MOVQ         m+0(FP), DX
 	LEAQ         (DX)(AX*4), BX
@@ -10288,65 +10548,70 @@ TEXT ·winogradOut2AVX512(SB), NOSPLIT, $0-84
 	MOVQ         rrs+72(FP), R14
 	ADDQ         R9, R13
 	ADDQ         R11, R14
-	VBROADCASTSS floor+80(FP), Z1
+	VBROADCASTSS low+80(FP), Z1
+	VBROADCASTSS high+84(FP), Z2
 	MOVQ         bias+48(FP), R15
 	VMOVUPS      (R15), Z0
 	SUBQ         $0x02, R8
 	JL           rest0
 
 tile0:
-	VMOVUPS (BX), Z2
-	VMOVUPS (SI), Z3
-	VADDPS  Z2, Z3, Z4
-	VADDPS  (DX), Z4, Z4
-	VSUBPS  Z3, Z2, Z2
-	VSUBPS  (DI), Z2, Z2
-	VMOVUPS (BX)(AX*1), Z3
-	VMOVUPS (SI)(AX*1), Z5
-	VADDPS  Z3, Z5, Z6
-	VADDPS  (DX)(AX*1), Z6, Z6
-	VSUBPS  Z5, Z3, Z3
-	VSUBPS  (DI)(AX*1), Z3, Z3
-	VADDPS  Z6, Z4, Z4
-	VADDPS  Z3, Z2, Z2
-	VMOVUPS (BX)(AX*2), Z5
-	VMOVUPS (SI)(AX*2), Z7
-	VADDPS  Z5, Z7, Z8
-	VADDPS  (DX)(AX*2), Z8, Z8
-	VSUBPS  Z7, Z5, Z5
-	VSUBPS  (DI)(AX*2), Z5, Z5
-	VADDPS  Z8, Z4, Z4
+	VMOVUPS (BX), Z3
+	VMOVUPS (SI), Z4
+	VADDPS  Z3, Z4, Z5
+	VADDPS  (DX), Z5, Z5
+	VSUBPS  Z4, Z3, Z3
+	VSUBPS  (DI), Z3, Z3
+	VMOVUPS (BX)(AX*1), Z4
+	VMOVUPS (SI)(AX*1), Z6
+	VADDPS  Z4, Z6, Z7
+	VADDPS  (DX)(AX*1), Z7, Z7
+	VSUBPS  Z6, Z4, Z4
+	VSUBPS  (DI)(AX*1), Z4, Z4
+	VADDPS  Z7, Z5, Z5
+	VADDPS  Z4, Z3, Z3
+	VMOVUPS (BX)(AX*2), Z6
+	VMOVUPS (SI)(AX*2), Z8
+	VADDPS  Z6, Z8, Z9
+	VADDPS  (DX)(AX*2), Z9, Z9
 	VSUBPS  Z8, Z6, Z6
-	VADDPS  Z5, Z2, Z2
-	VSUBPS  Z5, Z3, Z3
-	VMOVUPS (BX)(CX*1), Z5
-	VMOVUPS (SI)(CX*1), Z7
-	VADDPS  Z5, Z7, Z8
-	VADDPS  (DX)(CX*1), Z8, Z8
-	VSUBPS  Z7, Z5, Z5
-	VSUBPS  (DI)(CX*1), Z5, Z5
+	VSUBPS  (DI)(AX*2), Z6, Z6
+	VADDPS  Z9, Z5, Z5
+	VSUBPS  Z9, Z7, Z7
+	VADDPS  Z6, Z3, Z3
+	VSUBPS  Z6, Z4, Z4
+	VMOVUPS (BX)(CX*1), Z6
+	VMOVUPS (SI)(CX*1), Z8
+	VADDPS  Z6, Z8, Z9
+	VADDPS  (DX)(CX*1), Z9, Z9
 	VSUBPS  Z8, Z6, Z6
-	VSUBPS  Z5, Z3, Z3
+	VSUBPS  (DI)(CX*1), Z6, Z6
+	VSUBPS  Z9, Z7, Z7
+	VSUBPS  Z6, Z4, Z4
 	TESTQ   R11, R11
 	JEQ     sum0
-	VADDPS  (R11), Z4, Z4
-	VADDPS  (R11)(R12*1), Z6, Z6
-	VADDPS  (R14), Z2, Z2
-	VADDPS  (R14)(R12*1), Z3, Z3
+	VADDPS  (R11), Z5, Z5
+	VADDPS  (R11)(R12*1), Z7, Z7
+	VADDPS  (R14), Z3, Z3
+	VADDPS  (R14)(R12*1), Z4, Z4
 
 sum0:
-	VADDPS  Z0, Z4, Z4
-	VMAXPS  Z4, Z1, Z4
-	VMOVUPS Z4, (R9)
-	VADDPS  Z0, Z6, Z6
-	VMAXPS  Z6, Z1, Z6
-	VMOVUPS Z6, (R9)(R10*1)
-	VADDPS  Z0, Z2, Z2
-	VMAXPS  Z2, Z1, Z2
-	VMOVUPS Z2, (R13)
+	VADDPS  Z0, Z5, Z5
+	VMAXPS  Z5, Z1, Z5
+	VMINPS  Z5, Z2, Z5
+	VMOVUPS Z5, (R9)
+	VADDPS  Z0, Z7, Z7
+	VMAXPS  Z7, Z1, Z7
+	VMINPS  Z7, Z2, Z7
+	VMOVUPS Z7, (R9)(R10*1)
 	VADDPS  Z0, Z3, Z3
 	VMAXPS  Z3, Z1, Z3
-	VMOVUPS Z3, (R13)(R10*1)
+	VMINPS  Z3, Z2, Z3
+	VMOVUPS Z3, (R13)
+	VADDPS  Z0, Z4, Z4
+	VMAXPS  Z4, Z1, Z4
+	VMINPS  Z4, Z2, Z4
+	VMOVUPS Z4, (R13)(R10*1)
 	ADDQ    $0x40, DX
 	ADDQ    $0x40, BX
 	ADDQ    $0x40, SI
@@ -10361,40 +10626,42 @@ sum0:
 rest0:
 	ADDQ    $0x02, R8
 	JEQ     end0
-	VMOVUPS (BX), Z2
-	VMOVUPS (SI), Z3
-	VADDPS  Z2, Z3, Z4
-	VADDPS  (DX), Z4, Z4
-	VSUBPS  Z3, Z2, Z2
-	VSUBPS  (DI), Z2, Z2
-	VMOVUPS (BX)(AX*1), Z3
-	VMOVUPS (SI)(AX*1), Z5
-	VADDPS  Z3, Z5, Z6
-	VADDPS  (DX)(AX*1), Z6, Z6
-	VSUBPS  Z5, Z3, Z3
-	VSUBPS  (DI)(AX*1), Z3, Z3
-	VADDPS  Z6, Z4, Z4
-	VADDPS  Z3, Z2, Z2
-	VMOVUPS (BX)(AX*2), Z3
-	VMOVUPS (SI)(AX*2), Z5
-	VADDPS  Z3, Z5, Z6
-	VADDPS  (DX)(AX*2), Z6, Z6
-	VSUBPS  Z5, Z3, Z3
-	VSUBPS  (DI)(AX*2), Z3, Z3
-	VADDPS  Z6, Z4, Z4
-	VADDPS  Z3, Z2, Z2
+	VMOVUPS (BX), Z3
+	VMOVUPS (SI), Z4
+	VADDPS  Z3, Z4, Z5
+	VADDPS  (DX), Z5, Z5
+	VSUBPS  Z4, Z3, Z3
+	VSUBPS  (DI), Z3, Z3
+	VMOVUPS (BX)(AX*1), Z4
+	VMOVUPS (SI)(AX*1), Z6
+	VADDPS  Z4, Z6, Z7
+	VADDPS  (DX)(AX*1), Z7, Z7
+	VSUBPS  Z6, Z4, Z4
+	VSUBPS  (DI)(AX*1), Z4, Z4
+	VADDPS  Z7, Z5, Z5
+	VADDPS  Z4, Z3, Z3
+	VMOVUPS (BX)(AX*2), Z4
+	VMOVUPS (SI)(AX*2), Z6
+	VADDPS  Z4, Z6, Z7
+	VADDPS  (DX)(AX*2), Z7, Z7
+	VSUBPS  Z6, Z4, Z4
+	VSUBPS  (DI)(AX*2), Z4, Z4
+	VADDPS  Z7, Z5, Z5
+	VADDPS  Z4, Z3, Z3
 	TESTQ   R11, R11
 	JEQ     lastsum0
-	VADDPS  (R11), Z4, Z4
-	VADDPS  (R14), Z2, Z2
+	VADDPS  (R11), Z5, Z5
+	VADDPS  (R14), Z3, Z3
 
 lastsum0:
-	VADDPS  Z0, Z4, Z4
-	VMAXPS  Z4, Z1, Z4
-	VMOVUPS Z4, (R9)
-	VADDPS  Z0, Z2, Z2
-	VMAXPS  Z2, Z1, Z2
-	VMOVUPS Z2, (R13)
+	VADDPS  Z0, Z5, Z5
+	VMAXPS  Z5, Z1, Z5
+	VMINPS  Z5, Z2, Z5
+	VMOVUPS Z5, (R9)
+	VADDPS  Z0, Z3, Z3
+	VMAXPS  Z3, Z1, Z3
+	VMINPS  Z3, Z2, Z3
+	VMOVUPS Z3, (R13)
 
 end0:
 	VZEROUPPER
@@ -14170,7 +14437,7 @@ round:
 	VZEROUPPER
 	RET
 
-// func conv1x1AVX2(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, relu int)
+// func conv1x1AVX2(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
 // Requires: AVX, FMA3
 TEXT ·conv1x1AVX2(SB), NOSPLIT, $0-136
 	MOVQ    bias+96(FP), AX
@@ -14260,24 +14527,23 @@ done:
 	ADDQ   CX, AX
 
 nores:
-	CMPQ   relu+128(FP), $0x00
-	JEQ    store
-	VXORPS Y2, Y2, Y2
-	VMAXPS Y0, Y2, Y0
-	VMAXPS Y1, Y2, Y1
-
-store:
-	MOVQ    out+56(FP), AX
-	MOVQ    ops+80(FP), CX
-	MOVQ    ojump+88(FP), DX
-	ADDQ    AX, DX
-	VMOVUPS Y0, (AX)
-	VMOVUPS Y1, 32(AX)
-	ADDQ    CX, AX
+	VBROADCASTSS low+128(FP), Y2
+	VBROADCASTSS high+132(FP), Y3
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VMINPS       Y0, Y3, Y0
+	VMINPS       Y1, Y3, Y1
+	MOVQ         out+56(FP), AX
+	MOVQ         ops+80(FP), CX
+	MOVQ         ojump+88(FP), DX
+	ADDQ         AX, DX
+	VMOVUPS      Y0, (AX)
+	VMOVUPS      Y1, 32(AX)
+	ADDQ         CX, AX
 	VZEROUPPER
 	RET
 
-// func conv2x1AVX2(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, relu int)
+// func conv2x1AVX2(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
 // Requires: AVX, FMA3
 TEXT ·conv2x1AVX2(SB), NOSPLIT, $0-136
 	MOVQ    bias+96(FP), AX
@@ -14393,29 +14659,30 @@ done:
 	ADDQ   CX, DX
 
 nores:
-	CMPQ   relu+128(FP), $0x00
-	JEQ    store
-	VXORPS Y4, Y4, Y4
-	VMAXPS Y0, Y4, Y0
-	VMAXPS Y1, Y4, Y1
-	VMAXPS Y2, Y4, Y2
-	VMAXPS Y3, Y4, Y3
-
-store:
-	MOVQ    out+56(FP), AX
-	MOVQ    ops+80(FP), CX
-	MOVQ    ojump+88(FP), DX
-	ADDQ    AX, DX
-	VMOVUPS Y0, (AX)
-	VMOVUPS Y1, 32(AX)
-	ADDQ    CX, AX
-	VMOVUPS Y2, (DX)
-	VMOVUPS Y3, 32(DX)
-	ADDQ    CX, DX
+	VBROADCASTSS low+128(FP), Y4
+	VBROADCASTSS high+132(FP), Y5
+	VMAXPS       Y0, Y4, Y0
+	VMAXPS       Y1, Y4, Y1
+	VMINPS       Y0, Y5, Y0
+	VMINPS       Y1, Y5, Y1
+	VMAXPS       Y2, Y4, Y2
+	VMAXPS       Y3, Y4, Y3
+	VMINPS       Y2, Y5, Y2
+	VMINPS       Y3, Y5, Y3
+	MOVQ         out+56(FP), AX
+	MOVQ         ops+80(FP), CX
+	MOVQ         ojump+88(FP), DX
+	ADDQ         AX, DX
+	VMOVUPS      Y0, (AX)
+	VMOVUPS      Y1, 32(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y2, (DX)
+	VMOVUPS      Y3, 32(DX)
+	ADDQ         CX, DX
 	VZEROUPPER
 	RET
 
-// func conv3x1AVX2(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, relu int)
+// func conv3x1AVX2(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
 // Requires: AVX, FMA3
 TEXT ·conv3x1AVX2(SB), NOSPLIT, $0-136
 	MOVQ    bias+96(FP), AX
@@ -14553,34 +14820,37 @@ done:
 	ADDQ   CX, DX
 
 nores:
-	CMPQ   relu+128(FP), $0x00
-	JEQ    store
-	VXORPS Y6, Y6, Y6
-	VMAXPS Y0, Y6, Y0
-	VMAXPS Y1, Y6, Y1
-	VMAXPS Y2, Y6, Y2
-	VMAXPS Y3, Y6, Y3
-	VMAXPS Y4, Y6, Y4
-	VMAXPS Y5, Y6, Y5
-
-store:
-	MOVQ    out+56(FP), AX
-	MOVQ    ops+80(FP), CX
-	MOVQ    ojump+88(FP), DX
-	ADDQ    AX, DX
-	VMOVUPS Y0, (AX)
-	VMOVUPS Y1, 32(AX)
-	ADDQ    CX, AX
-	VMOVUPS Y2, (AX)
-	VMOVUPS Y3, 32(AX)
-	ADDQ    CX, AX
-	VMOVUPS Y4, (DX)
-	VMOVUPS Y5, 32(DX)
-	ADDQ    CX, DX
+	VBROADCASTSS low+128(FP), Y6
+	VBROADCASTSS high+132(FP), Y7
+	VMAXPS       Y0, Y6, Y0
+	VMAXPS       Y1, Y6, Y1
+	VMINPS       Y0, Y7, Y0
+	VMINPS       Y1, Y7, Y1
+	VMAXPS       Y2, Y6, Y2
+	VMAXPS       Y3, Y6, Y3
+	VMINPS       Y2, Y7, Y2
+	VMINPS       Y3, Y7, Y3
+	VMAXPS       Y4, Y6, Y4
+	VMAXPS       Y5, Y6, Y5
+	VMINPS       Y4, Y7, Y4
+	VMINPS       Y5, Y7, Y5
+	MOVQ         out+56(FP), AX
+	MOVQ         ops+80(FP), CX
+	MOVQ         ojump+88(FP), DX
+	ADDQ         AX, DX
+	VMOVUPS      Y0, (AX)
+	VMOVUPS      Y1, 32(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y2, (AX)
+	VMOVUPS      Y3, 32(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y4, (DX)
+	VMOVUPS      Y5, 32(DX)
+	ADDQ         CX, DX
 	VZEROUPPER
 	RET
 
-// func conv4x1AVX2(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, relu int)
+// func conv4x1AVX2(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
 // Requires: AVX, FMA3
 TEXT ·conv4x1AVX2(SB), NOSPLIT, $0-136
 	MOVQ    bias+96(FP), AX
@@ -14740,39 +15010,44 @@ done:
 	ADDQ   CX, DX
 
 nores:
-	CMPQ   relu+128(FP), $0x00
-	JEQ    store
-	VXORPS Y8, Y8, Y8
-	VMAXPS Y0, Y8, Y0
-	VMAXPS Y1, Y8, Y1
-	VMAXPS Y2, Y8, Y2
-	VMAXPS Y3, Y8, Y3
-	VMAXPS Y4, Y8, Y4
-	VMAXPS Y5, Y8, Y5
-	VMAXPS Y6, Y8, Y6
-	VMAXPS Y7, Y8, Y7
-
-store:
-	MOVQ    out+56(FP), AX
-	MOVQ    ops+80(FP), CX
-	MOVQ    ojump+88(FP), DX
-	ADDQ    AX, DX
-	VMOVUPS Y0, (AX)
-	VMOVUPS Y1, 32(AX)
-	ADDQ    CX, AX
-	VMOVUPS Y2, (AX)
-	VMOVUPS Y3, 32(AX)
-	ADDQ    CX, AX
-	VMOVUPS Y4, (DX)
-	VMOVUPS Y5, 32(DX)
-	ADDQ    CX, DX
-	VMOVUPS Y6, (DX)
-	VMOVUPS Y7, 32(DX)
-	ADDQ    CX, DX
+	VBROADCASTSS low+128(FP), Y8
+	VBROADCASTSS high+132(FP), Y9
+	VMAXPS       Y0, Y8, Y0
+	VMAXPS       Y1, Y8, Y1
+	VMINPS       Y0, Y9, Y0
+	VMINPS       Y1, Y9, Y1
+	VMAXPS       Y2, Y8, Y2
+	VMAXPS       Y3, Y8, Y3
+	VMINPS       Y2, Y9, Y2
+	VMINPS       Y3, Y9, Y3
+	VMAXPS       Y4, Y8, Y4
+	VMAXPS       Y5, Y8, Y5
+	VMINPS       Y4, Y9, Y4
+	VMINPS       Y5, Y9, Y5
+	VMAXPS       Y6, Y8, Y6
+	VMAXPS       Y7, Y8, Y7
+	VMINPS       Y6, Y9, Y6
+	VMINPS       Y7, Y9, Y7
+	MOVQ         out+56(FP), AX
+	MOVQ         ops+80(FP), CX
+	MOVQ         ojump+88(FP), DX
+	ADDQ         AX, DX
+	VMOVUPS      Y0, (AX)
+	VMOVUPS      Y1, 32(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y2, (AX)
+	VMOVUPS      Y3, 32(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y4, (DX)
+	VMOVUPS      Y5, 32(DX)
+	ADDQ         CX, DX
+	VMOVUPS      Y6, (DX)
+	VMOVUPS      Y7, 32(DX)
+	ADDQ         CX, DX
 	VZEROUPPER
 	RET
 
-// func conv5x1AVX2(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, relu int)
+// func conv5x1AVX2(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
 // Requires: AVX, FMA3
 TEXT ·conv5x1AVX2(SB), NOSPLIT, $0-136
 	MOVQ    bias+96(FP), AX
@@ -14954,44 +15229,51 @@ done:
 	ADDQ   CX, DX
 
 nores:
-	CMPQ   relu+128(FP), $0x00
-	JEQ    store
-	VXORPS Y10, Y10, Y10
-	VMAXPS Y0, Y10, Y0
-	VMAXPS Y1, Y10, Y1
-	VMAXPS Y2, Y10, Y2
-	VMAXPS Y3, Y10, Y3
-	VMAXPS Y4, Y10, Y4
-	VMAXPS Y5, Y10, Y5
-	VMAXPS Y6, Y10, Y6
-	VMAXPS Y7, Y10, Y7
-	VMAXPS Y8, Y10, Y8
-	VMAXPS Y9, Y10, Y9
-
-store:
-	MOVQ    out+56(FP), AX
-	MOVQ    ops+80(FP), CX
-	MOVQ    ojump+88(FP), DX
-	ADDQ    AX, DX
-	VMOVUPS Y0, (AX)
-	VMOVUPS Y1, 32(AX)
-	ADDQ    CX, AX
-	VMOVUPS Y2, (AX)
-	VMOVUPS Y3, 32(AX)
-	ADDQ    CX, AX
-	VMOVUPS Y4, (AX)
-	VMOVUPS Y5, 32(AX)
-	ADDQ    CX, AX
-	VMOVUPS Y6, (DX)
-	VMOVUPS Y7, 32(DX)
-	ADDQ    CX, DX
-	VMOVUPS Y8, (DX)
-	VMOVUPS Y9, 32(DX)
-	ADDQ    CX, DX
+	VBROADCASTSS low+128(FP), Y10
+	VBROADCASTSS high+132(FP), Y11
+	VMAXPS       Y0, Y10, Y0
+	VMAXPS       Y1, Y10, Y1
+	VMINPS       Y0, Y11, Y0
+	VMINPS       Y1, Y11, Y1
+	VMAXPS       Y2, Y10, Y2
+	VMAXPS       Y3, Y10, Y3
+	VMINPS       Y2, Y11, Y2
+	VMINPS       Y3, Y11, Y3
+	VMAXPS       Y4, Y10, Y4
+	VMAXPS       Y5, Y10, Y5
+	VMINPS       Y4, Y11, Y4
+	VMINPS       Y5, Y11, Y5
+	VMAXPS       Y6, Y10, Y6
+	VMAXPS       Y7, Y10, Y7
+	VMINPS       Y6, Y11, Y6
+	VMINPS       Y7, Y11, Y7
+	VMAXPS       Y8, Y10, Y8
+	VMAXPS       Y9, Y10, Y9
+	VMINPS       Y8, Y11, Y8
+	VMINPS       Y9, Y11, Y9
+	MOVQ         out+56(FP), AX
+	MOVQ         ops+80(FP), CX
+	MOVQ         ojump+88(FP), DX
+	ADDQ         AX, DX
+	VMOVUPS      Y0, (AX)
+	VMOVUPS      Y1, 32(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y2, (AX)
+	VMOVUPS      Y3, 32(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y4, (AX)
+	VMOVUPS      Y5, 32(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y6, (DX)
+	VMOVUPS      Y7, 32(DX)
+	ADDQ         CX, DX
+	VMOVUPS      Y8, (DX)
+	VMOVUPS      Y9, 32(DX)
+	ADDQ         CX, DX
 	VZEROUPPER
 	RET
 
-// func conv6x1AVX2(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, relu int)
+// func conv6x1AVX2(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
 // Requires: AVX, FMA3
 TEXT ·conv6x1AVX2(SB), NOSPLIT, $0-136
 	MOVQ    bias+96(FP), AX
@@ -15195,45 +15477,54 @@ done:
 	ADDQ   CX, DX
 
 nores:
-	CMPQ   relu+128(FP), $0x00
-	JEQ    store
-	VXORPS Y12, Y12, Y12
-	VMAXPS Y0, Y12, Y0
-	VMAXPS Y1, Y12, Y1
-	VMAXPS Y2, Y12, Y2
-	VMAXPS Y3, Y12, Y3
-	VMAXPS Y4, Y12, Y4
-	VMAXPS Y5, Y12, Y5
-	VMAXPS Y6, Y12, Y6
-	VMAXPS Y7, Y12, Y7
-	VMAXPS Y8, Y12, Y8
-	VMAXPS Y9, Y12, Y9
-	VMAXPS Y10, Y12, Y10
-	VMAXPS Y11, Y12, Y11
-
-store:
-	MOVQ    out+56(FP), AX
-	MOVQ    ops+80(FP), CX
-	MOVQ    ojump+88(FP), DX
-	ADDQ    AX, DX
-	VMOVUPS Y0, (AX)
-	VMOVUPS Y1, 32(AX)
-	ADDQ    CX, AX
-	VMOVUPS Y2, (AX)
-	VMOVUPS Y3, 32(AX)
-	ADDQ    CX, AX
-	VMOVUPS Y4, (AX)
-	VMOVUPS Y5, 32(AX)
-	ADDQ    CX, AX
-	VMOVUPS Y6, (DX)
-	VMOVUPS Y7, 32(DX)
-	ADDQ    CX, DX
-	VMOVUPS Y8, (DX)
-	VMOVUPS Y9, 32(DX)
-	ADDQ    CX, DX
-	VMOVUPS Y10, (DX)
-	VMOVUPS Y11, 32(DX)
-	ADDQ    CX, DX
+	VBROADCASTSS low+128(FP), Y12
+	VBROADCASTSS high+132(FP), Y13
+	VMAXPS       Y0, Y12, Y0
+	VMAXPS       Y1, Y12, Y1
+	VMINPS       Y0, Y13, Y0
+	VMINPS       Y1, Y13, Y1
+	VMAXPS       Y2, Y12, Y2
+	VMAXPS       Y3, Y12, Y3
+	VMINPS       Y2, Y13, Y2
+	VMINPS       Y3, Y13, Y3
+	VMAXPS       Y4, Y12, Y4
+	VMAXPS       Y5, Y12, Y5
+	VMINPS       Y4, Y13, Y4
+	VMINPS       Y5, Y13, Y5
+	VMAXPS       Y6, Y12, Y6
+	VMAXPS       Y7, Y12, Y7
+	VMINPS       Y6, Y13, Y6
+	VMINPS       Y7, Y13, Y7
+	VMAXPS       Y8, Y12, Y8
+	VMAXPS       Y9, Y12, Y9
+	VMINPS       Y8, Y13, Y8
+	VMINPS       Y9, Y13, Y9
+	VMAXPS       Y10, Y12, Y10
+	VMAXPS       Y11, Y12, Y11
+	VMINPS       Y10, Y13, Y10
+	VMINPS       Y11, Y13, Y11
+	MOVQ         out+56(FP), AX
+	MOVQ         ops+80(FP), CX
+	MOVQ         ojump+88(FP), DX
+	ADDQ         AX, DX
+	VMOVUPS      Y0, (AX)
+	VMOVUPS      Y1, 32(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y2, (AX)
+	VMOVUPS      Y3, 32(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y4, (AX)
+	VMOVUPS      Y5, 32(AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y6, (DX)
+	VMOVUPS      Y7, 32(DX)
+	ADDQ         CX, DX
+	VMOVUPS      Y8, (DX)
+	VMOVUPS      Y9, 32(DX)
+	ADDQ         CX, DX
+	VMOVUPS      Y10, (DX)
+	VMOVUPS      Y11, 32(DX)
+	ADDQ         CX, DX
 	VZEROUPPER
 	RET
 
@@ -16121,9 +16412,9 @@ next:
 	VZEROUPPER
 	RET
 
-// func winogradOut1AVX2(m *float32, mfs int, cols int, out *float32, ops int, ors int, bias *float32, res *float32, rps int, rrs int, floor float32)
+// func winogradOut1AVX2(m *float32, mfs int, cols int, out *float32, ops int, ors int, bias *float32, res *float32, rps int, rrs int, low float32, high float32)
 // Requires: AVX
-TEXT ·winogradOut1AVX2(SB), NOSPLIT, $0-84
+TEXT ·winogradOut1AVX2(SB), NOSPLIT, $0-88
 	MOVQ         mfs+8(FP), AX
 	MOVQ         m+0(FP), DX
 	LEAQ         (DX)(AX*4), BX
@@ -16139,45 +16430,48 @@ TEXT ·winogradOut1AVX2(SB), NOSPLIT, $0-84
 	MOVQ         rrs+72(FP), R14
 	ADDQ         R9, R13
 	ADDQ         R11, R14
-	VBROADCASTSS floor+80(FP), Y1
+	VBROADCASTSS low+80(FP), Y1
+	VBROADCASTSS high+84(FP), Y2
 	MOVQ         bias+48(FP), R13
 	VMOVUPS      (R13), Y0
 	SUBQ         $0x02, R8
 	JL           rest0
 
 tile0:
-	VMOVUPS (BX), Y2
-	VMOVUPS (SI), Y3
-	VADDPS  Y2, Y3, Y2
-	VADDPS  (DX), Y2, Y2
-	VMOVUPS (BX)(AX*1), Y3
-	VMOVUPS (SI)(AX*1), Y4
+	VMOVUPS (BX), Y3
+	VMOVUPS (SI), Y4
 	VADDPS  Y3, Y4, Y3
-	VADDPS  (DX)(AX*1), Y3, Y3
-	VADDPS  Y3, Y2, Y2
-	VMOVUPS (BX)(AX*2), Y4
-	VMOVUPS (SI)(AX*2), Y5
+	VADDPS  (DX), Y3, Y3
+	VMOVUPS (BX)(AX*1), Y4
+	VMOVUPS (SI)(AX*1), Y5
 	VADDPS  Y4, Y5, Y4
-	VADDPS  (DX)(AX*2), Y4, Y4
-	VADDPS  Y4, Y2, Y2
-	VSUBPS  Y4, Y3, Y3
-	VMOVUPS (BX)(CX*1), Y4
-	VMOVUPS (SI)(CX*1), Y5
-	VADDPS  Y4, Y5, Y4
-	VADDPS  (DX)(CX*1), Y4, Y4
-	VSUBPS  Y4, Y3, Y3
+	VADDPS  (DX)(AX*1), Y4, Y4
+	VADDPS  Y4, Y3, Y3
+	VMOVUPS (BX)(AX*2), Y5
+	VMOVUPS (SI)(AX*2), Y6
+	VADDPS  Y5, Y6, Y5
+	VADDPS  (DX)(AX*2), Y5, Y5
+	VADDPS  Y5, Y3, Y3
+	VSUBPS  Y5, Y4, Y4
+	VMOVUPS (BX)(CX*1), Y5
+	VMOVUPS (SI)(CX*1), Y6
+	VADDPS  Y5, Y6, Y5
+	VADDPS  (DX)(CX*1), Y5, Y5
+	VSUBPS  Y5, Y4, Y4
 	TESTQ   R11, R11
 	JEQ     sum0
-	VADDPS  (R11), Y2, Y2
-	VADDPS  (R11)(R12*1), Y3, Y3
+	VADDPS  (R11), Y3, Y3
+	VADDPS  (R11)(R12*1), Y4, Y4
 
 sum0:
-	VADDPS  Y0, Y2, Y2
-	VMAXPS  Y2, Y1, Y2
-	VMOVUPS Y2, (R9)
 	VADDPS  Y0, Y3, Y3
 	VMAXPS  Y3, Y1, Y3
-	VMOVUPS Y3, (R9)(R10*1)
+	VMINPS  Y3, Y2, Y3
+	VMOVUPS Y3, (R9)
+	VADDPS  Y0, Y4, Y4
+	VMAXPS  Y4, Y1, Y4
+	VMINPS  Y4, Y2, Y4
+	VMOVUPS Y4, (R9)(R10*1)
 	ADDQ    $0x40, DX
 	ADDQ    $0x40, BX
 	ADDQ    $0x40, SI
@@ -16190,28 +16484,29 @@ sum0:
 rest0:
 	ADDQ    $0x02, R8
 	JEQ     end0
-	VMOVUPS (BX), Y2
-	VMOVUPS (SI), Y3
-	VADDPS  Y2, Y3, Y2
-	VADDPS  (DX), Y2, Y2
-	VMOVUPS (BX)(AX*1), Y3
-	VMOVUPS (SI)(AX*1), Y4
+	VMOVUPS (BX), Y3
+	VMOVUPS (SI), Y4
 	VADDPS  Y3, Y4, Y3
-	VADDPS  (DX)(AX*1), Y3, Y3
-	VADDPS  Y3, Y2, Y2
-	VMOVUPS (BX)(AX*2), Y3
-	VMOVUPS (SI)(AX*2), Y4
-	VADDPS  Y3, Y4, Y3
-	VADDPS  (DX)(AX*2), Y3, Y3
-	VADDPS  Y3, Y2, Y2
+	VADDPS  (DX), Y3, Y3
+	VMOVUPS (BX)(AX*1), Y4
+	VMOVUPS (SI)(AX*1), Y5
+	VADDPS  Y4, Y5, Y4
+	VADDPS  (DX)(AX*1), Y4, Y4
+	VADDPS  Y4, Y3, Y3
+	VMOVUPS (BX)(AX*2), Y4
+	VMOVUPS (SI)(AX*2), Y5
+	VADDPS  Y4, Y5, Y4
+	VADDPS  (DX)(AX*2), Y4, Y4
+	VADDPS  Y4, Y3, Y3
 	TESTQ   R11, R11
 	JEQ     lastsum0
-	VADDPS  (R11), Y2, Y2
+	VADDPS  (R11), Y3, Y3
 
 lastsum0:
-	VADDPS  Y0, Y2, Y2
-	VMAXPS  Y2, Y1, Y2
-	VMOVUPS Y2, (R9)
+	VADDPS  Y0, Y3, Y3
+	VMAXPS  Y3, Y1, Y3
+	VMINPS  Y3, Y2, Y3
+	VMOVUPS Y3, (R9)
 
 end0:
 	MOVQ         mfs+8(FP), AX
@@ -16229,45 +16524,48 @@ end0:
 	MOVQ         rrs+72(FP), R14
 	ADDQ         R9, R13
 	ADDQ         R11, R14
-	VBROADCASTSS floor+80(FP), Y1
+	VBROADCASTSS low+80(FP), Y1
+	VBROADCASTSS high+84(FP), Y2
 	MOVQ         bias+48(FP), R13
 	VMOVUPS      32(R13), Y0
 	SUBQ         $0x02, R8
 	JL           rest1
 
 tile1:
-	VMOVUPS 32(BX), Y2
-	VMOVUPS 32(SI), Y3
-	VADDPS  Y2, Y3, Y2
-	VADDPS  32(DX), Y2, Y2
-	VMOVUPS 32(BX)(AX*1), Y3
-	VMOVUPS 32(SI)(AX*1), Y4
+	VMOVUPS 32(BX), Y3
+	VMOVUPS 32(SI), Y4
 	VADDPS  Y3, Y4, Y3
-	VADDPS  32(DX)(AX*1), Y3, Y3
-	VADDPS  Y3, Y2, Y2
-	VMOVUPS 32(BX)(AX*2), Y4
-	VMOVUPS 32(SI)(AX*2), Y5
+	VADDPS  32(DX), Y3, Y3
+	VMOVUPS 32(BX)(AX*1), Y4
+	VMOVUPS 32(SI)(AX*1), Y5
 	VADDPS  Y4, Y5, Y4
-	VADDPS  32(DX)(AX*2), Y4, Y4
-	VADDPS  Y4, Y2, Y2
-	VSUBPS  Y4, Y3, Y3
-	VMOVUPS 32(BX)(CX*1), Y4
-	VMOVUPS 32(SI)(CX*1), Y5
-	VADDPS  Y4, Y5, Y4
-	VADDPS  32(DX)(CX*1), Y4, Y4
-	VSUBPS  Y4, Y3, Y3
+	VADDPS  32(DX)(AX*1), Y4, Y4
+	VADDPS  Y4, Y3, Y3
+	VMOVUPS 32(BX)(AX*2), Y5
+	VMOVUPS 32(SI)(AX*2), Y6
+	VADDPS  Y5, Y6, Y5
+	VADDPS  32(DX)(AX*2), Y5, Y5
+	VADDPS  Y5, Y3, Y3
+	VSUBPS  Y5, Y4, Y4
+	VMOVUPS 32(BX)(CX*1), Y5
+	VMOVUPS 32(SI)(CX*1), Y6
+	VADDPS  Y5, Y6, Y5
+	VADDPS  32(DX)(CX*1), Y5, Y5
+	VSUBPS  Y5, Y4, Y4
 	TESTQ   R11, R11
 	JEQ     sum1
-	VADDPS  32(R11), Y2, Y2
-	VADDPS  32(R11)(R12*1), Y3, Y3
+	VADDPS  32(R11), Y3, Y3
+	VADDPS  32(R11)(R12*1), Y4, Y4
 
 sum1:
-	VADDPS  Y0, Y2, Y2
-	VMAXPS  Y2, Y1, Y2
-	VMOVUPS Y2, 32(R9)
 	VADDPS  Y0, Y3, Y3
 	VMAXPS  Y3, Y1, Y3
-	VMOVUPS Y3, 32(R9)(R10*1)
+	VMINPS  Y3, Y2, Y3
+	VMOVUPS Y3, 32(R9)
+	VADDPS  Y0, Y4, Y4
+	VMAXPS  Y4, Y1, Y4
+	VMINPS  Y4, Y2, Y4
+	VMOVUPS Y4, 32(R9)(R10*1)
 	ADDQ    $0x40, DX
 	ADDQ    $0x40, BX
 	ADDQ    $0x40, SI
@@ -16280,36 +16578,37 @@ sum1:
 rest1:
 	ADDQ    $0x02, R8
 	JEQ     end1
-	VMOVUPS 32(BX), Y2
-	VMOVUPS 32(SI), Y3
-	VADDPS  Y2, Y3, Y2
-	VADDPS  32(DX), Y2, Y2
-	VMOVUPS 32(BX)(AX*1), Y3
-	VMOVUPS 32(SI)(AX*1), Y4
+	VMOVUPS 32(BX), Y3
+	VMOVUPS 32(SI), Y4
 	VADDPS  Y3, Y4, Y3
-	VADDPS  32(DX)(AX*1), Y3, Y3
-	VADDPS  Y3, Y2, Y2
-	VMOVUPS 32(BX)(AX*2), Y3
-	VMOVUPS 32(SI)(AX*2), Y4
-	VADDPS  Y3, Y4, Y3
-	VADDPS  32(DX)(AX*2), Y3, Y3
-	VADDPS  Y3, Y2, Y2
+	VADDPS  32(DX), Y3, Y3
+	VMOVUPS 32(BX)(AX*1), Y4
+	VMOVUPS 32(SI)(AX*1), Y5
+	VADDPS  Y4, Y5, Y4
+	VADDPS  32(DX)(AX*1), Y4, Y4
+	VADDPS  Y4, Y3, Y3
+	VMOVUPS 32(BX)(AX*2), Y4
+	VMOVUPS 32(SI)(AX*2), Y5
+	VADDPS  Y4, Y5, Y4
+	VADDPS  32(DX)(AX*2), Y4, Y4
+	VADDPS  Y4, Y3, Y3
 	TESTQ   R11, R11
 	JEQ     lastsum1
-	VADDPS  32(R11), Y2, Y2
+	VADDPS  32(R11), Y3, Y3
 
 lastsum1:
-	VADDPS  Y0, Y2, Y2
-	VMAXPS  Y2, Y1, Y2
-	VMOVUPS Y2, 32(R9)
+	VADDPS  Y0, Y3, Y3
+	VMAXPS  Y3, Y1, Y3
+	VMINPS  Y3, Y2, Y3
+	VMOVUPS Y3, 32(R9)
 
 end1:
 	VZEROUPPER
 	RET
 
-// func winogradOut2AVX2(m *float32, mfs int, cols int, out *float32, ops int, ors int, bias *float32, res *float32, rps int, rrs int, floor float32)
+// func winogradOut2AVX2(m *float32, mfs int, cols int, out *float32, ops int, ors int, bias *float32, res *float32, rps int, rrs int, low float32, high float32)
 // Requires: AVX
-TEXT ·winogradOut2AVX2(SB), NOSPLIT, $0-84
+TEXT ·winogradOut2AVX2(SB), NOSPLIT, $0-88
 	MOVQ         mfs+8(FP), AX
 	MOVQ         m+0(FP), DX
 	LEAQ         (DX)(AX*4), BX
@@ -16325,65 +16624,70 @@ TEXT ·winogradOut2AVX2(SB), NOSPLIT, $0-84
 	MOVQ         rrs+72(FP), R14
 	ADDQ         R9, R13
 	ADDQ         R11, R14
-	VBROADCASTSS floor+80(FP), Y1
+	VBROADCASTSS low+80(FP), Y1
+	VBROADCASTSS high+84(FP), Y2
 	MOVQ         bias+48(FP), R15
 	VMOVUPS      (R15), Y0
 	SUBQ         $0x02, R8
 	JL           rest0
 
 tile0:
-	VMOVUPS (BX), Y2
-	VMOVUPS (SI), Y3
-	VADDPS  Y2, Y3, Y4
-	VADDPS  (DX), Y4, Y4
-	VSUBPS  Y3, Y2, Y2
-	VSUBPS  (DI), Y2, Y2
-	VMOVUPS (BX)(AX*1), Y3
-	VMOVUPS (SI)(AX*1), Y5
-	VADDPS  Y3, Y5, Y6
-	VADDPS  (DX)(AX*1), Y6, Y6
-	VSUBPS  Y5, Y3, Y3
-	VSUBPS  (DI)(AX*1), Y3, Y3
-	VADDPS  Y6, Y4, Y4
-	VADDPS  Y3, Y2, Y2
-	VMOVUPS (BX)(AX*2), Y5
-	VMOVUPS (SI)(AX*2), Y7
-	VADDPS  Y5, Y7, Y8
-	VADDPS  (DX)(AX*2), Y8, Y8
-	VSUBPS  Y7, Y5, Y5
-	VSUBPS  (DI)(AX*2), Y5, Y5
-	VADDPS  Y8, Y4, Y4
+	VMOVUPS (BX), Y3
+	VMOVUPS (SI), Y4
+	VADDPS  Y3, Y4, Y5
+	VADDPS  (DX), Y5, Y5
+	VSUBPS  Y4, Y3, Y3
+	VSUBPS  (DI), Y3, Y3
+	VMOVUPS (BX)(AX*1), Y4
+	VMOVUPS (SI)(AX*1), Y6
+	VADDPS  Y4, Y6, Y7
+	VADDPS  (DX)(AX*1), Y7, Y7
+	VSUBPS  Y6, Y4, Y4
+	VSUBPS  (DI)(AX*1), Y4, Y4
+	VADDPS  Y7, Y5, Y5
+	VADDPS  Y4, Y3, Y3
+	VMOVUPS (BX)(AX*2), Y6
+	VMOVUPS (SI)(AX*2), Y8
+	VADDPS  Y6, Y8, Y9
+	VADDPS  (DX)(AX*2), Y9, Y9
 	VSUBPS  Y8, Y6, Y6
-	VADDPS  Y5, Y2, Y2
-	VSUBPS  Y5, Y3, Y3
-	VMOVUPS (BX)(CX*1), Y5
-	VMOVUPS (SI)(CX*1), Y7
-	VADDPS  Y5, Y7, Y8
-	VADDPS  (DX)(CX*1), Y8, Y8
-	VSUBPS  Y7, Y5, Y5
-	VSUBPS  (DI)(CX*1), Y5, Y5
+	VSUBPS  (DI)(AX*2), Y6, Y6
+	VADDPS  Y9, Y5, Y5
+	VSUBPS  Y9, Y7, Y7
+	VADDPS  Y6, Y3, Y3
+	VSUBPS  Y6, Y4, Y4
+	VMOVUPS (BX)(CX*1), Y6
+	VMOVUPS (SI)(CX*1), Y8
+	VADDPS  Y6, Y8, Y9
+	VADDPS  (DX)(CX*1), Y9, Y9
 	VSUBPS  Y8, Y6, Y6
-	VSUBPS  Y5, Y3, Y3
+	VSUBPS  (DI)(CX*1), Y6, Y6
+	VSUBPS  Y9, Y7, Y7
+	VSUBPS  Y6, Y4, Y4
 	TESTQ   R11, R11
 	JEQ     sum0
-	VADDPS  (R11), Y4, Y4
-	VADDPS  (R11)(R12*1), Y6, Y6
-	VADDPS  (R14), Y2, Y2
-	VADDPS  (R14)(R12*1), Y3, Y3
+	VADDPS  (R11), Y5, Y5
+	VADDPS  (R11)(R12*1), Y7, Y7
+	VADDPS  (R14), Y3, Y3
+	VADDPS  (R14)(R12*1), Y4, Y4
 
 sum0:
-	VADDPS  Y0, Y4, Y4
-	VMAXPS  Y4, Y1, Y4
-	VMOVUPS Y4, (R9)
-	VADDPS  Y0, Y6, Y6
-	VMAXPS  Y6, Y1, Y6
-	VMOVUPS Y6, (R9)(R10*1)
-	VADDPS  Y0, Y2, Y2
-	VMAXPS  Y2, Y1, Y2
-	VMOVUPS Y2, (R13)
+	VADDPS  Y0, Y5, Y5
+	VMAXPS  Y5, Y1, Y5
+	VMINPS  Y5, Y2, Y5
+	VMOVUPS Y5, (R9)
+	VADDPS  Y0, Y7, Y7
+	VMAXPS  Y7, Y1, Y7
+	VMINPS  Y7, Y2, Y7
+	VMOVUPS Y7, (R9)(R10*1)
 	VADDPS  Y0, Y3, Y3
 	VMAXPS  Y3, Y1, Y3
-	VMOVUPS Y3, (R13)(R10*1)
+	VMINPS  Y3, Y2, Y3
+	VMOVUPS Y3, (R13)
+	VADDPS  Y0, Y4, Y4
+	VMAXPS  Y4, Y1, Y4
+	VMINPS  Y4, Y2, Y4
+	VMOVUPS Y4, (R13)(R10*1)
 	ADDQ    $0x40, DX
 	ADDQ    $0x40, BX
 	ADDQ    $0x40, SI
@@ -16398,40 +16702,42 @@ sum0:
 rest0:
 	ADDQ    $0x02, R8
 	JEQ     end0
-	VMOVUPS (BX), Y2
-	VMOVUPS (SI), Y3
-	VADDPS  Y2, Y3, Y4
-	VADDPS  (DX), Y4, Y4
-	VSUBPS  Y3, Y2, Y2
-	VSUBPS  (DI), Y2, Y2
-	VMOVUPS (BX)(AX*1), Y3
-	VMOVUPS (SI)(AX*1), Y5
-	VADDPS  Y3, Y5, Y6
-	VADDPS  (DX)(AX*1), Y6, Y6
-	VSUBPS  Y5, Y3, Y3
-	VSUBPS  (DI)(AX*1), Y3, Y3
-	VADDPS  Y6, Y4, Y4
-	VADDPS  Y3, Y2, Y2
-	VMOVUPS (BX)(AX*2), Y3
-	VMOVUPS (SI)(AX*2), Y5
-	VADDPS  Y3, Y5, Y6
-	VADDPS  (DX)(AX*2), Y6, Y6
-	VSUBPS  Y5, Y3, Y3
-	VSUBPS  (DI)(AX*2), Y3, Y3
-	VADDPS  Y6, Y4, Y4
-	VADDPS  Y3, Y2, Y2
+	VMOVUPS (BX), Y3
+	VMOVUPS (SI), Y4
+	VADDPS  Y3, Y4, Y5
+	VADDPS  (DX), Y5, Y5
+	VSUBPS  Y4, Y3, Y3
+	VSUBPS  (DI), Y3, Y3
+	VMOVUPS (BX)(AX*1), Y4
+	VMOVUPS (SI)(AX*1), Y6
+	VADDPS  Y4, Y6, Y7
+	VADDPS  (DX)(AX*1), Y7, Y7
+	VSUBPS  Y6, Y4, Y4
+	VSUBPS  (DI)(AX*1), Y4, Y4
+	VADDPS  Y7, Y5, Y5
+	VADDPS  Y4, Y3, Y3
+	VMOVUPS (BX)(AX*2), Y4
+	VMOVUPS (SI)(AX*2), Y6
+	VADDPS  Y4, Y6, Y7
+	VADDPS  (DX)(AX*2), Y7, Y7
+	VSUBPS  Y6, Y4, Y4
+	VSUBPS  (DI)(AX*2), Y4, Y4
+	VADDPS  Y7, Y5, Y5
+	VADDPS  Y4, Y3, Y3
 	TESTQ   R11, R11
 	JEQ     lastsum0
-	VADDPS  (R11), Y4, Y4
-	VADDPS  (R14), Y2, Y2
+	VADDPS  (R11), Y5, Y5
+	VADDPS  (R14), Y3, Y3
 
 lastsum0:
-	VADDPS  Y0, Y4, Y4
-	VMAXPS  Y4, Y1, Y4
-	VMOVUPS Y4, (R9)
-	VADDPS  Y0, Y2, Y2
-	VMAXPS  Y2, Y1, Y2
-	VMOVUPS Y2, (R13)
+	VADDPS  Y0, Y5, Y5
+	VMAXPS  Y5, Y1, Y5
+	VMINPS  Y5, Y2, Y5
+	VMOVUPS Y5, (R9)
+	VADDPS  Y0, Y3, Y3
+	VMAXPS  Y3, Y1, Y3
+	VMINPS  Y3, Y2, Y3
+	VMOVUPS Y3, (R13)
 
 end0:
 	MOVQ         mfs+8(FP), AX
@@ -16449,65 +16755,70 @@ end0:
 	MOVQ         rrs+72(FP), R14
 	ADDQ         R9, R13
 	ADDQ         R11, R14
-	VBROADCASTSS floor+80(FP), Y1
+	VBROADCASTSS low+80(FP), Y1
+	VBROADCASTSS high+84(FP), Y2
 	MOVQ         bias+48(FP), R15
 	VMOVUPS      32(R15), Y0
 	SUBQ         $0x02, R8
 	JL           rest1
 
 tile1:
-	VMOVUPS 32(BX), Y2
-	VMOVUPS 32(SI), Y3
-	VADDPS  Y2, Y3, Y4
-	VADDPS  32(DX), Y4, Y4
-	VSUBPS  Y3, Y2, Y2
-	VSUBPS  32(DI), Y2, Y2
-	VMOVUPS 32(BX)(AX*1), Y3
-	VMOVUPS 32(SI)(AX*1), Y5
-	VADDPS  Y3, Y5, Y6
-	VADDPS  32(DX)(AX*1), Y6, Y6
-	VSUBPS  Y5, Y3, Y3
-	VSUBPS  32(DI)(AX*1), Y3, Y3
-	VADDPS  Y6, Y4, Y4
-	VADDPS  Y3, Y2, Y2
-	VMOVUPS 32(BX)(AX*2), Y5
-	VMOVUPS 32(SI)(AX*2), Y7
-	VADDPS  Y5, Y7, Y8
-	VADDPS  32(DX)(AX*2), Y8, Y8
-	VSUBPS  Y7, Y5, Y5
-	VSUBPS  32(DI)(AX*2), Y5, Y5
-	VADDPS  Y8, Y4, Y4
+	VMOVUPS 32(BX), Y3
+	VMOVUPS 32(SI), Y4
+	VADDPS  Y3, Y4, Y5
+	VADDPS  32(DX), Y5, Y5
+	VSUBPS  Y4, Y3, Y3
+	VSUBPS  32(DI), Y3, Y3
+	VMOVUPS 32(BX)(AX*1), Y4
+	VMOVUPS 32(SI)(AX*1), Y6
+	VADDPS  Y4, Y6, Y7
+	VADDPS  32(DX)(AX*1), Y7, Y7
+	VSUBPS  Y6, Y4, Y4
+	VSUBPS  32(DI)(AX*1), Y4, Y4
+	VADDPS  Y7, Y5, Y5
+	VADDPS  Y4, Y3, Y3
+	VMOVUPS 32(BX)(AX*2), Y6
+	VMOVUPS 32(SI)(AX*2), Y8
+	VADDPS  Y6, Y8, Y9
+	VADDPS  32(DX)(AX*2), Y9, Y9
 	VSUBPS  Y8, Y6, Y6
-	VADDPS  Y5, Y2, Y2
-	VSUBPS  Y5, Y3, Y3
-	VMOVUPS 32(BX)(CX*1), Y5
-	VMOVUPS 32(SI)(CX*1), Y7
-	VADDPS  Y5, Y7, Y8
-	VADDPS  32(DX)(CX*1), Y8, Y8
-	VSUBPS  Y7, Y5, Y5
-	VSUBPS  32(DI)(CX*1), Y5, Y5
+	VSUBPS  32(DI)(AX*2), Y6, Y6
+	VADDPS  Y9, Y5, Y5
+	VSUBPS  Y9, Y7, Y7
+	VADDPS  Y6, Y3, Y3
+	VSUBPS  Y6, Y4, Y4
+	VMOVUPS 32(BX)(CX*1), Y6
+	VMOVUPS 32(SI)(CX*1), Y8
+	VADDPS  Y6, Y8, Y9
+	VADDPS  32(DX)(CX*1), Y9, Y9
 	VSUBPS  Y8, Y6, Y6
-	VSUBPS  Y5, Y3, Y3
+	VSUBPS  32(DI)(CX*1), Y6, Y6
+	VSUBPS  Y9, Y7, Y7
+	VSUBPS  Y6, Y4, Y4
 	TESTQ   R11, R11
 	JEQ     sum1
-	VADDPS  32(R11), Y4, Y4
-	VADDPS  32(R11)(R12*1), Y6, Y6
-	VADDPS  32(R14), Y2, Y2
-	VADDPS  32(R14)(R12*1), Y3, Y3
+	VADDPS  32(R11), Y5, Y5
+	VADDPS  32(R11)(R12*1), Y7, Y7
+	VADDPS  32(R14), Y3, Y3
+	VADDPS  32(R14)(R12*1), Y4, Y4
 
 sum1:
-	VADDPS  Y0, Y4, Y4
-	VMAXPS  Y4, Y1, Y4
-	VMOVUPS Y4, 32(R9)
-	VADDPS  Y0, Y6, Y6
-	VMAXPS  Y6, Y1, Y6
-	VMOVUPS Y6, 32(R9)(R10*1)
-	VADDPS  Y0, Y2, Y2
-	VMAXPS  Y2, Y1, Y2
-	VMOVUPS Y2, 32(R13)
+	VADDPS  Y0, Y5, Y5
+	VMAXPS  Y5, Y1, Y5
+	VMINPS  Y5, Y2, Y5
+	VMOVUPS Y5, 32(R9)
+	VADDPS  Y0, Y7, Y7
+	VMAXPS  Y7, Y1, Y7
+	VMINPS  Y7, Y2, Y7
+	VMOVUPS Y7, 32(R9)(R10*1)
 	VADDPS  Y0, Y3, Y3
 	VMAXPS  Y3, Y1, Y3
-	VMOVUPS Y3, 32(R13)(R10*1)
+	VMINPS  Y3, Y2, Y3
+	VMOVUPS Y3, 32(R13)
+	VADDPS  Y0, Y4, Y4
+	VMAXPS  Y4, Y1, Y4
+	VMINPS  Y4, Y2, Y4
+	VMOVUPS Y4, 32(R13)(R10*1)
 	ADDQ    $0x40, DX
 	ADDQ    $0x40, BX
 	ADDQ    $0x40, SI
@@ -16522,40 +16833,42 @@ sum1:
 rest1:
 	ADDQ    $0x02, R8
 	JEQ     end1
-	VMOVUPS 32(BX), Y2
-	VMOVUPS 32(SI), Y3
-	VADDPS  Y2, Y3, Y4
-	VADDPS  32(DX), Y4, Y4
-	VSUBPS  Y3, Y2, Y2
-	VSUBPS  32(DI), Y2, Y2
-	VMOVUPS 32(BX)(AX*1), Y3
-	VMOVUPS 32(SI)(AX*1), Y5
-	VADDPS  Y3, Y5, Y6
-	VADDPS  32(DX)(AX*1), Y6, Y6
-	VSUBPS  Y5, Y3, Y3
-	VSUBPS  32(DI)(AX*1), Y3, Y3
-	VADDPS  Y6, Y4, Y4
-	VADDPS  Y3, Y2, Y2
-	VMOVUPS 32(BX)(AX*2), Y3
-	VMOVUPS 32(SI)(AX*2), Y5
-	VADDPS  Y3, Y5, Y6
-	VADDPS  32(DX)(AX*2), Y6, Y6
-	VSUBPS  Y5, Y3, Y3
-	VSUBPS  32(DI)(AX*2), Y3, Y3
-	VADDPS  Y6, Y4, Y4
-	VADDPS  Y3, Y2, Y2
+	VMOVUPS 32(BX), Y3
+	VMOVUPS 32(SI), Y4
+	VADDPS  Y3, Y4, Y5
+	VADDPS  32(DX), Y5, Y5
+	VSUBPS  Y4, Y3, Y3
+	VSUBPS  32(DI), Y3, Y3
+	VMOVUPS 32(BX)(AX*1), Y4
+	VMOVUPS 32(SI)(AX*1), Y6
+	VADDPS  Y4, Y6, Y7
+	VADDPS  32(DX)(AX*1), Y7, Y7
+	VSUBPS  Y6, Y4, Y4
+	VSUBPS  32(DI)(AX*1), Y4, Y4
+	VADDPS  Y7, Y5, Y5
+	VADDPS  Y4, Y3, Y3
+	VMOVUPS 32(BX)(AX*2), Y4
+	VMOVUPS 32(SI)(AX*2), Y6
+	VADDPS  Y4, Y6, Y7
+	VADDPS  32(DX)(AX*2), Y7, Y7
+	VSUBPS  Y6, Y4, Y4
+	VSUBPS  32(DI)(AX*2), Y4, Y4
+	VADDPS  Y7, Y5, Y5
+	VADDPS  Y4, Y3, Y3
 	TESTQ   R11, R11
 	JEQ     lastsum1
-	VADDPS  32(R11), Y4, Y4
-	VADDPS  32(R14), Y2, Y2
+	VADDPS  32(R11), Y5, Y5
+	VADDPS  32(R14), Y3, Y3
 
 lastsum1:
-	VADDPS  Y0, Y4, Y4
-	VMAXPS  Y4, Y1, Y4
-	VMOVUPS Y4, 32(R9)
-	VADDPS  Y0, Y2, Y2
-	VMAXPS  Y2, Y1, Y2
-	VMOVUPS Y2, 32(R13)
+	VADDPS  Y0, Y5, Y5
+	VMAXPS  Y5, Y1, Y5
+	VMINPS  Y5, Y2, Y5
+	VMOVUPS Y5, 32(R9)
+	VADDPS  Y0, Y3, Y3
+	VMAXPS  Y3, Y1, Y3
+	VMINPS  Y3, Y2, Y3
+	VMOVUPS Y3, 32(R13)
 
 end1:
 	VZEROUPPER

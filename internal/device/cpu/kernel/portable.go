@@ -54,7 +54,7 @@ func convGo(p int) convKernel {
 		return x
 	}
 	return func(in *float32, off int, taps *int, nt, ic int, w *float32, _ int, out *float32,
-		ips, ijump, ops, ojump int, bias, res *float32, rps, rjump, relu int) {
+		ips, ijump, ops, ojump int, bias, res *float32, rps, rjump int, low, high float32) {
 		x, outs, ress := offsets(ips, ijump), offsets(ops, ojump), offsets(rps, rjump)
 		list := unsafe.Slice(taps, 2*nt)
 		for q := 0; q < 4*Lanes; q += 16 { // bytes
@@ -68,9 +68,7 @@ func convGo(p int) convKernel {
 					if res != nil {
 						a[c] += quadAt(res, ress[i]+q)[c]
 					}
-					if relu != 0 && a[c] <= 0 {
-						a[c] = 0
-					}
+					a[c] = min(max(a[c], low), high)
 				}
 				*quadAt(out, outs[i]+q) = *a
 			}

@@ -1,7 +1,5 @@
 package kernel
 
-import "math"
-
 // Winograd's convolution F(2x2, 3x3), for windows of 3x3 pixels with stride 1 and one zero around the input: 4x4 pixels
 // d of the input and the window g give a tile of 2x2 pixels of the output with 16 multiplications instead of 36,
 //
@@ -244,10 +242,7 @@ func (p *winograd) transform(s *Set, from, to int, in, v *float32, vfs int) {
 // inverse writes the output of the tiles [from, to), whose products are at m: of each frequency first those of one
 // group of channels and mgs floats further on those of the next.
 func (p *winograd) inverse(s *Set, from, to int, m *float32, mgs, mfs int, out *float32, e *Epilogue) {
-	floor := float32(math.Inf(-1))
-	if e.ReLU {
-		floor = 0
-	}
+	low, high := e.Rectifier.bounds()
 	for g := range Groups(p.oc) {
 		bias := &zeros[0]
 		if e.Bias != nil {
@@ -266,7 +261,7 @@ func (p *winograd) inverse(s *Set, from, to int, m *float32, mgs, mfs int, out *
 			}
 			s.winogradOut[min(2, p.h-y)-1](at(m, g*mgs+(t-from)*Lanes), 4*mfs, min(2*k, p.w-x),
 				at(out, image*p.out.Image+y*p.out.Row+x*p.out.Pixel+g*Lanes), 4*p.out.Pixel, 4*p.out.Row,
-				bias, res, rps, rrs, floor)
+				bias, res, rps, rrs, low, high)
 			t += k
 		}
 	}

@@ -230,7 +230,7 @@ func TestWinogradPropagatesNaN(t *testing.T) {
 	c := newConvolution(square(12, 20, 6, 3, 1, 1), 2, false, rand.New(rand.NewPCG(19, 20)))
 	c.x.data[c.x.index(1, 2, 3, 1)] = float32(math.NaN())
 	eachWinograd(t, func(t *testing.T, s *Set) {
-		c.winogradForward(t, s, Epilogue{ReLU: true}).each(func(n, r, p, ch int, v *float32) {
+		c.winogradForward(t, s, Epilogue{Rectifier: ReLU}).each(func(n, r, p, ch int, v *float32) {
 			window := n == 1 && r >= 1 && r <= 3 && p >= 2 && p <= 4
 			if got := *v != *v; window && !got || n == 0 && got {
 				t.Fatalf("y[%d, %d, %d, %d] is %v", n, r, p, ch, *v)

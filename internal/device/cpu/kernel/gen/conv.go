@@ -12,7 +12,7 @@ import (
 func (g *generator) convolution(p, o int) {
 	g.function(fmt.Sprintf("conv%dx%d", p, o),
 		"func(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, "+
-			"ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, relu int)",
+			"ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)",
 		"is a convKernel.")
 	acc := make([]vec, p*o)
 	for i := range acc {
@@ -22,14 +22,7 @@ func (g *generator) convolution(p, o int) {
 	g.tapLoop(acc, p, o)
 	g.addResidual(acc, p, o)
 
-	g.CMPQ(g.arg("relu"), operand.Imm(0))
-	g.JEQ(operand.LabelRef("store"))
-	zero := g.vector()[:1]
-	g.zero(zero)
-	for _, v := range acc {
-		g.relu(zero[0], v)
-	}
-	g.Label("store")
+	g.clamp(acc)
 	g.eachPixel(p, o, "out", "ops", "ojump", func(i int, m operand.Mem) { g.store(acc[i], m) })
 	g.end()
 }

@@ -69,11 +69,7 @@ func (g *generator) depthwise(p int) {
 	g.JNE(operand.LabelRef("tap"))
 
 	g.Label("done")
-	low, high := g.broadcast("low"), g.broadcast("high")
-	for _, v := range acc {
-		g.relu(low[0], v)
-		g.bound(high[0], v)
-	}
+	g.clamp(acc)
 	g.eachPixel(p, 1, "out", "ops", "ojump", func(i int, m operand.Mem) {
 		m.Index, m.Scale = group, 1
 		g.store(acc[i], m)

@@ -232,6 +232,15 @@ func (g *generator) bound(high reg.VecVirtual, v vec) {
 	}
 }
 
+// clamp brings vectors between the arguments low and high.
+func (g *generator) clamp(vectors []vec) {
+	low, high := g.broadcast("low")[0], g.broadcast("high")[0]
+	for _, v := range vectors {
+		g.relu(low, v)
+		g.bound(high, v)
+	}
+}
+
 // broadcast fills a vector with one float32 argument.
 func (g *generator) broadcast(name string) vec {
 	r := g.reg()

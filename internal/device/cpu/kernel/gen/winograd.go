@@ -182,7 +182,7 @@ func (g *generator) winogradMultiply(p int) {
 // does to its sums.
 func (g *generator) winogradOut(rows int) {
 	g.function(fmt.Sprint("winogradOut", rows), "func(m *float32, mfs int, cols int, out *float32, ops int, ors int, "+
-		"bias *float32, res *float32, rps int, rrs int, floor float32)", "is a winogradOutKernel.")
+		"bias *float32, res *float32, rps int, rrs int, low float32, high float32)", "is a winogradOutKernel.")
 	g.eachPart(func(part int) {
 		m, cols := g.newFours("m", "mfs"), g.param("cols")
 		out, ops := g.param("out"), g.param("ops")
@@ -191,7 +191,7 @@ func (g *generator) winogradOut(rows int) {
 		g.ADDQ(out, below)
 		g.ADDQ(res, resBelow)
 		places, residuals := []reg.GPVirtual{out, below}[:rows], []reg.GPVirtual{res, resBelow}[:rows]
-		bias, floor := g.reg(), g.broadcast("floor")[0]
+		bias, low, high := g.reg(), g.broadcast("low")[0], g.broadcast("high")[0]
 		at := g.GP64()
 		g.Load(g.Param("bias"), at)
 		g.VMOVUPS(g.part(operand.Mem{Base: at}, part), bias)
@@ -210,7 +210,8 @@ func (g *generator) winogradOut(rows int) {
 			for r, row := range y {
 				for i, v := range row {
 					g.VADDPS(bias, v, v)
-					g.VMAXPS(v, floor, v) // a NaN stays, see relu
+					g.relu(low, vec{v})
+					g.bound(high, vec{v})
 					g.VMOVUPS(v, g.part(neighbour(places[r], ops, i), part))
 				}
 			}
