@@ -61,6 +61,31 @@ func TestAccuracyFigureData(t *testing.T) {
 	}
 }
 
+// Methods of a budget are listed by their means where there are many of them, and only at such budgets.
+func TestMethodsFigureData(t *testing.T) {
+	var records []*Record
+	for i, method := range methodOrder[:inColumn+1] {
+		records = append(records, withTop1(t, method, "0.5", 1, 0.5+float64(8*(i%4)+i)/64))
+	}
+	records = append(records, withTop1(t, "adjust", "0.5", 2, 1), withTop1(t, "adjust", "1.0", 1, 0.95))
+	var got []string
+	for _, r := range dataOf(t, records, "accuracy-by-method-0.5") {
+		got = append(got, r["method"]+" "+r["top1_percent_by_seed"])
+	}
+	want := []string{
+		"uniform 50", "slimming 56.25", "taylor_per_flop 70.3125", "l1 78.125", "adjust 64.0625 100", "morphnet 84.375",
+		"random 92.1875", "adjust_random_fur 98.4375",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("methods (-want +got):\n%s", diff)
+	}
+	for _, f := range figuresOf(t, records[1:]) {
+		if strings.HasPrefix(f.name, "accuracy-by-method") {
+			t.Errorf("%s of %d methods", f.name, inColumn)
+		}
+	}
+}
+
 // The front holds the leaders of budgets at which more FLOPs bring more accuracy.
 func TestFront(t *testing.T) {
 	records := []*Record{

@@ -9,11 +9,11 @@ import (
 // accuracyName is the name of the figure of the only or first comparison; readers find it under this name.
 const accuracyName = "accuracy-vs-flops"
 
-// figures draws everything about a comparison: accuracy over FLOPs and over the cost, the final trainings, and for each
-// point of a method that adjusts channels the widths and the FLOPs utilization ratios. Figures with nothing to show are
-// left out. suffix keeps the file names of several comparisons apart.
+// figures draws everything about a comparison: accuracy over FLOPs, by method where there are many, and over the cost;
+// the final trainings; and for each point of a method that adjusts channels the widths and the FLOPs utilization ratios.
+// Figures with nothing to show are left out. suffix keeps the file names of several comparisons apart.
 func figures(c comparison, layers, epochs table, suffix string) ([]figure, error) {
-	out := []figure{accuracyFigure(accuracyName+suffix, c)}
+	out := append([]figure{accuracyFigure(accuracyName+suffix, c)}, methodsFigures("accuracy-by-method", c, suffix)...)
 	if costsDiffer(c) {
 		out = append(out, costFigure("accuracy-vs-cost"+suffix, c))
 	}
