@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"gorgonia.org/gorgonia"
@@ -25,6 +26,11 @@ type Operation struct {
 
 // String is the kind with its attributes and the shapes.
 func (o Operation) String() string { return fmt.Sprint(ops.Name(o.Kind), o.Shapes) }
+
+// Larger tells whether an operand has more elements than that.
+func (o Operation) Larger(than int) bool {
+	return slices.ContainsFunc(o.Shapes, func(s []int) bool { return tensor.Shape(s).TotalSize() > than })
+}
 
 // Operations lists every kind with shapes that are usual, odd, tiny, and larger than one block of work.
 func Operations() []Operation {
@@ -161,6 +167,7 @@ func Operations() []Operation {
 		add(ops.Momentum{Dims: 4, Momentum: 0.9, Decay: 1e-2}, x, x, x)
 		add(ops.Descend{Dims: 2}, stats, stats, []int{1})
 	}
+	add(ops.DropMask{Layer: 2, Channels: 50}, []int{3}, []int{400}, []int{3}) // the reference keeps the expected share
 	return table
 }
 
@@ -270,6 +277,8 @@ func input(r *rand.Rand, k ops.Kind, i int, x ops.Operand, shape []int) gorgonia
 		switch k.(type) {
 		case ops.CrossEntropy, ops.CrossEntropyGrad:
 			below = 1
+		case ops.DropMask:
+			below = math.MaxUint32
 		}
 	}
 	v := opstest.Random(r, of, below, shape...)

@@ -28,6 +28,7 @@ type Device struct {
 	done   driver.Event
 	sweep  int  // bytes that the feature maps of a RunDropped may take
 	poison bool // fill memory with what is no number before each run, for tests
+	apart  bool // no two values of a plan share memory, for tests
 }
 
 // New returns a device on a driver, which it closes in the end. The name is the one by which it was chosen.

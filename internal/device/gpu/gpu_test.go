@@ -40,9 +40,29 @@ func TestConformance(t *testing.T) {
 	devicetest.Run(t, stays{dev}.open)
 }
 
+// TestStandIn runs the table on the stand-in for CUDA, but for what is large, for that is slow.
+func TestStandIn(t *testing.T) {
+	const most = 4000 // elements of an operand
+	dev := deviceOn(t, gputest.CUDA(t))
+	dev.poison = true
+	dev.tiles = dev.tiles[:1] // each takes g++ a second
+	for _, o := range devicetest.Operations() {
+		if o.Larger(most) {
+			continue
+		}
+		t.Run(o.String(), func(t *testing.T) {
+			if _, err := o.Check(dev); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 // TestTiles checks convolutions with the tiles that a processor does not take.
-func TestTiles(t *testing.T) {
-	dev := deviceOn(t, gputest.POCL(t))
+func TestTiles(t *testing.T) { gputest.Each(t, checkTiles) }
+
+func checkTiles(t *testing.T, d driver.Driver) {
+	dev := deviceOn(t, d)
 	for _, tile := range kernels.Tiles[1:] {
 		dev.tiles = []kernels.Tile{tile} // which is compiled faster than all of them
 		for _, g := range []struct {

@@ -104,6 +104,33 @@ func TestPlaceBlocks(t *testing.T) {
 	}
 }
 
+// TestApart plans a chain of maps, of which two are alive at a time, and then without reuse.
+func TestApart(t *testing.T) {
+	const maps = 10
+	shape := []int{4, 32}
+	p := &planner{dev: &Device{driver: &paper{properties: driver.Properties{Memory: 1 << 20, MaxAlloc: 1 << 20}}},
+		program: &device.Program{}}
+	for i := range maps {
+		p.values = append(p.values, value{shape: shape, input: i == 0})
+		if i > 0 {
+			p.calls = append(p.calls, call{args: []any{operand(i - 1), operand(i)}})
+		}
+	}
+	for _, tt := range []struct {
+		apart bool
+		want  int
+	}{{false, 2}, {true, maps - 1}} {
+		p.dev.apart = tt.apart
+		pl := &plan{}
+		if err := p.placeArena(pl, make([]driver.Buffer, maps)); err != nil {
+			t.Fatal(err)
+		}
+		if got := pl.arena[0].Bytes(); len(pl.arena) != 1 || got != tt.want*4*4*32 {
+			t.Errorf("apart %v: %d chunks, the first of %d bytes, want that of %d maps", tt.apart, len(pl.arena), got, tt.want)
+		}
+	}
+}
+
 // TestTooLarge checks errors of programs that no memory holds.
 func TestTooLarge(t *testing.T) {
 	for _, tt := range []struct {

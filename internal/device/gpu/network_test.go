@@ -78,8 +78,9 @@ func plainGo(t *testing.T) device.Device {
 	return dev
 }
 
-// TestTraining trains a narrow ResNet-20 on every driver. Losses are those of the plain Go kernels, and a second training
-// gives the bits of the first, on memory that holds what is no number. Other widths build nothing.
+// TestTraining trains a narrow ResNet-20 on every driver. Losses are those of the plain Go kernels, and further trainings
+// give the bits of the first: in memory that holds what is no number, and without any use of memory again. Other widths
+// build nothing.
 func TestTraining(t *testing.T) {
 	n := resnet(t, "resnet20")
 	const steps, few = 20, 4
@@ -92,11 +93,13 @@ func TestTraining(t *testing.T) {
 				t.Errorf("step %d: loss %v, the reference has %v", i, got[i], want[i])
 			}
 		}
-		dev.poison = true
-		if _, again := trained(t, dev, n, n.Start(), few); !cmp.Equal(got[:few], again) {
-			t.Errorf("losses %v of one training, %v of the next", got[:few], again)
+		for how, flag := range map[string]*bool{"full of what is no number": &dev.poison, "that nothing shares": &dev.apart} {
+			*flag = true
+			if _, again := trained(t, dev, n, n.Start(), few); !cmp.Equal(got[:few], again) {
+				t.Errorf("losses %v of one training, %v of the next in memory %s", got[:few], again, how)
+			}
+			*flag = false
 		}
-		dev.poison = false
 		built := d.Built()
 		other := n.Start()
 		for i := range other {

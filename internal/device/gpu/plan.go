@@ -325,6 +325,11 @@ func (p *planner) blocks() (blocks []device.Block, owners []int) {
 	for _, v := range p.program.Outputs {
 		touch(v, len(p.calls))
 	}
+	for i := range blocks {
+		if p.dev.apart {
+			blocks[i].First, blocks[i].Last = 0, len(p.calls)
+		}
+	}
 	return blocks, owners
 }
 

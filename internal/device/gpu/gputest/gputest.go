@@ -23,13 +23,17 @@ func Each(t *testing.T, test func(t *testing.T, d driver.Driver)) {
 	if oclgrind.Inside() {
 		return
 	}
-	t.Run("cuda", func(t *testing.T) {
-		d, err := standin.Open(t, choose.Cache(), false)
-		if err != nil {
-			t.Fatal(err)
-		}
-		test(t, d)
-	})
+	t.Run("cuda", func(t *testing.T) { test(t, CUDA(t)) })
+}
+
+// CUDA returns the driver of the stand-in for CUDA.
+func CUDA(t *testing.T) driver.Driver {
+	t.Helper()
+	d, err := standin.Open(t, choose.Cache(), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
 }
 
 // POCL returns the driver of the processor through OpenCL.
