@@ -32,6 +32,7 @@ type Options struct {
 	Out        string                                   // output folder
 	DataDir    string                                   // folder of the datasets
 	Device     func(threads int) (device.Device, error) // opens a device for one job
+	Memory     int64                                    // of a card that the jobs share, in bytes; 0: they use the machine's
 	Jobs       int                                      // cells at a time; 0: one per core
 	Shard      Shard                                    // which of the cells to run
 	Checkpoint time.Duration                            // at most so much time is between two checkpoints; 0: a minute
@@ -150,7 +151,7 @@ func newRun(o Options) (*run, error) {
 	r := &run{Options: o, cells: o.Shard.of(cells), jobs: cmp.Or(o.Jobs, cores), library: newLibrary(o.DataDir)}
 	r.jobs = max(min(r.jobs, len(r.cells)), 1)
 	r.threads = threadsOf(r.jobs)
-	r.room = newRoom(r.warn)
+	r.room = newRoom(o.Memory, r.warn)
 	r.store = newStore(o.Out, cmp.Or(o.Checkpoint, time.Minute), r.warn)
 	if err := os.MkdirAll(filepath.Join(o.Out, results.CellsFolder), 0o755); err != nil {
 		return nil, fmt.Errorf("output folder: %w", err)

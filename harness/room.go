@@ -23,8 +23,14 @@ type room struct {
 	changed chan struct{} // closed when a cell has ended
 }
 
-func newRoom(warn func(error)) *room {
-	return &room{memory: host.ReadMemory, own: ownMemory, warn: warn, needs: map[*cell]int64{}, changed: make(chan struct{})}
+// newRoom makes one in the memory of a card, or of the machine if that is 0. A card does not tell what else is on it.
+func newRoom(card int64, warn func(error)) *room {
+	r := &room{memory: host.ReadMemory, own: ownMemory, warn: warn, needs: map[*cell]int64{}, changed: make(chan struct{})}
+	if card > 0 {
+		r.memory = func() (host.Memory, bool) { return host.Memory{Total: card, Free: card}, true }
+		r.own = func() int64 { return 0 }
+	}
+	return r
 }
 
 func ownMemory() int64 {

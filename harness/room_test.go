@@ -26,21 +26,26 @@ func TestRoom(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		free    int64
+		card    int64
 		most    int32
 		warning string
 	}{
-		{"room for one", need * 3 / 2, 1, "waits until another cell has ended"},
-		{"room for none", need / 2, 1, "are free; trying"},
-		{"room for all", 100 * need, 2, ""},
+		{"room for one", need * 3 / 2, 0, 1, "waits until another cell has ended"},
+		{"room for none", need / 2, 0, 1, "are free; trying"},
+		{"room for all", 100 * need, 0, 2, ""},
+		{"room for one on a card", 0, need * 3 / 2, 1, "waits until another cell has ended"},
+		{"room for all on a card", 0, 100 * need, 2, ""},
 	} {
 		o, events := options(e, t.TempDir())
-		o.Jobs = 2
+		o.Jobs, o.Memory = 2, tt.card
 		r, err := newRun(o)
 		if err != nil {
 			t.Fatal(err)
 		}
-		r.room.memory = func() (host.Memory, bool) { return host.Memory{Total: tt.free, Free: tt.free}, true }
-		r.room.own = func() int64 { return 0 }
+		if tt.card == 0 {
+			r.room.memory = func() (host.Memory, bool) { return host.Memory{Total: tt.free, Free: tt.free}, true }
+			r.room.own = func() int64 { return 0 }
+		}
 		var in, most atomic.Int32
 		ended := make(chan bool)
 		for _, c := range r.cells {
@@ -50,6 +55,9 @@ func TestRoom(t *testing.T) {
 					most.Store(n)
 				}
 				time.Sleep(20 * time.Millisecond)
+				for end := time.Now().Add(10 * time.Second); most.Load() < tt.most && time.Now().Before(end); {
+					time.Sleep(time.Millisecond)
+				}
 				in.Add(-1)
 				r.room.leave(c)
 				ended <- ok

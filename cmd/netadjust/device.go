@@ -15,6 +15,7 @@ import (
 type chosen struct {
 	open   func(threads int) (device.Device, error) // one for each job
 	gpu    bool
+	memory int64  // of a GPU
 	reason string // for the choice
 }
 
@@ -52,8 +53,8 @@ func openGPU(name string) (*chosen, error) {
 	var first atomic.Pointer[driver.Driver]
 	first.Store(&d)
 	p := d.Properties()
-	c := &chosen{gpu: true, reason: fmt.Sprintf("through %s; %d MiB of memory, %d compute units", p.Library, p.Memory>>20,
-		p.Units)}
+	c := &chosen{gpu: true, memory: int64(p.Memory)}
+	c.reason = fmt.Sprintf("through %s; %d MiB of memory, %d compute units", p.Library, p.Memory>>20, p.Units)
 	for _, err := range passed {
 		c.reason += "\nnot through " + err.Error()
 	}

@@ -55,7 +55,7 @@ func runCommand(a *app, f *flags) error {
 	if err != nil {
 		return err
 	}
-	o.Experiment, o.Device, o.Jobs = e, dev.open, dev.jobs(*jobs)
+	o.Experiment, o.Device, o.Memory, o.Jobs = e, dev.open, dev.memory, dev.jobs(*jobs)
 	o.Out, o.DataDir = cmp.Or(*out, filepath.Join("out", e.Name)), data.Dir(*dataDir)
 	o.Progress = newPrinter(a, *f.asJSON, *quiet)
 	summary, err := harness.Run(a.ctx, o)

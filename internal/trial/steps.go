@@ -209,7 +209,7 @@ func (l *layer) speed(s subject) func(context.Context) (any, error) {
 				return nil, err
 			}
 			modes := []bench.Mode{bench.Train, bench.Eval}
-			if s.network == "resnet20" {
+			if s == l.subjects()[0] {
 				modes = append(modes, bench.FUR)
 			}
 			var list []bench.Result

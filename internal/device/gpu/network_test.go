@@ -46,17 +46,21 @@ func resnet(t *testing.T, name string) *networks.Network {
 	return n
 }
 
-// trained trains a number of steps, each an epoch of its own, and returns the losses. At larger rates a rectifier that
-// opens by a last bit is a loss that differs by a thousandth ten steps later.
-func trained(t *testing.T, dev device.Device, n *networks.Network, c []int, steps int) (*train.Model, []float64) {
-	t.Helper()
+// recipe has everything in it. At larger rates a rectifier that opens by a last bit is a loss that differs by a thousandth
+// ten steps later.
+func recipe(steps int) train.Recipe {
 	const rate = 0.004
-	r := train.Recipe{
+	return train.Recipe{
 		Epochs: steps, Batch: 16, LearningRate: rate, MinLearningRate: rate, Momentum: 0.9, WeightDecay: 1e-4,
 		LabelSmoothing: 0.1, CropPad: 1, Mirror: true, DropRate: 0.1,
 	}
-	m, epochs, err := train.Train(t.Context(), dev, n, c, patterns(16), norm, r, train.Stream{Seed: 3, Purpose: "final"},
-		func(int, train.Epoch) {})
+}
+
+// trained trains a number of steps, each an epoch of its own, and returns the losses.
+func trained(t *testing.T, dev device.Device, n *networks.Network, c []int, steps int) (*train.Model, []float64) {
+	t.Helper()
+	m, epochs, err := train.Train(t.Context(), dev, n, c, patterns(16), norm, recipe(steps),
+		train.Stream{Seed: 3, Purpose: "final"}, func(int, train.Epoch) {})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,6 +113,32 @@ func TestTraining(t *testing.T) {
 			t.Errorf("a network of widths %v builds %d programs", other, d.Built()-built)
 		}
 	})
+}
+
+// counting is a driver that counts memory.
+type counting struct {
+	driver.Driver
+	allocated int
+}
+
+func (c *counting) Alloc(bytes int) (driver.Chunk, error) {
+	c.allocated += bytes
+	return c.Driver.Alloc(bytes)
+}
+
+// TestMemory sets what a training takes beside the estimate by which cells are let on a card: twice what the graphs need.
+func TestMemory(t *testing.T) {
+	n := resnet(t, "resnet20")
+	estimate, err := train.Memory(n, n.Start(), recipe(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &counting{Driver: gputest.POCL(t)}
+	trained(t, deviceOn(t, d), n, n.Start(), 1)
+	taken := int64(d.allocated - page) // state takes one page
+	if taken < estimate/8 || taken > 2*estimate {
+		t.Errorf("a training takes %d bytes and a page; the graphs need %d", taken, estimate)
+	}
 }
 
 // TestLayerDropout compares dropout in one layer after the other, in one batch that grows, with an evaluation for each:
