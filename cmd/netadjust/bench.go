@@ -139,14 +139,22 @@ func batchSize(given int, n *networks.Network, mode bench.Mode) int {
 
 // printBench prints a result, then what its time goes to.
 func printBench(w io.Writer, b benchmark, r bench.Result) {
-	fmt.Fprintf(w, "%-10s %-12s %-6s %6d %12.1f %10.1f %5.0f%%\n", r.Network, b.label(), r.Mode, r.Batch,
-		r.ImagesPerSecond, r.GFLOPS, 100*r.PeakShare)
+	peak := "-"
+	if r.PeakShare > 0 {
+		peak = fmt.Sprintf("%.0f%%", 100*r.PeakShare)
+	}
+	fmt.Fprintf(w, "%-10s %-12s %-6s %6d %12.1f %10.1f %6s\n", r.Network, b.label(), r.Mode, r.Batch,
+		r.ImagesPerSecond, r.GFLOPS, peak)
 	for _, p := range r.Phases {
 		line := fmt.Sprintf("  %-20s %5.1f%%", p.Work, 100*p.Share)
 		if p.GFLOPS > 0 {
 			line += fmt.Sprintf(" %8.1f GFLOP/s", p.GFLOPS)
 		}
 		fmt.Fprintln(w, line)
+	}
+	if q := r.Queue; q != nil {
+		fmt.Fprintf(w, "  the host hands a step over in %.2f ms; from new widths to their first step it is %.2f s\n",
+			1000*q.Step, q.NewWidths)
 	}
 	if x := r.Comparison; x != nil {
 		fmt.Fprintf(w, "  one pass for all layers and %d repeats takes %.1f%% of the time of one for each (%.1f images/s),\n"+

@@ -44,6 +44,7 @@ type Result struct {
 	PeakShare       float64     `json:"peak_share"`       // of the multiply-add throughput of as many cores; 0: not known
 	Phases          []Phase     `json:"phases,omitempty"` // what the time goes to, if the device tells
 	Comparison      *Comparison `json:"fur,omitempty"`    // in mode FUR
+	Queue           *Queue      `json:"queue,omitempty"`  // in mode Train, of a device whose runs do not wait
 }
 
 // Phase is the part of the time that one kind of work takes.
@@ -51,6 +52,12 @@ type Phase struct {
 	Work   string  `json:"work"`
 	Share  float64 `json:"share"`            // of the time of all threads
 	GFLOPS float64 `json:"gflops,omitempty"` // of all threads while they do it; 0 where no multiply-adds are counted
+}
+
+// Queue is what the host does for a device that has a queue, in seconds.
+type Queue struct {
+	Step      float64 `json:"step_seconds"`       // to hand over a step, without the wait for its end
+	NewWidths float64 `json:"new_widths_seconds"` // from other widths, whose kernels have been compiled, to the end of a step
 }
 
 // Comparison sets all evaluations of mode FUR in one pass over the images against one pass for each of them.
@@ -104,7 +111,31 @@ func Run(ctx context.Context, dev device.Device, n *networks.Network, c []int, m
 			return Result{}, fmt.Errorf("bench %s: %w", n.Name, err)
 		}
 	}
+	if mode == Train && s.machine.Kept() > 1 {
+		if r.Queue, err = queue(ctx, dev, n, c, s, batch, duration/4); err != nil {
+			return Result{}, fmt.Errorf("bench %s: %w", n.Name, err)
+		}
+	}
 	return r, nil
+}
+
+// queue measures what the host does for a step and for other widths.
+func queue(ctx context.Context, dev device.Device, n *networks.Network, c []int, s *subject, batch int,
+	duration time.Duration) (*Queue, error) {
+	// The wait in between leaves the queue empty for the next step.
+	times, err := medians(ctx, duration, []func() error{s.machine.RunAll, s.wait})
+	if err != nil {
+		return nil, err
+	}
+	other := slices.Clone(c)
+	for i := range other {
+		other[i] = max(1, other[i]-1)
+	}
+	o, err := newSubject(dev, n, other, Train, batch)
+	if err != nil {
+		return nil, err
+	}
+	return &Queue{Step: times[0].Seconds(), NewWidths: o.first.Seconds()}, o.machine.Close()
 }
 
 // Latencies runs inference with widths c on a batch of random images for about the given time, once at least, and

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"math/rand/v2"
+	"time"
 
 	"netadjust/internal/device"
 	"netadjust/internal/vm"
@@ -15,6 +16,7 @@ type subject struct {
 	rates   []float32 // of channel dropout, by layer
 	key     []uint32
 	output  []float32
+	first   time.Duration // from the widths to the end of the first step, but for the images
 }
 
 // Compile builds the network with widths c for batches of images, with initial weights and without inputs. Mode FUR
@@ -52,6 +54,7 @@ func Compile(dev device.Device, n *networks.Network, c []int, mode Mode, batch i
 
 // newSubject compiles the network, binds random images, and runs it once: memory is not cold any more.
 func newSubject(dev device.Device, n *networks.Network, c []int, mode Mode, batch int) (*subject, error) {
+	start := time.Now()
 	m, err := Compile(dev, n, c, mode, batch)
 	if err != nil {
 		return nil, err
@@ -61,7 +64,13 @@ func newSubject(dev device.Device, n *networks.Network, c []int, mode Mode, batc
 		machine: m, mode: mode, rates: make([]float32, len(c)), key: make([]uint32, 3),
 		output: make([]float32, p.Values[p.Outputs[0]].Size()),
 	}
-	if err := s.prepare(n, batch); err != nil {
+	s.first = time.Since(start)
+	err = s.prepare(n, batch)
+	if start = time.Now(); err == nil {
+		err = s.run()
+	}
+	s.first += time.Since(start)
+	if err != nil {
 		m.Close()
 		return nil, err
 	}
@@ -93,11 +102,9 @@ func (s *subject) prepare(n *networks.Network, batch int) error {
 		}
 	}
 	if s.mode == FUR {
-		if err := s.machine.RunDropped(1); err != nil {
-			return err
-		}
+		return s.machine.RunDropped(1)
 	}
-	return s.run()
+	return nil
 }
 
 // run executes the graph once and waits for what it gives.
@@ -105,8 +112,11 @@ func (s *subject) run() error {
 	if err := s.machine.RunAll(); err != nil {
 		return err
 	}
-	return s.machine.Executable().Output(0, 0, s.output)
+	return s.wait()
 }
+
+// wait waits for the last run.
+func (s *subject) wait() error { return s.machine.Executable().Output(0, 0, s.output) }
 
 // step is what is measured.
 func (s *subject) step() error {

@@ -2,8 +2,10 @@ package gpu
 
 import (
 	"testing"
+	"time"
 
 	"netadjust/internal/bench"
+	"netadjust/internal/device/gpu/driver"
 	"netadjust/internal/device/gpu/gputest"
 	"netadjust/internal/device/gpu/kernels"
 	"netadjust/internal/device/gpu/opencl/oclgrind"
@@ -50,4 +52,22 @@ func TestOclgrind(t *testing.T) {
 	if report := oclgrind.Run(t, small); report != "" {
 		t.Error(report)
 	}
+}
+
+// TestBench measures a training: what the host does for a queue is part of that.
+func TestBench(t *testing.T) {
+	n := resnet(t, "resnet8")
+	gputest.Each(t, func(t *testing.T, d driver.Driver) {
+		dev := deviceOn(t, d)
+		r, err := bench.Run(t.Context(), dev, n, n.Start(), bench.Train, 4, time.Millisecond)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Queue == nil || r.Queue.Step <= 0 || r.Queue.NewWidths <= 0 {
+			t.Errorf("queue %+v", r.Queue)
+		}
+		if r.ImagesPerSecond <= 0 || len(r.Phases) == 0 || r.PeakShare != 0 {
+			t.Errorf("%+v", r)
+		}
+	})
 }
