@@ -167,7 +167,7 @@ func Operations() []Operation {
 		add(ops.Momentum{Dims: 4, Momentum: 0.9, Decay: 1e-2}, x, x, x)
 		add(ops.Descend{Dims: 2}, stats, stats, []int{1})
 	}
-	add(ops.DropMask{Layer: 2, Channels: 50}, []int{3}, []int{400}, []int{3}) // the reference keeps the expected share
+	add(ops.DropMask{Layer: 2, Channels: 50}, []int{3}, []int{50}, []int{3})
 	return table
 }
 
