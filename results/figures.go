@@ -20,7 +20,11 @@ func figures(c comparison, layers, epochs table, suffix string) ([]figure, error
 	if epochsShown(c) {
 		out = append(out, learningFigure("learning-curves"+suffix, c, epochs.in("id", c.cells.strings("id"))))
 	}
+	many := len(distinct(methodsOf(c))) > inColumn
 	for _, pt := range c.points {
+		if many && strings.Contains(pt.method, ", ") {
+			continue // dozens of figures of variants hide the others; layers.csv has their numbers
+		}
 		if slices.Min(pt.cells.numbers("updates")) == 0 || len(distinct(pt.cells.strings("layers"))) > 1 {
 			continue // nothing was adjusted, or the layers cannot be put side by side
 		}
