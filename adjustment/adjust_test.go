@@ -61,6 +61,10 @@ func (l *fakeLab) Cost() (c search.Cost) {
 
 func (l *fakeLab) Charge(int64, int) {}
 
+func (l *fakeLab) Recall(_ context.Context, _ string, _ any, compute func() error) error {
+	return compute()
+}
+
 func (l *fakeLab) Updated(index int, u *search.Update) { l.updates = append(l.updates, *u) }
 
 func (l *fakeLab) Report(format string, args ...any) {

@@ -35,6 +35,10 @@ func (l *fakeLab) Cost() search.Cost { return search.Cost{BackwardImages: int64(
 
 func (l *fakeLab) Charge(int64, int) {}
 
+func (l *fakeLab) Recall(_ context.Context, _ string, _ any, compute func() error) error {
+	return compute()
+}
+
 func (l *fakeLab) Updated(int, *search.Update) {}
 
 func (l *fakeLab) Report(format string, args ...any) {

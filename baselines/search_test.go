@@ -45,7 +45,7 @@ func (m *model) EvaluateDropout(context.Context, search.Images, []float64, int) 
 
 func (m *model) Tensor(name string) []float32 { return m.tensors[name] }
 
-func (m *model) Gradients(_ context.Context, batches int, visit func(func(string) []float32)) error {
+func (m *model) Gradients(_ context.Context, _ string, batches int, _ any, visit func(func(string) []float32)) error {
 	for b := range batches {
 		visit(func(name string) []float32 { return m.gradient(b, name) })
 	}

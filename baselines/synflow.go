@@ -2,6 +2,7 @@ package baselines
 
 import (
 	"context"
+	"fmt"
 	"math"
 
 	"netadjust/internal/search"
@@ -43,18 +44,22 @@ func (m SynFlow) Search(ctx context.Context, lab search.Lab, p search.Problem) (
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		_, saliency, err := n.Flow(start, func(name string) []float32 { return left[name] })
-		if err != nil {
-			return nil, err
-		}
 		lab.Charge(n.FLOPs(start), 1)
-		score(units, sources, saliency)
 		pruning.Budget = int64(full * math.Pow(float64(p.Budget)/full, float64(round)/float64(m.Rounds)))
 		pruning.Loose = round < m.Rounds
 		if !pruning.Loose {
 			pruning.Budget = p.Budget
 		}
-		if keep, err = pruning.Prune(start, units); err != nil {
+		err := lab.Recall(ctx, fmt.Sprintf("round %d", round), &keep, func() error {
+			_, saliency, err := n.Flow(start, func(name string) []float32 { return left[name] })
+			if err != nil {
+				return err
+			}
+			score(units, sources, saliency)
+			keep, err = pruning.Prune(start, units)
+			return err
+		})
+		if err != nil {
 			return nil, err
 		}
 		zero(left, sources, keep)

@@ -31,7 +31,7 @@ func (m Taylor) Search(ctx context.Context, lab search.Lab, p search.Problem) (*
 	for i, width := range t.start.Channels {
 		scores[i] = make([]float64, width)
 	}
-	err = t.Gradients(ctx, m.Batches, func(gradient func(string) []float32) {
+	err = t.Gradients(ctx, "taylor", m.Batches, &scores, func(gradient func(string) []float32) {
 		for i, source := range t.sources {
 			for _, norm := range source.Norms {
 				gate := gateGradient(t.Tensor, gradient, norm.Name)[norm.Offset:]

@@ -31,14 +31,14 @@ func (wide) Search(_ context.Context, _ search.Lab, p search.Problem) (*search.O
 // A network is not trained if its search has left the budget.
 func TestSearchThatLeavesTheBudget(t *testing.T) {
 	o, _ := options(parse(t, settings+matrix(`"adjust"`, "1")), t.TempDir())
-	r, err := newRun(o)
+	r, err := newRun(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	c := r.cells[0]
 	c.method = wide{c.method}
 	var result results.Result
-	err = (&worker{run: r, dev: &timed{}}).searchAndTrain(t.Context(), c, nil, &result)
+	err = r.newWorker(nil).searchAndTrain(t.Context(), c, nil, &result)
 	if err == nil || !strings.HasPrefix(err.Error(), "adjust ended at ") ||
 		!strings.HasSuffix(err.Error(), "is not within 1 % below the budget of 2314688") {
 		t.Errorf("error %v", err)

@@ -81,7 +81,7 @@ set = [
 	if diff := cmp.Diff(records[truth.ID].Hash, readRecords(t, out)[truth.ID].Hash); diff != "" {
 		t.Errorf("the same cell again (-first +second):\n%s", diff)
 	}
-	files, err := Report(t.Context(), out)
+	files, err := Report(t.Context(), out, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

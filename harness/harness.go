@@ -80,7 +80,7 @@ type Summary struct {
 // rather than fewer methods, and the longest first. It leaves out cells that another process is running, and waits for
 // their records at the end. An error means that the run could not start or go on; a cell that fails is in the summary.
 func Run(ctx context.Context, o Options) (Summary, error) {
-	r, err := newRun(o)
+	r, err := newRun(ctx, o)
 	if err != nil {
 		return Summary{}, err
 	}
@@ -139,7 +139,7 @@ type run struct {
 	ended     chan struct{} // closed when one of them ends
 }
 
-func newRun(o Options) (*run, error) {
+func newRun(ctx context.Context, o Options) (*run, error) {
 	cells, err := prepareAll(o.Experiment)
 	if err != nil {
 		return nil, err
@@ -153,7 +153,9 @@ func newRun(o Options) (*run, error) {
 	r.threads = threadsOf(r.jobs)
 	r.room = newRoom(o.Memory, r.warn)
 	r.store = newStore(o.Out, cmp.Or(o.Checkpoint, time.Minute), r.warn)
-	if err := os.MkdirAll(filepath.Join(o.Out, results.CellsFolder), 0o755); err != nil {
+	if err := patiently(ctx, r.warn, func() error {
+		return os.MkdirAll(filepath.Join(o.Out, results.CellsFolder), 0o755)
+	}); err != nil {
 		return nil, fmt.Errorf("output folder: %w", err)
 	}
 	if o.Shard.Count > 0 {
@@ -161,7 +163,7 @@ func newRun(o Options) (*run, error) {
 			return nil, err
 		}
 	}
-	if err := WritePlan(o.Out, o.Experiment); err != nil {
+	if err := patiently(ctx, r.warn, func() error { return WritePlan(o.Out, o.Experiment) }); err != nil {
 		return nil, err
 	}
 	return r, r.tidy()
@@ -408,8 +410,20 @@ func checkPlan(out string, e *experiments.Experiment) error {
 }
 
 // Report writes frames, figures and report of the experiment whose cells are in the folder out, and returns the files. One
-// process does so at a time, so that the last one has seen all records.
-func Report(ctx context.Context, out string) (files []string, err error) {
+// process does so at a time, so that the last one has seen all records. If the disk is full, it tells warn and waits; where
+// that is nil, it is an error.
+func Report(ctx context.Context, out string, warn func(error)) (files []string, err error) {
+	if warn == nil {
+		return report(ctx, out)
+	}
+	err = patiently(ctx, warn, func() error {
+		files, err = report(ctx, out)
+		return err
+	})
+	return files, err
+}
+
+func report(ctx context.Context, out string) (files []string, err error) {
 	p, err := readPlan(out)
 	missing := errors.Is(err, fs.ErrNotExist)
 	if err != nil && !missing {

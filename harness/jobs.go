@@ -49,7 +49,7 @@ func fastestJobs(ctx context.Context, cells []*cell, flops int64, open func(thre
 			longest = c
 		}
 	}
-	need := longest.memory()
+	need := memories{}.of(longest)
 	m, known := host.ReadMemory()
 	best, rate := 1, 0.0
 	for jobs := 1; ; jobs = min(2*jobs, most) {

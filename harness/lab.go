@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 
 	"netadjust/internal/data"
 	"netadjust/internal/progress"
@@ -20,6 +21,7 @@ type lab struct {
 	cell *cell
 	data *images
 	cost *results.Cost
+	cuts *looks
 }
 
 var _ search.Lab = (*lab)(nil)
@@ -49,7 +51,7 @@ func (l *lab) Train(ctx context.Context, t search.Training) (search.Trained, err
 	l.cost.FLOPs += cost.FLOPs
 	l.spare(cost.FLOPs - charged)
 	return &trainedNetwork{
-		lab: l, content: &c, model: m, key: rng.NewKey(l.cell.Seed, t.Purpose+"/fur"), flops: flops,
+		lab: l, content: c, model: m, key: rng.NewKey(l.cell.Seed, t.Purpose+"/fur"), flops: flops,
 		stream: train.Stream{Seed: l.cell.Seed, Purpose: t.Purpose + "/look"},
 	}, nil
 }
@@ -65,6 +67,11 @@ func (l *lab) charge(flops int64, images int, backward bool) {
 	}
 	l.cost.FLOPs += flops * int64(images)
 	l.advance(flops * int64(images))
+}
+
+// Recall lets a method compute something once, also over interruptions.
+func (l *lab) Recall(ctx context.Context, name string, value any, compute func() error) error {
+	return l.cuts.recall(ctx, name, value, func(*train.Partial) error { return compute() })
 }
 
 // Cost returns what the search has cost so far.
@@ -88,23 +95,28 @@ func (l *lab) Updated(index int, u *search.Update) {
 // trainedNetwork is a network that the lab has trained.
 type trainedNetwork struct {
 	lab     *lab
-	content *content // what it was trained by; nil for a network that was cut out of another one
+	content content // what it was trained by
+	cuts    []cut   // what has made it of that network
 	model   *train.Model
-	key     rng.Key // of channel dropout
-	flops   int64
-	stream  train.Stream // of the batches that it is looked at with
+	// Batch norm statistics have yet to be estimated on so many batches, which is done when they are needed: after an
+	// interruption a search asks for many networks of which everything is known.
+	unestimated int
+	key         rng.Key // of channel dropout
+	flops       int64
+	stream      train.Stream // of the batches that it is looked at with
 }
 
 // Validate evaluates on the validation images.
 func (t *trainedNetwork) Validate(ctx context.Context) (search.Evaluation, error) {
 	images := t.lab.data.validation
 	var result train.Evaluation
-	err := t.recall(ctx, evaluation{Images: rangeOf(images)}, &result, func() error {
+	err := t.recall(ctx, evaluation{Images: rangeOf(images)}, &result, func(keep *train.Partial) error {
 		e, err := train.NewEvaluator(t.lab.dev, t.model, images, false)
 		if err != nil {
 			return err
 		}
 		defer e.Close()
+		e.Keep = keep
 		result, err = e.Evaluate(ctx)
 		return err
 	})
@@ -114,14 +126,38 @@ func (t *trainedNetwork) Validate(ctx context.Context) (search.Evaluation, error
 	return t.charge(result, t.flops), nil
 }
 
-// recall is that of the store, for evaluations of this network. Those of networks that were cut out of others are many
-// and short, and not kept.
-func (t *trainedNetwork) recall(ctx context.Context, of evaluation, value any, run func() error) error {
-	if t.content == nil {
-		return run()
+// recall is that of the store, or of the looks for a network that was cut out of another one.
+func (t *trainedNetwork) recall(ctx context.Context, of evaluation, value any,
+	run func(keep *train.Partial) error) error {
+	of.Training, of.Cuts = t.content, t.cuts
+	if t.cuts == nil {
+		return t.lab.store.recall(ctx, of, value, run)
 	}
-	of.Training = *t.content
-	return t.lab.store.recall(ctx, of, value, run)
+	return t.lab.cuts.recall(ctx, of, value, func(keep *train.Partial) error {
+		if err := t.estimate(ctx); err != nil {
+			return err
+		}
+		return run(keep)
+	})
+}
+
+// estimate estimates batch norm statistics if that is still to be done.
+func (t *trainedNetwork) estimate(ctx context.Context) error {
+	if t.unestimated == 0 {
+		return nil
+	}
+	l := t.lab
+	keep := l.cuts.partial(statisticsFile, keyOf(evaluation{Training: t.content, Cuts: t.cuts}))
+	err := t.model.Reestimate(ctx, l.dev, t.batches(t.unestimated, keep))
+	if err == nil {
+		t.unestimated = 0
+	}
+	return err
+}
+
+// batches are those that the network is looked at with.
+func (t *trainedNetwork) batches(n int, keep *train.Partial) train.Batches {
+	return train.Batches{Images: t.lab.data.train, Recipe: t.lab.cell.search, Stream: t.stream, Count: n, Keep: keep}
 }
 
 func rangeOf(images *data.Images) [2]int { return [2]int{images.First, images.First + images.Len()} }
@@ -139,9 +175,10 @@ func (t *trainedNetwork) EvaluateDropout(ctx context.Context, on search.Images, 
 	}
 	var result *train.LayerDropout
 	of := evaluation{Images: rangeOf(images), Rates: rates, Repeats: repeats, Redrawn: on == search.Redrawn}
-	err := t.recall(ctx, of, &result, func() (err error) {
+	err := t.recall(ctx, of, &result, func(keep *train.Partial) (err error) {
 		if of.Redrawn {
-			result, err = train.EvaluateRedrawn(ctx, t.lab.dev, t.model, images, t.lab.cell.search, t.stream, rates, t.key, repeats)
+			result, err = train.EvaluateRedrawn(ctx, t.lab.dev, t.model, images, t.lab.cell.search, t.stream, rates, t.key,
+				repeats, keep)
 			return err
 		}
 		e, err := train.NewEvaluator(t.lab.dev, t.model, images, true)
@@ -149,6 +186,7 @@ func (t *trainedNetwork) EvaluateDropout(ctx context.Context, on search.Images, 
 			return err
 		}
 		defer e.Close()
+		e.Keep = keep
 		result, err = e.EvaluateLayerDropout(ctx, rates, t.key, repeats)
 		return err
 	})
@@ -183,24 +221,28 @@ func evaluationOf(e train.Evaluation) search.Evaluation {
 func (t *trainedNetwork) Tensor(name string) []float32 { return t.model.Tensor(name) }
 
 // Gradients computes gradients on batches of the images that the network was trained on, in an order of their own.
-func (t *trainedNetwork) Gradients(ctx context.Context, batches int,
+func (t *trainedNetwork) Gradients(ctx context.Context, purpose string, batches int, sums any,
 	visit func(gradient func(name string) []float32)) error {
-	l := t.lab
-	defer l.charge(t.flops*trainingPasses, batches*l.cell.search.Batch, true)
-	return t.model.Gradients(ctx, l.dev, l.data.train, l.cell.search, t.stream, batches, visit)
+	defer t.lab.charge(t.flops*trainingPasses, batches*t.lab.cell.search.Batch, true)
+	return t.recall(ctx, evaluation{Sums: purpose, Batches: batches}, sums, func(keep *train.Partial) error {
+		return t.model.Gradients(ctx, t.lab.dev, t.batches(batches, keep), sums, visit)
+	})
 }
 
 // Inherit cuts channels away.
 func (t *trainedNetwork) Inherit(ctx context.Context, keep [][]int, batches int) (search.Trained, error) {
+	if err := t.estimate(ctx); err != nil {
+		return nil, err
+	}
 	m, err := t.model.Inherit(keep)
 	if err != nil {
 		return nil, err
 	}
-	l, narrow := t.lab, *t
-	narrow.content, narrow.model, narrow.flops = nil, m, m.Network.FLOPs(m.Channels)
+	narrow := *t
+	narrow.cuts = append(slices.Clone(t.cuts), cut{keep, batches})
+	narrow.model, narrow.flops, narrow.unestimated = m, m.Network.FLOPs(m.Channels), batches
 	if batches > 0 {
-		err = m.Reestimate(ctx, l.dev, l.data.train, l.cell.search, t.stream, batches)
-		l.charge(narrow.flops, batches*l.cell.search.Batch, false)
+		t.lab.charge(narrow.flops, batches*t.lab.cell.search.Batch, false)
 	}
-	return &narrow, err
+	return &narrow, nil
 }

@@ -24,13 +24,14 @@ const tailLines = 20
 // cellLog writes what happens to a cell.
 type cellLog struct {
 	file    *os.File
+	broken  bool // the last line has no end, because the run was killed or the disk is full
 	logger  *slog.Logger
 	tail    []string // the last lines of this run
 	resumed bool     // an earlier run has worked on the cell
 }
 
 func openLog(folder string) (*cellLog, error) {
-	file, err := os.OpenFile(filepath.Join(folder, logFile), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+	file, err := os.OpenFile(filepath.Join(folder, logFile), os.O_APPEND|os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
 		return nil, err
 	}
@@ -39,7 +40,24 @@ func openLog(folder string) (*cellLog, error) {
 		file.Close()
 		return nil, err
 	}
-	return &cellLog{file: file, logger: slog.New(slog.NewJSONHandler(file, nil)), resumed: info.Size() > 0}, nil
+	l := &cellLog{file: file, resumed: info.Size() > 0}
+	if l.resumed {
+		last := []byte{0}
+		_, err := file.ReadAt(last, info.Size()-1)
+		l.broken = err != nil || last[0] != '\n'
+	}
+	l.logger = slog.New(slog.NewJSONHandler(l, nil))
+	return l, nil
+}
+
+// Write writes a line into the file, on a line of its own.
+func (l *cellLog) Write(line []byte) (int, error) {
+	if l.broken {
+		line = append([]byte("\n"), line...)
+	}
+	n, err := l.file.Write(line)
+	l.broken = err != nil && (l.broken || n > 0)
+	return n, err
 }
 
 // write adds a line. The log is for people: a run goes on where it cannot be written. A cell that does not run has none.

@@ -21,11 +21,14 @@ func patiently(ctx context.Context, warn func(error), write func() error) error 
 		if !warned {
 			warn(fmt.Errorf("%w; waiting until there is space", err))
 		}
-		if !sleep(ctx, pause) {
+		if !wait(ctx) {
 			return err
 		}
 	}
 }
+
+// wait waits for space, and tells whether it did so to the end. It is a variable for tests.
+var wait = func(ctx context.Context) bool { return sleep(ctx, pause) }
 
 // sleep waits, and tells whether it did so to the end.
 func sleep(ctx context.Context, d time.Duration) bool {

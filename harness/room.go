@@ -20,12 +20,16 @@ type room struct {
 	mu      sync.Mutex
 	base    int64 // own memory when no cell was running
 	needs   map[*cell]int64
+	known   memories
 	changed chan struct{} // closed when a cell has ended
 }
 
 // newRoom makes one in the memory of a card, or of the machine if that is 0. A card does not tell what else is on it.
 func newRoom(card int64, warn func(error)) *room {
-	r := &room{memory: host.ReadMemory, own: ownMemory, warn: warn, needs: map[*cell]int64{}, changed: make(chan struct{})}
+	r := &room{
+		memory: host.ReadMemory, own: ownMemory, warn: warn,
+		needs: map[*cell]int64{}, known: memories{}, changed: make(chan struct{}),
+	}
 	if card > 0 {
 		r.memory = func() (host.Memory, bool) { return host.Memory{Total: card, Free: card}, true }
 		r.own = func() int64 { return 0 }
@@ -44,7 +48,9 @@ const usable = 0.9
 
 // enter waits until there is memory for a cell. It tells whether it did so to the end; if so, the cell has to leave.
 func (r *room) enter(ctx context.Context, c *cell) bool {
-	need := c.memory()
+	r.mu.Lock()
+	need := r.known.of(c)
+	r.mu.Unlock()
 	for warned := false; ctx.Err() == nil; {
 		r.mu.Lock()
 		free, fits := r.fits(need)
@@ -97,28 +103,27 @@ func (r *room) leave(c *cell) {
 	r.changed = make(chan struct{})
 }
 
-// memory estimates what a cell needs: the most that one of its trainings does whose widths are known, twice, since what
-// a training leaves behind is collected when as much again is wanted.
-func (c *cell) memory() int64 {
-	all := [][]int{c.start}
+// memories are what trainings need, by network, widths and recipe, which many cells share.
+type memories map[string]int64
+
+// of estimates what a cell needs: the most that one of its trainings does whose widths are known, twice, since what a
+// training leaves behind is collected when as much again is wanted.
+func (m memories) of(c *cell) int64 {
+	most := m.training(c, c.start)
 	if work, err := c.method.Plan(c.problem); err == nil {
 		for _, w := range work {
 			if w.Training.Channels != nil {
-				all = append(all, w.Training.Channels)
+				most = max(most, m.training(c, w.Training.Channels))
 			}
 		}
 	}
-	var most int64
-	seen := map[string]bool{}
-	for _, channels := range all {
-		key := fmt.Sprint(channels)
-		if seen[key] {
-			continue
-		}
-		seen[key] = true
-		if bytes, err := train.Memory(c.problem.Network, channels, c.recipe); err == nil { // else the cell will say why
-			most = max(most, bytes)
-		}
-	}
 	return 2 * most
+}
+
+func (m memories) training(c *cell, channels []int) int64 {
+	key := keyOf(content{Network: c.problem.Network.Spec, Channels: channels, Recipe: c.recipe})
+	if _, ok := m[key]; !ok {
+		m[key], _ = train.Memory(c.problem.Network, channels, c.recipe) // 0 if that fails: the cell will say why
+	}
+	return m[key]
 }

@@ -19,7 +19,7 @@ func TestRoom(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	need := c.memory()
+	need := memories{}.of(c)
 	if need < 1<<16 || need > 1<<30 {
 		t.Errorf("a cell needs %d bytes", need)
 	}
@@ -38,7 +38,7 @@ func TestRoom(t *testing.T) {
 	} {
 		o, events := options(e, t.TempDir())
 		o.Jobs, o.Memory = 2, tt.card
-		r, err := newRun(o)
+		r, err := newRun(t.Context(), o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -82,7 +82,7 @@ func TestRoom(t *testing.T) {
 func TestRoomIsLeft(t *testing.T) {
 	e := parse(t, settings+matrix(`"uniform"`, "1, 2"))
 	o, _ := options(e, t.TempDir())
-	r, err := newRun(o)
+	r, err := newRun(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"netadjust/experiments"
 	"netadjust/internal/device"
 	"netadjust/internal/progress"
 	"netadjust/internal/search"
@@ -125,7 +126,7 @@ func TestRecipesOfSearchAndFinal(t *testing.T) {
 func TestSecondRunOnlyRedraws(t *testing.T) {
 	out := t.TempDir()
 	copyTree(t, referenceDir(t), out, func(string) bool { return false })
-	files, err := Report(t.Context(), out)
+	files, err := Report(t.Context(), out, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -142,7 +143,7 @@ func TestSecondRunOnlyRedraws(t *testing.T) {
 	if diff := cmp.Diff(Summary{Before: 6}, s); diff != "" || len(events.events) > 0 {
 		t.Errorf("summary (-want +got):\n%s\n%d events", diff, len(events.events))
 	}
-	if _, err := Report(t.Context(), out); err != nil {
+	if _, err := Report(t.Context(), out, nil); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(before, snapshot(t, out)); diff != "" {
@@ -215,24 +216,7 @@ func TestInterruptedRunGoesOn(t *testing.T) {
 	// An l1 cell runs 2 steps of training, 1 validation, 3 steps of the final training and 1 test; an adjust cell twice 2
 	// steps and 1 measurement, then 3 and 1. A life that is interrupted runs the program that it is at to its end.
 	const programs = 2 + 1 + 3 + 1 + 2*(2+1) + 3 + 1
-	var epochs, lives int
-	for done := false; !done; lives++ {
-		ctx, cancel := context.WithCancel(t.Context())
-		o, events := options(e, out)
-		var left atomic.Int64
-		left.Store(2)
-		o.Device = func(threads int) (device.Device, error) {
-			dev, err := openCPU(threads)
-			return limited{dev, &left, cancel}, err
-		}
-		got, err := Run(ctx, o)
-		cancel()
-		if err != nil || lives > programs {
-			t.Fatalf("life %d: %+v, %v", lives+1, got, err)
-		}
-		done = got.Done+got.Before == 2
-		epochs += events.count(progress.Epoch, "start:") + events.count(progress.Epoch, "update ")
-	}
+	epochs, lives := interrupted(t, e, out)
 	if most := programs/3 + 1; lives > most {
 		t.Errorf("the run took %d lives of three programs each, want at most %d", lives, most)
 	}
@@ -245,7 +229,66 @@ func TestInterruptedRunGoesOn(t *testing.T) {
 			t.Errorf("%s: hash %s, without interruption %s", id, hash, want[id])
 		}
 	}
-	for _, pattern := range []string{"cells/*/checkpoint*", "trainings/*checkpoint*", "*/*.lease", "cells/*/lease"} {
+	checkTidy(t, out)
+}
+
+// Searches that look at their networks for long are interrupted in every third program, too. No batch and no candidate
+// is looked at twice.
+func TestInterruptedLooksGoOn(t *testing.T) {
+	looking := strings.NewReplacer("validation = 8", "validation = 140", "test       = 8", "test       = 140").
+		Replace(settings) + "gradient_batches = 5\ncandidates = 3\nnorm_batches = 4\nslimmable_steps = 2\nslimmable_random = 1\nrounds = 5\n"
+	e := parse(t, looking+matrix(`"taylor", "random_ratio", "autoslim", "synflow", "adjust"`, "1"))
+	whole, out := t.TempDir(), t.TempDir()
+	o, _ := options(e, whole)
+	var left atomic.Int64
+	o.Device = func(threads int) (device.Device, error) {
+		dev, err := openCPU(threads)
+		return limited{dev, &left, func() {}}, err
+	}
+	if s, err := Run(t.Context(), o); err != nil || s.Done != 5 {
+		t.Fatal(s, err)
+	}
+	programs := int(-left.Load())
+	// The last steps of a final training have no checkpoint, since the test set follows.
+	most := programs/3 + 1 + len(e.Cells)
+	if _, lives := interrupted(t, e, out); lives > most {
+		t.Errorf("the run of %d programs took %d lives of three each, want at most %d", programs, lives, most)
+	}
+	if diff := cmp.Diff(hashes(t, whole), hashes(t, out)); diff != "" {
+		t.Errorf("(-uninterrupted +interrupted):\n%s", diff)
+	}
+	checkTidy(t, out)
+}
+
+// interrupted runs an experiment whose every third program is an interruption, until it is done, and returns how many
+// epochs its searches have finished and how many runs that took.
+func interrupted(t *testing.T, e *experiments.Experiment, out string) (epochs, lives int) {
+	t.Helper()
+	for done := false; !done; lives++ {
+		ctx, cancel := context.WithCancel(t.Context())
+		o, events := options(e, out)
+		var left atomic.Int64
+		left.Store(2)
+		o.Device = func(threads int) (device.Device, error) {
+			dev, err := openCPU(threads)
+			return limited{dev, &left, cancel}, err
+		}
+		got, err := Run(ctx, o)
+		cancel()
+		if err != nil || lives > 1000 {
+			t.Fatalf("life %d: %+v, %v", lives+1, got, err)
+		}
+		done = got.Done+got.Before == len(e.Cells)
+		epochs += events.count(progress.Epoch, "start:") + events.count(progress.Epoch, "update ")
+	}
+	return epochs, lives
+}
+
+// checkTidy checks that nothing is left of what interrupted runs go on from.
+func checkTidy(t *testing.T, out string) {
+	t.Helper()
+	for _, pattern := range []string{"cells/*/checkpoint*", "trainings/*checkpoint*", "*/*.lease", "cells/*/lease",
+		"cells/*/look*", "cells/*/statistics*", "cells/*/test*", "evaluations/*partial*"} {
 		if files, _ := filepath.Glob(filepath.Join(out, pattern)); len(files) > 0 {
 			t.Errorf("left behind: %v", files)
 		}
@@ -263,7 +306,7 @@ func TestRunCancelledBeforeItStarts(t *testing.T) {
 	if diff := cmp.Diff(Summary{Stopped: true}, s); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	files, err := Report(t.Context(), o.Out)
+	files, err := Report(t.Context(), o.Out, nil)
 	if err != nil || len(files) == 0 {
 		t.Errorf("report without a record: %v, %v", files, err)
 	}

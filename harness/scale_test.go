@@ -94,7 +94,7 @@ func BenchmarkCell(b *testing.B) {
 		left.Store(1 << 30)
 		return broken{dev, left, false}, err
 	}
-	r, err := newRun(o)
+	r, err := newRun(b.Context(), o)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -108,7 +108,7 @@ func BenchmarkCell(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	w := &worker{run: r, dev: &timed{Device: dev}}
+	w := r.newWorker(dev)
 	for b.Loop() {
 		r.room.enter(b.Context(), r.cells[0])
 		if err := w.claim(b.Context(), r.cells[0]); err != nil {

@@ -43,7 +43,7 @@ func TestStaleRecords(t *testing.T) {
 		if s, err := Run(t.Context(), o); err != nil || s.Before != 2 {
 			t.Errorf("accepted: %+v, %v", s, err)
 		}
-		if _, err := Report(t.Context(), out); err != nil {
+		if _, err := Report(t.Context(), out, nil); err != nil {
 			t.Fatal(err)
 		}
 		if report := read(t, filepath.Join(out, "report.md")); !strings.Contains(report, "Stale cells") {

@@ -26,12 +26,21 @@ import (
 type store struct {
 	trainings   string // folder
 	evaluations string // folder
-	every       time.Duration
+	pace        train.Pace
 	warn        func(error)
 }
 
 func newStore(out string, every time.Duration, warn func(error)) *store {
-	return &store{filepath.Join(out, trainingsFolder), filepath.Join(out, evaluationsFolder), every, warn}
+	pace := train.Pace{Every: every, Warn: warn, Try: func(ctx context.Context, write func() error) error {
+		return patiently(ctx, warn, write)
+	}}
+	return &store{filepath.Join(out, trainingsFolder), filepath.Join(out, evaluationsFolder), pace, warn}
+}
+
+// telling returns a store of the same folders that tells how long writing each checkpoint has taken.
+func (s store) telling(wrote func(time.Duration)) *store {
+	s.pace.Wrote = wrote
+	return &s
 }
 
 const (
@@ -94,7 +103,12 @@ func keyOf(content any) string {
 
 // checkpoints are those of a training, in files whose names begin with path.
 func (s *store) checkpoints(path string, c content) *train.Checkpoints {
-	return &train.Checkpoints{Path: path, Of: keyOf(c) + " on " + c.Device, Every: s.every, Warn: s.warn}
+	return &train.Checkpoints{Path: path, Of: keyOf(c) + " on " + c.Device, Pace: s.pace}
+}
+
+// partial keeps what a measurement has come to in the file at path.
+func (s *store) partial(path, of string) *train.Partial {
+	return &train.Partial{Path: path + ".safetensors", Of: of, Pace: s.pace}
 }
 
 // get returns the network of a training. If somebody is at it, get waits; if nobody has done it, run does.
@@ -103,17 +117,21 @@ func (s *store) get(ctx context.Context, c content, norm train.Normalization, n 
 	if m, err := s.load(c, norm, n); m != nil || err != nil {
 		return m, err
 	}
-	if err := os.MkdirAll(s.trainings, 0o755); err != nil {
-		return nil, fatal{err}
-	}
 	for {
-		held, l, err := lease.Wait(ctx, filepath.Join(s.trainings, keyOf(c)+".lease"))
-		if err != nil {
+		var held context.Context
+		var l *lease.Lease
+		if err := patiently(ctx, s.warn, func() (err error) {
+			if err := os.MkdirAll(s.trainings, 0o755); err != nil {
+				return err
+			}
+			held, l, err = lease.Wait(ctx, filepath.Join(s.trainings, keyOf(c)+".lease"))
+			return err
+		}); err != nil {
 			return nil, fatal{err}
 		}
 		m, err := s.make(held, c, norm, n, run)
 		lost := context.Cause(held) == lease.ErrLost
-		if err := l.Release(); err != nil {
+		if err := patiently(ctx, s.warn, l.Release); err != nil {
 			s.warn(err)
 		}
 		if err == nil || !lost {
@@ -173,10 +191,19 @@ func (s *store) setAside(path string, damage error, then string) error {
 // evaluation is everything that decides what an evaluation gives. Without Repeats it is one without channel dropout.
 type evaluation struct {
 	Training content
+	Cuts     []cut  `json:",omitempty"`
 	Images   [2]int // of the training set, from and to
 	Rates    []float64
 	Repeats  int
-	Redrawn  bool `json:",omitempty"` // the images are those of search.Redrawn
+	Redrawn  bool   `json:",omitempty"` // the images are those of search.Redrawn
+	Sums     string `json:",omitempty"` // of gradients: what they are
+	Batches  int    `json:",omitempty"` // of these
+}
+
+// cut is what makes another network of a trained one.
+type cut struct {
+	Keep    [][]int // channels of each layer
+	Batches int     // that batch norm statistics are estimated on
 }
 
 // kept is how an evaluation is kept on disk.
@@ -205,12 +232,14 @@ func readKept(path string) (json.RawMessage, error) {
 var errDamaged = errors.New("evaluation is damaged")
 
 // recall reads what an evaluation gave into value, a pointer, or lets run put it there and keeps it.
-func (s *store) recall(ctx context.Context, of evaluation, value any, run func() error) error {
-	path := filepath.Join(s.evaluations, keyOf(of)+".json")
+func (s *store) recall(ctx context.Context, of evaluation, value any, run func(keep *train.Partial) error) error {
+	key := keyOf(of)
+	path := filepath.Join(s.evaluations, key+".json")
+	keep := s.partial(filepath.Join(s.evaluations, key+".partial"), key)
 	text, err := readKept(path)
 	switch {
 	case err == nil:
-		return json.Unmarshal(text, value)
+		return errors.Join(json.Unmarshal(text, value), keep.Remove())
 	case errors.Is(err, errDamaged):
 		if err := s.setAside(path, err, "evaluating again"); err != nil {
 			return err
@@ -218,7 +247,7 @@ func (s *store) recall(ctx context.Context, of evaluation, value any, run func()
 	case !errors.Is(err, fs.ErrNotExist):
 		return fatal{err}
 	}
-	if err := run(); err != nil {
+	if err := run(keep); err != nil {
 		return err
 	}
 	if text, err = json.Marshal(value); err != nil {
@@ -228,11 +257,13 @@ func (s *store) recall(ctx context.Context, of evaluation, value any, run func()
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(s.evaluations, 0o755); err != nil {
+	if err := patiently(ctx, s.warn, func() error {
+		if err := os.MkdirAll(s.evaluations, 0o755); err != nil {
+			return err
+		}
+		return atomicfile.Write(path, file)
+	}); err != nil {
 		return fatal{err}
 	}
-	if err := patiently(ctx, s.warn, func() error { return atomicfile.Write(path, file) }); err != nil {
-		return fatal{err}
-	}
-	return nil
+	return keep.Remove()
 }

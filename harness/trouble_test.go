@@ -152,7 +152,7 @@ func TestSearchDoesNotOpenTheTestSet(t *testing.T) {
 	e := parse(t, settings+matrix(`"l1", "adjust"`, "1"))
 	o, events := options(e, t.TempDir())
 	o.DataDir = dataWithoutTest(t)
-	r, err := newRun(o)
+	r, err := newRun(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -167,7 +167,8 @@ func TestSearchDoesNotOpenTheTestSet(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		l := &lab{worker: &worker{run: r, dev: &timed{Device: dev}}, cell: c, data: images, cost: &results.Cost{}}
+		w := r.newWorker(dev)
+		l := &lab{worker: w, cell: c, data: images, cost: &results.Cost{}, cuts: w.looks(c)}
 		found, err := c.method.Search(t.Context(), l, c.problem)
 		if err != nil {
 			t.Fatalf("%s: %v", c.Method, err)
@@ -281,7 +282,7 @@ func TestReportNamesWhatIsMissing(t *testing.T) {
 		t.Fatal(err)
 	}
 	write(t, filepath.Join(out, results.CellsFolder, damaged, results.RecordFile), "{")
-	if _, err := Report(t.Context(), out); err != nil {
+	if _, err := Report(t.Context(), out, nil); err != nil {
 		t.Fatal(err)
 	}
 	report := read(t, filepath.Join(out, "report.md"))
@@ -298,12 +299,12 @@ func TestReportNamesWhatIsMissing(t *testing.T) {
 
 func TestReportOfAnotherFolder(t *testing.T) {
 	dir := t.TempDir()
-	_, err := Report(t.Context(), dir)
+	_, err := Report(t.Context(), dir, nil)
 	if err == nil || !strings.Contains(err.Error(), dir+" is not an output folder of netadjust run") {
 		t.Errorf("error %v", err)
 	}
 	write(t, filepath.Join(dir, planFile), "{")
-	if _, err := Report(t.Context(), dir); err == nil || !strings.Contains(err.Error(), "run the experiment again to write it anew") {
+	if _, err := Report(t.Context(), dir, nil); err == nil || !strings.Contains(err.Error(), "run the experiment again to write it anew") {
 		t.Errorf("error %v", err)
 	}
 }

@@ -30,8 +30,10 @@ import (
 type worker struct {
 	*run
 	dev     *timed
-	counted int64 // FLOPs of the cell at hand that are in the account
-	search  spent // by its search
+	counted int64         // FLOPs of the cell at hand that are in the account
+	search  spent         // by its search
+	store   *store        // that of the run, which tells this worker of what it writes
+	kept    time.Duration // that writing checkpoints of the cell at hand has taken
 }
 
 // spent is time, all of it and that of the device.
@@ -44,7 +46,7 @@ func (r *run) work(ctx context.Context) error {
 		return err
 	}
 	defer dev.Close()
-	w := &worker{run: r, dev: &timed{Device: dev}}
+	w := r.newWorker(dev)
 	for c := r.next(ctx); c != nil; c = r.next(ctx) {
 		if !r.room.enter(ctx, c) {
 			break
@@ -56,6 +58,12 @@ func (r *run) work(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+func (r *run) newWorker(dev device.Device) *worker {
+	w := &worker{run: r, dev: &timed{Device: dev}}
+	w.store = r.store.telling(func(took time.Duration) { w.kept += took })
+	return w
 }
 
 // claim runs a cell unless another process has done it or is at it.
@@ -87,7 +95,7 @@ func (w *worker) claim(ctx context.Context, c *cell) error {
 		w.leave(c, lease.ErrLost)
 		err = nil
 	}
-	return errors.Join(err, l.Release())
+	return errors.Join(err, patiently(ctx, w.warn, l.Release))
 }
 
 // leaseFolder is the lease of a cell, in its folder.
@@ -122,8 +130,11 @@ func (w *worker) cell(ctx context.Context, c *cell) error {
 	if err := atomicfile.Sweep(w.folder(c), ""); err != nil {
 		return err
 	}
-	log, err := openLog(w.folder(c))
-	if err != nil {
+	var log *cellLog
+	if err := patiently(ctx, w.warn, func() (err error) {
+		log, err = openLog(w.folder(c))
+		return err
+	}); err != nil {
 		return err
 	}
 	defer log.close()
@@ -138,6 +149,7 @@ func (w *worker) cell(ctx context.Context, c *cell) error {
 	}()
 	w.tell(c, progress.Started, "", slog.Any("layers", c.problem.Network.Adjustable()))
 	start, busy := time.Now(), w.dev.busy
+	w.kept = 0
 	w.dev.clock.Reset()
 	images, err := w.library.images(c.Dataset, c.Data)
 	if err != nil {
@@ -153,7 +165,8 @@ func (w *worker) cell(ctx context.Context, c *cell) error {
 		Processor: processor(),
 		Start:     start.UTC().Truncate(time.Second), WallSeconds: time.Since(start).Seconds(),
 		DeviceSeconds: (w.dev.busy - busy).Seconds(), CalibrationSeconds: w.dev.clock.Seconds(),
-		SearchWallSeconds: w.search.wall.Seconds(), SearchDeviceSeconds: w.search.device.Seconds(), Resumed: log.resumed,
+		SearchWallSeconds: w.search.wall.Seconds(), SearchDeviceSeconds: w.search.device.Seconds(),
+		CheckpointSeconds: w.kept.Seconds(), Resumed: log.resumed,
 	}
 	if record.Result.Failure != nil {
 		record.Run.Log = log.tail
@@ -163,8 +176,20 @@ func (w *worker) cell(ctx context.Context, c *cell) error {
 	}
 	w.spare(c.planned() - w.counted) // plans of searches are estimates, and a failed cell leaves work undone
 	w.finished(c, record)
-	return w.checkpoints(c, content{}).Remove()
+	return w.removeKept(c)
 }
+
+// removeKept removes what a cell goes on from after an interruption.
+func (w *worker) removeKept(c *cell) error {
+	err := w.checkpoints(c, content{}).Remove()
+	for _, file := range []string{looksFile, lookFile, statisticsFile, testFile} {
+		err = errors.Join(err, w.store.partial(filepath.Join(w.folder(c), file), "").Remove())
+	}
+	return err
+}
+
+// testFile is what the evaluation on the test set has come to.
+const testFile = "test"
 
 // attempt makes the record of a cell, again if it fails for a reason that may pass.
 func (w *worker) attempt(ctx context.Context, c *cell, images *images) (*results.Record, error) {
@@ -296,9 +321,10 @@ func failure(ctx context.Context, err error) *results.Failure {
 
 // searchAndTrain lets the method choose widths, trains the network that has them, and tests it.
 func (w *worker) searchAndTrain(ctx context.Context, c *cell, images *images, r *results.Result) error {
-	l := &lab{worker: w, cell: c, data: images, cost: &r.SearchCost}
+	l := &lab{worker: w, cell: c, data: images, cost: &r.SearchCost, cuts: w.looks(c)}
 	start, busy := time.Now(), w.dev.busy
 	found, err := c.method.Search(ctx, l, c.problem)
+	l.cuts.end(ctx)
 	w.search = spent{time.Since(start), w.dev.busy - busy}
 	if err != nil {
 		return fmt.Errorf("search: %w", err)
@@ -336,7 +362,7 @@ func (w *worker) searchAndTrain(ctx context.Context, c *cell, images *images, r 
 	}); err != nil {
 		return fatal{err}
 	}
-	return w.test(ctx, model, images, flops, r.Final)
+	return w.test(ctx, c, model, images, flops, r.Final)
 }
 
 // finish trains the network that was found, from scratch or from the weights that it has inherited.
@@ -352,13 +378,16 @@ func (w *worker) finish(ctx context.Context, c *cell, found *search.Outcome, ima
 	if !ok {
 		return nil, nil, fmt.Errorf("method %s leaves no weights to go on with", c.Method)
 	}
+	if err := left.estimate(ctx); err != nil {
+		return nil, nil, err
+	}
 	model := left.model.Clone()
 	epochs, err := train.Continue(ctx, w.dev, model, images.both, c.recipe, stream, keep, watch.epoch)
 	return model, epochs, err
 }
 
 // test evaluates a finished network on the test set. Nothing else reads it.
-func (w *worker) test(ctx context.Context, m *train.Model, images *images, flops int64, f *results.Final) error {
+func (w *worker) test(ctx context.Context, c *cell, m *train.Model, images *images, flops int64, f *results.Final) error {
 	test, err := images.openTest()
 	if err != nil {
 		return fatal{err}
@@ -368,6 +397,8 @@ func (w *worker) test(ctx context.Context, m *train.Model, images *images, flops
 		return err
 	}
 	defer e.Close()
+	of := evaluation{Training: finalOf(c, m.Channels, images.checksum, w.dev.Info()), Images: rangeOf(test)}
+	e.Keep = w.store.partial(filepath.Join(w.folder(c), testFile), keyOf(of))
 	result, err := e.Evaluate(ctx)
 	if err != nil {
 		return err

@@ -163,6 +163,8 @@ type Run struct {
 	// none. Records of earlier programs lack them.
 	SearchWallSeconds   float64 `json:"search_wall_seconds,omitempty"`
 	SearchDeviceSeconds float64 `json:"search_device_seconds,omitempty"`
+	// CheckpointSeconds is the part of WallSeconds that writing checkpoints took.
+	CheckpointSeconds float64 `json:"checkpoint_seconds,omitempty"`
 	// Resumed says that the cell was interrupted before. The times are those since the last interruption.
 	Resumed bool     `json:"resumed,omitempty"`
 	Log     []string `json:"log,omitempty"` // of a failed cell, the last lines

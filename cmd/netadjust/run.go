@@ -58,14 +58,16 @@ func runCommand(a *app, f *flags) error {
 	o.Experiment, o.Device, o.Memory, o.Jobs = e, dev.open, dev.memory, dev.jobs(*jobs)
 	o.Out, o.DataDir = cmp.Or(*out, filepath.Join("out", e.Name)), data.Dir(*dataDir)
 	o.Progress = newPrinter(a, *f.asJSON, *quiet)
+	defer o.Progress.Close()
 	summary, err := harness.Run(a.ctx, o)
-	o.Progress.Close()
 	if err != nil && !summary.Stopped {
 		return err // nothing has been run
 	}
 	var files []string
 	if err == nil {
-		files, err = harness.Report(a.ctx, o.Out)
+		files, err = harness.Report(a.ctx, o.Out, func(err error) {
+			o.Progress.Print(progress.Event{Kind: progress.Warning, Message: err.Error()})
+		})
 		if summary.Stopped && errors.Is(err, context.Canceled) {
 			err = nil // another process is at it, and there is no time to wait
 		}
@@ -140,7 +142,7 @@ func reportCommand(a *app, f *flags) error {
 	if err != nil {
 		return err
 	}
-	files, err := harness.Report(a.ctx, args[0])
+	files, err := harness.Report(a.ctx, args[0], nil)
 	if err != nil {
 		return err
 	}

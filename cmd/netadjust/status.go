@@ -117,7 +117,7 @@ func mergeCommand(a *app, f *flags) error {
 	if err != nil {
 		return failf(exitFailed, "%w", err)
 	}
-	if _, err := harness.Report(a.ctx, args[0]); err != nil {
+	if _, err := harness.Report(a.ctx, args[0], nil); err != nil {
 		return err
 	}
 	return f.print(m, func(w io.Writer) {

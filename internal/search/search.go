@@ -47,6 +47,9 @@ type Lab interface {
 	Train(ctx context.Context, t Training) (Trained, error)
 	// Cost is what trainings and evaluations have cost so far, those that another search has done included.
 	Cost() Cost
+	// Recall puts into value, a pointer to what can be written as JSON, what compute puts there, or what it has put there
+	// under this name before the search was interrupted. It is for what a method computes itself for long.
+	Recall(ctx context.Context, name string, value any, compute func() error) error
 	// Charge adds to it the gradients of so many images, which a method has computed itself.
 	Charge(flops int64, images int)
 	// Report tells what the search has found so far, for people who watch, and Updated of an update.
@@ -85,8 +88,10 @@ type Trained interface {
 	// Tensor returns a parameter by its name, see networks.Tensors. It must not be changed.
 	Tensor(name string) []float32
 	// Gradients computes the gradients of the loss of so many batches of training images, in training mode, and shows
-	// those of each batch to visit, by the names of the parameters.
-	Gradients(ctx context.Context, batches int, visit func(gradient func(name string) []float32)) error
+	// those of each batch to visit, by the names of the parameters. What visit adds up has to be in sums, a pointer to
+	// what can be written as JSON, since it is kept for another search with the same purpose.
+	Gradients(ctx context.Context, purpose string, batches int, sums any,
+		visit func(gradient func(name string) []float32)) error
 	// Inherit returns the network with the channels that each adjustable layer keeps, see networks.Inherit, after
 	// estimating its batch norm statistics again on so many batches of training images.
 	Inherit(ctx context.Context, keep [][]int, batches int) (Trained, error)

@@ -1,6 +1,7 @@
 package train
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,19 +19,16 @@ import (
 // its state, and how far it is. Everything random follows from the training's stream and the position. The last two are
 // kept, in the files Path-0.safetensors and Path-1.safetensors, and the one that is further counts.
 //
-// One is written when Every has passed, or up to twice as much where writing takes more than a fiftieth of it, when the
-// training is told to stop, and after an epoch as long as that takes less than a fiftieth of the time. One that cannot be written is a warning: the training is none the worse for it.
+// One is written when Pace says so, when the training is told to stop, and after an epoch as long as writing takes less
+// than a fiftieth of the time.
 type Checkpoints struct {
 	Path  string
-	Of    string // names the training, with all that its numbers follow from; files of another one are not used
-	Every time.Duration
-	Warn  func(error)
+	Of    string         // names the training, with all that its numbers follow from; files of another one are not used
 	Watch func(Progress) // if set, is told of every step
+	Pace
 
-	saved position      // of the last one
-	next  int           // the file to write next
-	last  time.Time     // when one was written, or the training began
-	cost  time.Duration // of writing the last one
+	saved position // of the last one
+	next  int      // the file to write next
 }
 
 // Progress is how far an epoch of a training is: its images so far, and the means over them.
@@ -38,9 +36,6 @@ type Progress struct {
 	Epoch, Images int // epochs count from 0
 	Loss, Top1    float64
 }
-
-// assumedCost is what writing a checkpoint takes as long as none has been written.
-const assumedCost = 20 * time.Millisecond
 
 // Metadata of checkpoints.
 const (
@@ -64,7 +59,7 @@ func (k *Checkpoints) path(i int) string { return fmt.Sprintf("%s-%d.safetensors
 
 // restore sets state and position to those of the checkpoint that is further, if there is one. A damaged one is set aside.
 func (k *Checkpoints) restore(state *vm.State) (position, error) {
-	k.last, k.cost = time.Now(), assumedCost
+	k.begin()
 	var found *safetensors.File
 	for i := range 2 {
 		f, p, err := k.read(k.path(i))
@@ -117,23 +112,17 @@ func load(state *vm.State, f *safetensors.File) error {
 
 // due tells whether to write a checkpoint now, between two steps or after an epoch.
 func (k *Checkpoints) due(epochEnded bool) bool {
-	since, slow := time.Since(k.last), 50*k.cost
-	return since >= min(max(k.Every, slow), 2*k.Every) || epochEnded && since >= slow
+	return k.Pace.due() || epochEnded && time.Since(k.last) >= k.slow()
 }
 
 // save writes a checkpoint, unless nothing has been done since the last one.
-func (k *Checkpoints) save(state *vm.State, at position) {
+func (k *Checkpoints) save(ctx context.Context, state *vm.State, at position) {
 	if !k.saved.before(at) {
 		return
 	}
-	start := time.Now()
-	if err := k.write(state, at); err != nil {
-		k.Warn(fmt.Errorf("no checkpoint: %w", err))
-	} else {
+	if k.Pace.write(ctx, func() error { return k.write(state, at) }) {
 		k.next, k.saved = 1-k.next, at
 	}
-	k.last = time.Now()
-	k.cost = k.last.Sub(start)
 }
 
 func (k *Checkpoints) write(state *vm.State, at position) error {

@@ -41,7 +41,7 @@ func newCourse(t *testing.T) *course {
 	c := &course{t: t, network: network(t, "resnet8", 0.25)}
 	c.keep = Checkpoints{
 		Path: filepath.Join(t.TempDir(), "new", "checkpoint"), Of: "course",
-		Warn: func(err error) { c.warned = append(c.warned, err.Error()) },
+		Pace: Pace{Warn: func(err error) { c.warned = append(c.warned, err.Error()) }},
 	}
 	return c
 }
@@ -176,19 +176,20 @@ func TestUnwritableCheckpoint(t *testing.T) {
 func TestCheckpointsAreDue(t *testing.T) {
 	ago := func(d time.Duration) time.Time { return time.Now().Add(-d) }
 	for _, tt := range []struct {
-		keep       Checkpoints
+		pace       Pace
 		epochEnded bool
 		want       bool
 	}{
-		{Checkpoints{Every: time.Minute, last: ago(time.Second), cost: time.Millisecond}, false, false},
-		{Checkpoints{Every: time.Minute, last: ago(time.Second), cost: time.Millisecond}, true, true},
-		{Checkpoints{Every: time.Minute, last: ago(time.Second), cost: time.Second}, true, false},
-		{Checkpoints{Every: time.Minute, last: ago(61 * time.Second), cost: time.Second}, false, true},
-		{Checkpoints{Every: time.Minute, last: ago(61 * time.Second), cost: 2 * time.Second}, false, false},
-		{Checkpoints{Every: time.Minute, last: ago(2 * time.Minute), cost: time.Hour}, false, true},
+		{Pace{Every: time.Minute, last: ago(time.Second), cost: time.Millisecond}, false, false},
+		{Pace{Every: time.Minute, last: ago(time.Second), cost: time.Millisecond}, true, true},
+		{Pace{Every: time.Minute, last: ago(time.Second), cost: time.Second}, true, false},
+		{Pace{Every: time.Minute, last: ago(61 * time.Second), cost: time.Second}, false, true},
+		{Pace{Every: time.Minute, last: ago(61 * time.Second), cost: 2 * time.Second}, false, false},
+		{Pace{Every: time.Minute, last: ago(2 * time.Minute), cost: time.Hour}, false, true},
 	} {
-		if got := tt.keep.due(tt.epochEnded); got != tt.want {
-			t.Errorf("%+v after an epoch %v: due %v", tt.keep, tt.epochEnded, got)
+		keep := Checkpoints{Pace: tt.pace}
+		if got := keep.due(tt.epochEnded); got != tt.want {
+			t.Errorf("%+v after an epoch %v: due %v", keep, tt.epochEnded, got)
 		}
 	}
 }

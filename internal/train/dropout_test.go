@@ -16,7 +16,7 @@ import (
 
 // TestEvaluateLayerDropout compares the pass over all layers with one evaluation after the other: equal to the last bit,
 // for every set of kernels, both padding rules, odd widths, networks with projected shortcuts, and all families, some of
-// whose layers share a width.
+// whose layers share a width; and for any number of images at a time.
 func TestEvaluateLayerDropout(t *testing.T) {
 	images := digits(t, 0, 131) // a full batch and a part of one
 	key := rng.NewKey(7, "test")
@@ -43,7 +43,8 @@ func TestEvaluateLayerDropout(t *testing.T) {
 					c[i] += i % 3
 					rates[i] = 0.1 + 0.03*float64(i)
 				}
-				e, err := NewEvaluator(processor(t, 2), newModel(n, c, norm, Stream{1, "final"}), images, true)
+				m := newModel(n, c, norm, Stream{1, "final"})
+				e, err := NewEvaluator(processor(t, 2), m, images, true)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -51,6 +52,15 @@ func TestEvaluateLayerDropout(t *testing.T) {
 				got, err := e.EvaluateLayerDropout(t.Context(), rates, key, repeats)
 				if err != nil {
 					t.Fatal(err)
+				}
+				pieces, err := newEvaluator(processor(t, 2), m, images, true, 4, 0)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer pieces.Close()
+				again, err := pieces.EvaluateLayerDropout(t.Context(), rates, key, repeats)
+				if diff := cmp.Diff(got, again); diff != "" || err != nil {
+					t.Errorf("%v (-128 images at a time +4):\n%s", err, diff)
 				}
 				if want := evaluate(t, e); got.Clean != want {
 					t.Errorf("without dropout %+v, want %+v", got.Clean, want)

@@ -13,8 +13,12 @@ import (
 	"netadjust/networks"
 )
 
-// EvaluationBatch is the number of images evaluated at a time. It changes no result but for rounding in matrix products.
+// EvaluationBatch is the number of images evaluated at a time, and of those whose scores are added up first.
 const EvaluationBatch = 128
+
+// pieceFLOPs is about what dropout in one layer after the other may take of a core without a checkpoint in between, for
+// each repeat: some seconds.
+const pieceFLOPs = 2e11
 
 // Evaluation is what a network does on images: in inference mode, without augmentation.
 type Evaluation struct {
@@ -25,8 +29,10 @@ type Evaluation struct {
 
 // Evaluator runs one model on one set of images, as often as wanted.
 type Evaluator struct {
+	Keep   *Partial // of the one evaluation that it is made for; nil: none
 	images *data.Images
 	drop   bool
+	size   int     // of the full batches
 	passes []*pass // the full batches, and what is left
 	rates  []float32
 	key    []uint32
@@ -45,18 +51,24 @@ type pass struct {
 // NewEvaluator prepares the model for images on the device. Without drop it evaluates without
 // channel dropout only.
 func NewEvaluator(dev device.Device, m *Model, images *data.Images, drop bool) (*Evaluator, error) {
-	return newEvaluator(dev, m, images, drop, 0)
+	size := EvaluationBatch
+	if drop {
+		size = pieceOf(dev.Info(), m)
+	}
+	return newEvaluator(dev, m, images, drop, size, 0)
 }
 
-// newEvaluator does the same for images that are padded by so many pixels, to be moved.
-func newEvaluator(dev device.Device, m *Model, images *data.Images, drop bool, pad int) (*Evaluator, error) {
+// newEvaluator does the same for so many images at a time, which are padded by so many pixels, to be moved.
+func newEvaluator(dev device.Device, m *Model, images *data.Images, drop bool, size, pad int) (*Evaluator, error) {
 	state := vm.NewState(dev)
 	if err := m.write(state); err != nil {
 		return nil, err
 	}
-	e := &Evaluator{images: images, drop: drop, rates: make([]float32, len(m.Channels)), key: make([]uint32, 3)}
-	full := images.Len() - images.Len()%EvaluationBatch
-	for _, part := range [][3]int{{0, full, EvaluationBatch}, {full, images.Len(), images.Len() - full}} {
+	e := &Evaluator{
+		images: images, drop: drop, size: size, rates: make([]float32, len(m.Channels)), key: make([]uint32, 3),
+	}
+	full := images.Len() - images.Len()%size
+	for _, part := range [][3]int{{0, full, size}, {full, images.Len(), images.Len() - full}} {
 		if part[0] == part[1] {
 			continue
 		}
@@ -83,6 +95,23 @@ func newEvaluator(dev device.Device, m *Model, images *data.Images, drop bool, p
 	return e, nil
 }
 
+// pieceOf is the number of images that a device sends through a network with dropout in one layer after the other at a
+// time. On a processor there are fewer where the network is large: that takes long, and changes no bit.
+func pieceOf(info device.Info, m *Model) int {
+	size := EvaluationBatch
+	if info.Name != "cpu" {
+		return size
+	}
+	flops := m.Network.FLOPs(m.Channels)
+	for _, behind := range m.Network.FLOPsBehind(m.Channels) {
+		flops += behind
+	}
+	for size > 1 && float64(size)*float64(flops) > pieceFLOPs*float64(info.Threads) {
+		size /= 2
+	}
+	return size
+}
+
 // Close frees the compiled graphs.
 func (e *Evaluator) Close() {
 	for _, p := range e.passes {
@@ -107,14 +136,32 @@ func (e *Evaluator) EvaluateDropped(ctx context.Context, rates []float64, key rn
 }
 
 func (e *Evaluator) run(ctx context.Context) (Evaluation, error) {
-	var t tally
-	err := e.scores(ctx, e.asTheyAre, func(s []score) { t.add(s) })
-	return t.evaluation(e.images.Len()), err
+	var s sums
+	if err := e.Keep.Restore(&s); err != nil {
+		return Evaluation{}, err
+	}
+	err := e.scores(ctx, s.Images, e.asTheyAre, &s, s.add)
+	return s.Clean.evaluation(e.images.Len()), err
 }
 
-// scores runs all images through the network as it is set, and visits the scores of each batch.
-func (e *Evaluator) scores(ctx context.Context, see view, visit func([]score)) error {
-	return e.each(ctx, see, func(p *pass) error {
+// sums are what an evaluation has come to after its first images.
+type sums struct {
+	Images  int
+	Clean   tally
+	Dropped [][]tally // by layer, then repeat
+	Rises   []rise    // by layer
+}
+
+// add adds the scores of the next images without dropout, and so ends what is done with them.
+func (s *sums) add(scores []score) {
+	s.Clean.add(scores, s.Images)
+	s.Images += len(scores)
+}
+
+// scores runs all images but so many of the first ones through the network as it is set, and visits the scores of each
+// batch. It keeps the sums between two batches.
+func (e *Evaluator) scores(ctx context.Context, done int, see view, sums any, visit func([]score)) error {
+	return e.each(ctx, done, see, sums, func(p *pass) error {
 		if err := p.machine.RunAll(); err != nil {
 			return err
 		}
@@ -144,42 +191,44 @@ func (e *Evaluator) EvaluateLayerDropout(ctx context.Context, rates []float64, k
 	if err := e.setDropout(rates, key); err != nil {
 		return nil, err
 	}
-	var clean tally
-	dropped, rises := make([][]tally, len(rates)), make([]rise, len(rates))
-	for i := range dropped {
-		dropped[i] = make([]tally, repeats)
+	s := sums{Dropped: make([][]tally, len(rates)), Rises: make([]rise, len(rates))}
+	for i := range s.Dropped {
+		s.Dropped[i] = make([]tally, repeats)
 	}
-	without, change := make([]score, EvaluationBatch), make([]score, EvaluationBatch)
-	err := e.each(ctx, e.asTheyAre, func(p *pass) error {
+	if err := e.Keep.Restore(&s); err != nil {
+		return nil, err
+	}
+	without, change := make([]score, e.size), make([]score, e.size)
+	err := e.each(ctx, s.Images, e.asTheyAre, &s, func(p *pass) error {
 		if err := p.machine.RunDropped(repeats); err != nil {
 			return err
 		}
 		if err := p.machine.ReadDropped(p.graph.Logits, -1, 0, p.logits); err != nil {
 			return err
 		}
-		clean.add(p.score())
-		without = without[:copy(without[:cap(without)], p.scores)]
-		for layer := range dropped {
+		without = without[:copy(without[:cap(without)], p.score())]
+		for layer := range s.Dropped {
 			change = change[:len(without)]
 			clear(change)
 			for repeat := range repeats {
 				if err := p.machine.ReadDropped(p.graph.Logits, layer, repeat, p.logits); err != nil {
 					return err
 				}
-				dropped[layer][repeat].add(p.score())
+				s.Dropped[layer][repeat].add(p.score(), s.Images)
 				for i, with := range p.scores {
 					change[i].add(with, without[i], repeats)
 				}
 			}
-			rises[layer].add(change)
+			s.Rises[layer].add(change)
 		}
+		s.add(without)
 		return nil
 	})
 	n := e.images.Len()
-	result := &LayerDropout{Clean: clean.evaluation(n), Dropped: make([][]Evaluation, len(rates))}
-	for i := range dropped {
-		result.StdErr = append(result.StdErr, rises[i].stdErr(n))
-		for _, t := range dropped[i] {
+	result := &LayerDropout{Clean: s.Clean.evaluation(n), Dropped: make([][]Evaluation, len(rates))}
+	for i := range s.Dropped {
+		result.StdErr = append(result.StdErr, s.Rises[i].stdErr(n))
+		for _, t := range s.Dropped[i] {
 			result.Dropped[i] = append(result.Dropped[i], t.evaluation(n))
 		}
 	}
@@ -209,16 +258,18 @@ func (e *Evaluator) asTheyAre(image int, move []uint32) data.Box {
 	return e.images.Center(image)
 }
 
-// each fills in the inputs of every batch and lets run do the rest.
-func (e *Evaluator) each(ctx context.Context, see view, run func(p *pass) error) error {
+// each fills in the inputs of every batch behind the first images, of which so many are done, and lets run do the rest. It
+// keeps the sums between two batches.
+func (e *Evaluator) each(ctx context.Context, done int, see view, sums any, run func(p *pass) error) error {
 	order := make([]int, e.images.Len())
 	for i := range order {
 		order[i] = i
 	}
-	ready, stop := ahead(e.images, order, EvaluationBatch)
+	ready, stop := ahead(e.images, order[done:], e.size)
 	defer stop()
 	for _, p := range e.passes {
-		for from := p.from; from < p.to; from += p.batch.size {
+		for from := max(p.from, done); from < p.to; from += p.batch.size {
+			e.Keep.Keep(ctx, sums)
 			if err := await(ctx, ready); err != nil {
 				return err
 			}
@@ -232,7 +283,7 @@ func (e *Evaluator) each(ctx context.Context, see view, run func(p *pass) error)
 }
 
 // score is what a network does on one image: its cross entropy, and 1 if it is right, else 0.
-type score struct{ loss, correct float64 }
+type score struct{ Loss, Correct float64 }
 
 // score returns the scores of the images of the batch that the logits are of.
 func (p *pass) score() []score {
@@ -246,37 +297,43 @@ func (p *pass) score() []score {
 
 // add adds an image's share of the mean change over so many repeats.
 func (s *score) add(with, without score, repeats int) {
-	s.loss += (with.loss - without.loss) / float64(repeats)
-	s.correct += (with.correct - without.correct) / float64(repeats)
+	s.Loss += (with.Loss - without.Loss) / float64(repeats)
+	s.Correct += (with.Correct - without.Correct) / float64(repeats)
 }
 
-// tally adds up the scores of batches.
-type tally score
+// tally adds up scores: first those of EvaluationBatch images, then these sums. So it does not matter how many images come
+// at a time.
+type tally struct{ Sum, Group score }
 
-func (t *tally) add(scores []score) {
-	var batch score
-	for _, s := range scores {
-		batch.loss += s.loss
-		batch.correct += s.correct
+// add adds the scores of the images that follow on so many. None of them may be in another group than the first.
+func (t *tally) add(scores []score, done int) {
+	if done%EvaluationBatch == 0 {
+		t.Sum, t.Group = t.total(), score{}
 	}
-	t.loss += batch.loss
-	t.correct += batch.correct
+	for _, s := range scores {
+		t.Group.Loss += s.Loss
+		t.Group.Correct += s.Correct
+	}
+}
+
+func (t *tally) total() score {
+	return score{t.Sum.Loss + t.Group.Loss, t.Sum.Correct + t.Group.Correct}
 }
 
 func (t *tally) evaluation(images int) Evaluation {
-	n := float64(images)
-	return Evaluation{Loss: t.loss / n, Top1: t.correct / n, Images: images}
+	sum, n := t.total(), float64(images)
+	return Evaluation{Loss: sum.Loss / n, Top1: sum.Correct / n, Images: images}
 }
 
 // rise adds up by how much scores change, and the squares of these differences.
-type rise struct{ sum, squares score }
+type rise struct{ Sum, Squares score }
 
 func (r *rise) add(changes []score) {
 	for _, c := range changes {
-		r.sum.loss += c.loss
-		r.sum.correct += c.correct
-		r.squares.loss += float64(c.loss * c.loss)
-		r.squares.correct += float64(c.correct * c.correct)
+		r.Sum.Loss += c.Loss
+		r.Sum.Correct += c.Correct
+		r.Squares.Loss += float64(c.Loss * c.Loss)
+		r.Squares.Correct += float64(c.Correct * c.Correct)
 	}
 }
 
@@ -290,7 +347,7 @@ func (r *rise) stdErr(n int) Evaluation {
 		return math.Sqrt(max(spread, 0) / float64(n-1) / float64(n))
 	}
 	return Evaluation{
-		Loss: of(r.sum.loss, r.squares.loss), Top1: of(r.sum.correct, r.squares.correct), Images: n,
+		Loss: of(r.Sum.Loss, r.Squares.Loss), Top1: of(r.Sum.Correct, r.Squares.Correct), Images: n,
 	}
 }
 

@@ -2,6 +2,7 @@ package train
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"maps"
 
@@ -46,29 +47,78 @@ func (m *Model) Clone() *Model {
 	return &c
 }
 
-// Reestimate updates the running statistics of m, forward only, with those of so many batches of training images. A
-// network that has lost channels has other ones (Li et al., "EagleEye: fast sub-net evaluation for efficient neural
-// network pruning", ECCV 2020).
-func (m *Model) Reestimate(ctx context.Context, dev device.Device, images *data.Images, r Recipe, stream Stream,
-	batches int) error {
-	state, err := m.probe(ctx, dev, images, r, stream, networks.GraphOptions{Estimate: true}, batches,
-		func(*vm.State) error { return nil })
+// Batches are full batches of training images, augmented and ordered as in training.
+type Batches struct {
+	Images *data.Images
+	Recipe Recipe
+	Stream Stream
+	Count  int
+	Keep   *Partial // of what is made of them; nil: none
+}
+
+// Reestimate updates the running statistics of m, forward only, with those of batches of training images. A network
+// that has lost channels has other ones (Li et al., "EagleEye: fast sub-net evaluation for efficient neural network
+// pruning", ECCV 2020).
+func (m *Model) Reestimate(ctx context.Context, dev device.Device, b Batches) error {
+	state, err := m.state(dev)
 	if err != nil {
+		return err
+	}
+	if err := m.probe(ctx, dev, state, networks.GraphOptions{Estimate: true}, b, &statistics{state, m},
+		func() error { return nil }); err != nil {
 		return err
 	}
 	return m.read(state)
 }
 
+// statistics are the running statistics of a model, as they are in a state; they are written as JSON.
+type statistics struct {
+	state *vm.State
+	model *Model
+}
+
+func (s *statistics) MarshalJSON() ([]byte, error) {
+	values := map[string][]float32{}
+	for _, x := range s.model.Network.Tensors(s.model.Channels) {
+		if x.Role != networks.Running {
+			continue
+		}
+		var err error
+		if values[x.Name], err = s.state.Read(x.Name); err != nil {
+			return nil, err
+		}
+	}
+	return json.Marshal(values)
+}
+
+func (s *statistics) UnmarshalJSON(text []byte) error {
+	var values map[string][]float32
+	if err := json.Unmarshal(text, &values); err != nil {
+		return err
+	}
+	for name, v := range values {
+		if err := s.state.Write(name, v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Gradients computes the gradient of the loss of one batch of training images after the other, in training mode, and
-// shows each to visit; m stays. A gradient is by the parameter of the given name.
-func (m *Model) Gradients(ctx context.Context, dev device.Device, images *data.Images, r Recipe, stream Stream,
-	batches int, visit func(gradient func(name string) []float32)) error {
+// shows each to visit; m stays. A gradient is by the parameter of the given name. What visit adds up has to be in sums,
+// a pointer to what can be written as JSON.
+func (m *Model) Gradients(ctx context.Context, dev device.Device, b Batches, sums any,
+	visit func(gradient func(name string) []float32)) error {
+	state, err := m.state(dev)
+	if err != nil {
+		return err
+	}
 	// A step of gradient descent without memory and decay leaves the gradient as velocity, and at rate 0 the parameters.
-	o := networks.GraphOptions{Train: &networks.TrainOptions{LabelSmoothing: r.LabelSmoothing}}
-	_, err := m.probe(ctx, dev, images, r, stream, o, batches, func(s *vm.State) error {
+	o := networks.GraphOptions{Train: &networks.TrainOptions{LabelSmoothing: b.Recipe.LabelSmoothing}}
+	return m.probe(ctx, dev, state, o, b, sums, func() error {
 		var failed error
 		visit(func(name string) []float32 {
-			g, err := s.Read(networks.Tensor{Name: name}.Velocity())
+			g, err := state.Read(networks.Tensor{Name: name}.Velocity())
 			if err != nil {
 				failed = err
 			}
@@ -76,16 +126,10 @@ func (m *Model) Gradients(ctx context.Context, dev device.Device, images *data.I
 		})
 		return failed
 	})
-	return err
 }
 
-// probe runs a graph of m on full batches of training images, augmented and ordered as in training, and returns the
-// state that it ends with. visit is called after each batch.
-func (m *Model) probe(ctx context.Context, dev device.Device, images *data.Images, r Recipe, stream Stream,
-	o networks.GraphOptions, batches int, visit func(*vm.State) error) (*vm.State, error) {
-	if images.Len() < r.Batch {
-		return nil, fmt.Errorf("%s: %d images are less than a batch of %d", m.Network.Name, images.Len(), r.Batch)
-	}
+// state returns the tensors and velocities of m on a device.
+func (m *Model) state(dev device.Device) (*vm.State, error) {
 	state := vm.NewState(dev)
 	if err := m.write(state); err != nil {
 		return nil, err
@@ -95,42 +139,62 @@ func (m *Model) probe(ctx context.Context, dev device.Device, images *data.Image
 			return nil, err
 		}
 	}
+	return state, nil
+}
+
+// probe runs a graph of m on batches, and calls visit after each. What they add up to is in sums.
+func (m *Model) probe(ctx context.Context, dev device.Device, state *vm.State, o networks.GraphOptions, on Batches,
+	sums any, visit func() error) error {
+	images, r, stream := on.Images, on.Recipe, on.Stream
+	if images.Len() < r.Batch {
+		return fmt.Errorf("%s: %d images are less than a batch of %d", m.Network.Name, images.Len(), r.Batch)
+	}
 	o.Batch, o.ImagePad = r.Batch, r.CropPad
 	g, err := m.Network.Graph(m.Channels, o)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	machine, err := vm.Compile(g.ExprGraph, dev, state)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer machine.Close()
 	b := newBatch(images, r.Batch)
 	if err := b.let(machine, m.Norm.scale(), map[string]any{networks.LearningRate: []float32{0}}); err != nil {
-		return nil, err
+		return err
+	}
+	done := struct {
+		Batches int
+		Sums    any
+	}{Sums: sums}
+	if err := on.Keep.Restore(&done); err != nil {
+		return err
 	}
 	perEpoch := images.Len() / r.Batch
 	var order []int
 	var fetched []byte
-	for i := range batches {
+	for ; done.Batches < on.Count; done.Batches++ {
+		on.Keep.Keep(ctx, &done)
 		if err := ctx.Err(); err != nil {
-			return nil, err
+			return err
 		}
-		epoch, at := i/perEpoch, i%perEpoch*r.Batch
-		if at == 0 {
+		epoch, at := done.Batches/perEpoch, done.Batches%perEpoch*r.Batch
+		if at == 0 || order == nil {
 			order = stream.order(epoch, images.Len())
 		}
-		key, chosen := rng.NewKey(stream.Seed, stream.purpose("augment"), uint64(epoch)), order[at:at+r.Batch]
+		chosen := order[at : at+r.Batch]
+		key := rng.NewKey(stream.Seed, stream.purpose("augment"), uint64(epoch))
 		if fetched, err = images.Fetch(chosen, fetched); err != nil {
-			return nil, err
+			return err
 		}
 		b.take(chosen, func(image int, move []uint32) data.Box { return r.see(key, images, image, move) })
 		if err := machine.RunAll(); err != nil {
-			return nil, err
+			return err
 		}
-		if err := visit(state); err != nil {
-			return nil, err
+		if err := visit(); err != nil {
+			return err
 		}
 	}
-	return state, nil
+	on.Keep.Keep(ctx, &done) // statistics are not kept elsewhere
+	return nil
 }

@@ -173,7 +173,7 @@ func TestGradients(t *testing.T) {
 	names := []string{"stage1.block1.bn1.gamma", "stage2.block1.bn2.beta"}
 	got := map[string][]float64{}
 	batches := 0
-	err := m.Gradients(t.Context(), dev, images, r, stream, 2, func(gradient func(string) []float32) {
+	err := m.Gradients(t.Context(), dev, Batches{images, r, stream, 2, nil}, nil, func(gradient func(string) []float32) {
 		for _, name := range names {
 			got[name] = append(got[name], float64(gradient(name)[1]))
 		}
@@ -221,7 +221,7 @@ func TestReestimate(t *testing.T) {
 	other := m.Clone()
 	stream := Stream{1, "x"}
 	dev, images := processor(t, 1), digits(t, 0, 48)
-	if err := other.Reestimate(t.Context(), dev, images, Recipe{Batch: 16}, stream, 120); err != nil {
+	if err := other.Reestimate(t.Context(), dev, Batches{images, Recipe{Batch: 16}, stream, 120, nil}); err != nil {
 		t.Fatal(err)
 	}
 	for name, v := range m.tensors {
@@ -233,13 +233,13 @@ func TestReestimate(t *testing.T) {
 	// The mean of the first batch norm's input is linear in the image, so it can be had from the images' own.
 	got := other.tensors["stem.bn.running"][0]
 	again := m.Clone()
-	if err := again.Reestimate(t.Context(), dev, images, Recipe{Batch: 48}, stream, 120); err != nil {
+	if err := again.Reestimate(t.Context(), dev, Batches{images, Recipe{Batch: 48}, stream, 120, nil}); err != nil {
 		t.Fatal(err)
 	}
 	if want := again.tensors["stem.bn.running"][0]; math.Abs(float64(got-want)) > 0.02*math.Abs(float64(want)) || want == 0 {
 		t.Errorf("mean %v from batches of 16, %v from all at once", got, want)
 	}
-	if err := other.Reestimate(t.Context(), dev, images, Recipe{Batch: 64}, stream, 1); err == nil {
+	if err := other.Reestimate(t.Context(), dev, Batches{images, Recipe{Batch: 64}, stream, 1, nil}); err == nil {
 		t.Error("a batch of more than all images gives no error")
 	}
 }

@@ -25,7 +25,7 @@ func TestEvaluateRedrawn(t *testing.T) {
 	dev, rates := processor(t, 2), []float64{0.02, 0.02, 0.02, 0, 0.02, 0.02} // nothing is dropped in the fourth layer
 	m := newModel(n, n.Start(), norm, Stream{1, "final"})
 	of := func(r Recipe, purpose string) *LayerDropout {
-		d, err := EvaluateRedrawn(t.Context(), dev, m, images, r, Stream{1, purpose}, rates, key, repeats)
+		d, err := EvaluateRedrawn(t.Context(), dev, m, images, r, Stream{1, purpose}, rates, key, repeats, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -10,7 +10,7 @@ import (
 func (e *Evaluator) Logits(ctx context.Context) ([]float32, error) {
 	clear(e.rates)
 	var all []float32
-	err := e.each(ctx, e.asTheyAre, func(p *pass) error {
+	err := e.each(ctx, 0, e.asTheyAre, nil, func(p *pass) error {
 		if err := p.machine.RunAll(); err != nil {
 			return err
 		}

@@ -202,7 +202,7 @@ func (t *trainer) due(ctx context.Context, epochEnded bool) bool {
 // checkpoint writes a checkpoint if one is due.
 func (t *trainer) checkpoint(ctx context.Context, epochEnded bool) {
 	if t.due(ctx, epochEnded) {
-		t.keep.save(t.state, t.at)
+		t.keep.save(ctx, t.state, t.at)
 	}
 }
 
