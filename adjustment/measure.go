@@ -26,7 +26,7 @@ func (m Method) measure(ctx context.Context, t search.Trained, p search.Problem,
 		}
 		return u, checkLoss(u.Validation)
 	}
-	dropRates, on := rulesOf(m.Reference).dropRates, m.on()
+	dropRates, on := rulesOf(m.Reference).dropRates, m.On()
 	if m.EqualDropRates {
 		dropRates = EqualDropRates
 	}
@@ -62,8 +62,8 @@ func (m Method) measure(ctx context.Context, t search.Trained, p search.Problem,
 	return u, checkLoss(u.Validation)
 }
 
-// on returns the images that ratios are measured on.
-func (m Method) on() search.Images {
+// On returns the images that ratios are measured on.
+func (m Method) On() search.Images {
 	if m.Images == search.HeldOut {
 		return rulesOf(m.Reference).heldOut
 	}
@@ -86,7 +86,7 @@ func (m Method) measurement(p search.Problem, c []int) (runs int, flops int64) {
 		return 1, whole
 	}
 	runs, flops = 1+len(c)*m.Repeats, whole
-	on := m.on()
+	on := m.On()
 	for _, behind := range p.Network.FLOPsBehind(c) {
 		if on == search.Redrawn {
 			behind = whole

@@ -51,9 +51,8 @@ type start struct {
 }
 
 type started struct {
-	problem  search.Problem // but for its seed
-	channels []int
-	err      error
+	problem search.Problem // but for its seed
+	err     error
 }
 
 func (all preparer) start(c experiments.Cell, d experiments.Dataset) *started {
@@ -63,7 +62,7 @@ func (all preparer) start(c experiments.Cell, d experiments.Dataset) *started {
 		s.problem.Network, s.err = networkOf(c, d)
 		if s.err == nil {
 			s.problem.Budget = c.Budget.Resolve(s.problem.Network.FLOPs(s.problem.Network.Start()))
-			s.channels, _, s.err = s.problem.Start(s.problem.Budget)
+			s.problem.Fitted, _, s.err = s.problem.Start(s.problem.Budget)
 		}
 		all[key] = s
 	}
@@ -82,7 +81,7 @@ func (all preparer) prepare(c experiments.Cell, d experiments.Dataset) (*cell, e
 	if s.err != nil {
 		return nil, fmt.Errorf("%s: %w", c.ID(), s.err)
 	}
-	p := &cell{Cell: c, id: c.ID(), recipe: recipeOf(c.Train), problem: s.problem, start: s.channels}
+	p := &cell{Cell: c, id: c.ID(), recipe: recipeOf(c.Train), problem: s.problem, start: s.problem.Fitted}
 	p.problem.Seed = c.Seed
 	p.search = p.recipe
 	if f := c.Finetune; f != nil {

@@ -9,10 +9,12 @@ import (
 	"slices"
 	"time"
 
+	"netadjust/adjustment"
 	"netadjust/experiments"
 	"netadjust/internal/data"
 	"netadjust/internal/device"
 	"netadjust/internal/rng"
+	"netadjust/internal/search"
 	"netadjust/internal/train"
 )
 
@@ -33,7 +35,7 @@ func Estimate(ctx context.Context, e *experiments.Experiment, p *Plan, jobs int,
 			continue
 		}
 		key := fmt.Sprint(c.Network, c.Description, c.Width, c.Padding, c.problem.Budget, c.Dataset, c.Train.Batch,
-			c.Train.DropRate > 0, c.Search != nil)
+			c.Train.DropRate > 0, c.Search != nil, redrawn(c))
 		if _, ok := speeds[key]; !ok {
 			if speeds[key], err = measure(ctx, c, jobs, open); err != nil {
 				return 0, err
@@ -105,34 +107,46 @@ func measureOne(ctx context.Context, c *cell, threads int, open func(threads int
 
 // measureEvaluation times an evaluation, for a cell that searches one with channel dropout, which most of its are.
 func measureEvaluation(ctx context.Context, dev device.Device, c *cell, m *train.Model) (float64, error) {
-	most := batchToMeasure(c, float64(m.Network.FLOPs(m.Channels)))
+	whole := m.Network.FLOPs(m.Channels)
+	most := batchToMeasure(c, float64(whole))
 	images := noise(c, min(max(train.EvaluationBatch*most/c.Train.Batch, 1), max(c.Data.Validation, c.Data.Test)))
 	e, err := train.NewEvaluator(dev, m, images, c.Search != nil)
 	if err != nil {
 		return 0, err
 	}
 	defer e.Close()
-	flops := m.Network.FLOPs(m.Channels)
-	rates := make([]float64, len(m.Channels))
+	rates, behind := make([]float64, len(m.Channels)), m.Network.FLOPsBehind(m.Channels)
+	flops := whole
+	run := func() error { _, err := e.Evaluate(ctx); return err }
 	if c.Search != nil {
-		for i, behind := range m.Network.FLOPsBehind(m.Channels) {
+		for i := range rates {
 			rates[i] = c.Search.DropRate
-			flops += behind
+			if redrawn(c) {
+				behind[i] = whole
+			}
+			flops += behind[i]
+		}
+		run = func() error { _, err := e.EvaluateLayerDropout(ctx, rates, rng.Key{}, 1); return err }
+	}
+	if redrawn(c) {
+		run = func() error {
+			_, err := train.EvaluateRedrawn(ctx, dev, m, images, c.search, train.Stream{}, rates, rng.Key{}, 1, nil)
+			return err
 		}
 	}
 	ends := []time.Time{time.Now()}
 	for range 3 {
-		if c.Search != nil {
-			_, err = e.EvaluateLayerDropout(ctx, rates, rng.Key{}, 1)
-		} else {
-			_, err = e.Evaluate(ctx)
-		}
-		if err != nil {
+		if err := run(); err != nil {
 			return 0, err
 		}
 		ends = append(ends, time.Now())
 	}
 	return median(ends).Seconds() / (float64(flops) * float64(images.Len())), nil
+}
+
+// redrawn tells whether the search of a cell evaluates the whole network for each layer, on images drawn anew.
+func redrawn(c *cell) bool {
+	return c.Search != nil && adjustment.Method{Settings: adjustmentOf(c.Cell)}.On() == search.Redrawn
 }
 
 // noise returns so many images in the format of a cell's dataset.

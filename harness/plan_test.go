@@ -79,7 +79,8 @@ func TestPlanNamesCellsThatWillFail(t *testing.T) {
 }
 
 func TestEstimate(t *testing.T) {
-	e := parse(t, settings+matrix(all, "1"))
+	reference := matrix(`"adjust"`, "1") + "variant = \"reference\"\nset = [{ values.search.reference = true }]\n"
+	e := parse(t, settings+matrix(all, "1")+reference)
 	p, err := MakePlan(e)
 	if err != nil {
 		t.Fatal(err)

@@ -124,10 +124,11 @@ func InferShape(k Kind, in []tensor.Shape) (tensor.Shape, error) {
 
 // Name is the operation with its attributes, as in Conv2D{Stride:2 Pad:1}.
 func Name(k Kind) string {
-	name := strings.TrimPrefix(fmt.Sprintf("%T%+v", k, k), "ops.")
-	return strings.NewReplacer("noGradient:{} ", "", "noGradient:{}", "", "updating:{noGradient:{}} ", "",
-		"updating:{noGradient:{}}", "").Replace(name)
+	return withoutEmbedded.Replace(strings.TrimPrefix(fmt.Sprintf("%T%+v", k, k), "ops."))
 }
+
+var withoutEmbedded = strings.NewReplacer("noGradient:{} ", "", "noGradient:{}", "", "updating:{noGradient:{}} ", "",
+	"updating:{noGradient:{}}", "")
 
 // Op makes a Kind an operation of gorgonia.
 type Op struct{ Kind }

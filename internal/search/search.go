@@ -4,6 +4,7 @@ package search
 
 import (
 	"context"
+	"slices"
 
 	"netadjust/networks"
 )
@@ -33,11 +34,15 @@ type Problem struct {
 	Network *networks.Network
 	Budget  int64  // FLOPs that the widths may need
 	Seed    uint64 // of the numbers that a method draws itself, see package rng
+	Fitted  []int  // the network's own widths fitted to the budget, if they are known
 }
 
 // Start returns the network's own widths fitted to a budget, and the least width of each layer.
 func (p Problem) Start(budget int64) (start, minimum []int, err error) {
 	minimum = Minimum(p.Network.Start())
+	if budget == p.Budget && p.Fitted != nil {
+		return slices.Clone(p.Fitted), minimum, nil
+	}
 	start, err = FitToBudget(p.Network, p.Network.Start(), budget, minimum)
 	return start, minimum, err
 }
