@@ -1,12 +1,10 @@
 package harness
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"runtime"
-	"slices"
 	"time"
 
 	"netadjust/adjustment"
@@ -93,14 +91,15 @@ func measureOne(ctx context.Context, c *cell, threads int, open func(threads int
 	if err != nil {
 		return speed{}, err
 	}
-	recipe.Epochs, recipe.WarmupEpochs = 6, 0 // of one step each; the first meets cold memory
+	work := trainingPasses * flops * float64(images.Len())
+	recipe.Epochs, recipe.WarmupEpochs = 1+timesToMeasure(work), 0 // of one step each; the first meets cold memory
 	var ends []time.Time
 	model, _, err := train.Train(ctx, dev, c.problem.Network, c.start, images, norm, recipe, train.Stream{Purpose: "estimate"},
 		func(int, train.Epoch) { ends = append(ends, time.Now()) })
 	if err != nil {
 		return speed{}, err
 	}
-	s := speed{training: median(ends).Seconds() / (trainingPasses * flops * float64(images.Len()))}
+	s := speed{training: meanBetween(ends) / work}
 	s.evaluation, err = measureEvaluation(ctx, dev, c, model)
 	return s, err
 }
@@ -134,14 +133,15 @@ func measureEvaluation(ctx context.Context, dev device.Device, c *cell, m *train
 			return err
 		}
 	}
-	ends := []time.Time{time.Now()}
-	for range 3 {
+	work := float64(flops) * float64(images.Len())
+	var ends []time.Time
+	for range 1 + timesToMeasure(work) {
 		if err := run(); err != nil {
 			return 0, err
 		}
 		ends = append(ends, time.Now())
 	}
-	return median(ends).Seconds() / (float64(flops) * float64(images.Len())), nil
+	return meanBetween(ends) / work, nil
 }
 
 // redrawn tells whether the search of a cell evaluates the whole network for each layer, on images drawn anew.
@@ -161,12 +161,7 @@ func noise(c *cell, n int) *data.Images {
 	return images
 }
 
-// median returns the median of the times between the given ones.
-func median(times []time.Time) time.Duration {
-	var between []time.Duration
-	for i := range len(times) - 1 {
-		between = append(between, times[i+1].Sub(times[i]))
-	}
-	slices.SortFunc(between, cmp.Compare)
-	return between[len(between)/2]
+// meanBetween is the mean number of seconds between the given times.
+func meanBetween(times []time.Time) float64 {
+	return times[len(times)-1].Sub(times[0]).Seconds() / float64(len(times)-1)
 }

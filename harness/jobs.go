@@ -94,3 +94,9 @@ func batchToMeasure(c *cell, flops float64) int {
 	most := int(measuredTime.Seconds() * usualSpeed / (trainingPasses * flops))
 	return max(min(c.Train.Batch, most), min(c.Train.Batch, 8))
 }
+
+// timesToMeasure is how often something of so many FLOPs is measured: often where it is short, as a processor that has
+// rested is faster for a moment.
+func timesToMeasure(flops float64) int {
+	return int(min(max(measuredTime.Seconds()*usualSpeed/4/flops, 3), 50))
+}
