@@ -27,14 +27,14 @@ var (
 // byte; times and hosts are elsewhere.
 func TestKill(t *testing.T) {
 	file := experiment(t, strings.NewReplacer("train      = 16", "train      = 64", "epochs  = 1", "epochs  = 3",
-		"iterations        = 1", "iterations        = 2", `"adjust"`, `"adjust", "sfp", "slimming", "autoslim"`).
-		Replace(tiny))
+		"iterations        = 1", "iterations        = 2",
+		`"adjust"`, `"adjust", "sfp", "slimming", "autoslim", "taylor", "random_ratio"`).Replace(tiny))
 	run := func(out string, args ...string) []string {
 		return append([]string{"run", file, "--out", out, "--jobs", "2", "--checkpoint", "20ms"}, args...)
 	}
 	whole, killed := filepath.Join(t.TempDir(), "out"), filepath.Join(t.TempDir(), "out")
 	start := time.Now()
-	wait(t, child(t, run(whole)...)).check(t, 0, "6 cells finished now", "")
+	wait(t, child(t, run(whole)...)).check(t, 0, "8 cells finished now", "")
 	uninterrupted := time.Since(start)
 	longest := min(uninterrupted, *life)
 	want := resultsIn(t, whole)
