@@ -216,7 +216,7 @@ func TestInterruptedRunGoesOn(t *testing.T) {
 	// An l1 cell runs 2 steps of training, 1 validation, 3 steps of the final training and 1 test; an adjust cell twice 2
 	// steps and 1 measurement, then 3 and 1. A life that is interrupted runs the program that it is at to its end.
 	const programs = 2 + 1 + 3 + 1 + 2*(2+1) + 3 + 1
-	epochs, lives := interrupted(t, e, out)
+	epochs, lives := interrupted(t, e, out, 3)
 	if most := programs/3 + 1; lives > most {
 		t.Errorf("the run took %d lives of three programs each, want at most %d", lives, most)
 	}
@@ -232,8 +232,8 @@ func TestInterruptedRunGoesOn(t *testing.T) {
 	checkTidy(t, out)
 }
 
-// Searches that look at their networks for long are interrupted in every third program, too. No batch and no candidate
-// is looked at twice.
+// Searches that look at their networks for long are interrupted again and again, too. No batch and no candidate is looked
+// at twice.
 func TestInterruptedLooksGoOn(t *testing.T) {
 	looking := strings.NewReplacer("validation = 8", "validation = 140", "test       = 8", "test       = 140").
 		Replace(settings) + "gradient_batches = 5\ncandidates = 3\nnorm_batches = 4\nslimmable_steps = 2\nslimmable_random = 1\nrounds = 5\n"
@@ -250,9 +250,10 @@ func TestInterruptedLooksGoOn(t *testing.T) {
 	}
 	programs := int(-left.Load())
 	// The last steps of a final training have no checkpoint, since the test set follows.
-	most := programs/3 + 1 + len(e.Cells)
-	if _, lives := interrupted(t, e, out); lives > most {
-		t.Errorf("the run of %d programs took %d lives of three each, want at most %d", programs, lives, most)
+	const each = 7
+	most := programs/each + 1 + len(e.Cells)
+	if _, lives := interrupted(t, e, out, each); lives > most {
+		t.Errorf("the run of %d programs took %d lives of %d each, want at most %d", programs, lives, each, most)
 	}
 	if diff := cmp.Diff(hashes(t, whole), hashes(t, out)); diff != "" {
 		t.Errorf("(-uninterrupted +interrupted):\n%s", diff)
@@ -260,15 +261,15 @@ func TestInterruptedLooksGoOn(t *testing.T) {
 	checkTidy(t, out)
 }
 
-// interrupted runs an experiment whose every third program is an interruption, until it is done, and returns how many
-// epochs its searches have finished and how many runs that took.
-func interrupted(t *testing.T, e *experiments.Experiment, out string) (epochs, lives int) {
+// interrupted runs an experiment until it is done, in lives of so many programs each, and returns how many epochs its
+// searches have finished and how many lives that took.
+func interrupted(t *testing.T, e *experiments.Experiment, out string, programs int64) (epochs, lives int) {
 	t.Helper()
 	for done := false; !done; lives++ {
 		ctx, cancel := context.WithCancel(t.Context())
 		o, events := options(e, out)
 		var left atomic.Int64
-		left.Store(2)
+		left.Store(programs - 1)
 		o.Device = func(threads int) (device.Device, error) {
 			dev, err := openCPU(threads)
 			return limited{dev, &left, cancel}, err
