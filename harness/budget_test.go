@@ -37,8 +37,13 @@ func TestSearchThatLeavesTheBudget(t *testing.T) {
 	}
 	c := r.cells[0]
 	c.method = wide{c.method}
+	dev, err := openCPU(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dev.Close()
 	var result results.Result
-	err = r.newWorker(nil).searchAndTrain(t.Context(), c, nil, &result)
+	err = r.newWorker(dev).searchAndTrain(t.Context(), c, &images{}, &result)
 	if err == nil || !strings.HasPrefix(err.Error(), "adjust ended at ") ||
 		!strings.HasSuffix(err.Error(), "is not within 1 % below the budget of 2314688") {
 		t.Errorf("error %v", err)

@@ -18,8 +18,10 @@ type looks struct {
 	fresh  bool                       // something has become known by this run
 }
 
-func (w *worker) looks(c *cell) *looks {
-	return &looks{store: w.store, folder: w.folder(c), keep: w.store.partial(filepath.Join(w.folder(c), looksFile), c.id)}
+// looks returns those of a cell. Ones that another dataset, device or version has made are not used.
+func (w *worker) looks(c *cell, dataset string) *looks {
+	folder, of := w.folder(c), keyOf(finalOf(c, nil, dataset, w.dev.Info()))
+	return &looks{store: w.store, folder: folder, keep: w.store.partial(filepath.Join(folder, looksFile), of)}
 }
 
 // Files of a search in the folder of its cell, while it is under way.

@@ -168,7 +168,7 @@ func TestSearchDoesNotOpenTheTestSet(t *testing.T) {
 			t.Fatal(err)
 		}
 		w := r.newWorker(dev)
-		l := &lab{worker: w, cell: c, data: images, cost: &results.Cost{}, cuts: w.looks(c)}
+		l := &lab{worker: w, cell: c, data: images, cost: &results.Cost{}, cuts: w.looks(c, images.checksum)}
 		found, err := c.method.Search(t.Context(), l, c.problem)
 		if err != nil {
 			t.Fatalf("%s: %v", c.Method, err)

@@ -321,7 +321,7 @@ func failure(ctx context.Context, err error) *results.Failure {
 
 // searchAndTrain lets the method choose widths, trains the network that has them, and tests it.
 func (w *worker) searchAndTrain(ctx context.Context, c *cell, images *images, r *results.Result) error {
-	l := &lab{worker: w, cell: c, data: images, cost: &r.SearchCost, cuts: w.looks(c)}
+	l := &lab{worker: w, cell: c, data: images, cost: &r.SearchCost, cuts: w.looks(c, images.checksum)}
 	start, busy := time.Now(), w.dev.busy
 	found, err := c.method.Search(ctx, l, c.problem)
 	l.cuts.end(ctx)
