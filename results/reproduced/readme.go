@@ -165,6 +165,9 @@ func reducedIn(records []*results.Record) []string {
 		if h.settings.Search.Iterations > 0 {
 			row.Method = "adjust"
 		}
+		if res.Truth != nil {
+			h.settings.Search.Iterations = 1 // measured in one network, whatever a search would do
+		}
 		at := fmt.Sprintf("%s on %s", res.Network, res.Dataset)
 		if !slices.Contains(where, at) {
 			where = append(where, at)

@@ -69,6 +69,11 @@ func TestReadme(t *testing.T) {
 	if fresh := Readme(run, ""); strings.Contains(fresh, "Remarks") {
 		t.Errorf("remarks out of nothing:\n%s", fresh)
 	}
+	truth := ran("adjust", 1, 0)
+	truth.Result.Truth = &results.Truth{}
+	if text := Readme(Run{Records: []*results.Record{truth}}, ""); !strings.Contains(text, "search of 1 times 4 epochs") {
+		t.Errorf("ratios are measured in one network:\n%s", text)
+	}
 	if text := fmt.Sprint(Readme(Run{Name: "x", Cells: 3}, "")); !strings.Contains(text, "0 of 3 finished") {
 		t.Errorf("no record:\n%s", text)
 	}
