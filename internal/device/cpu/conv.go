@@ -132,7 +132,7 @@ func (e *executable) convolveTo(g kernel.Geometry, x, y, residual int, weights [
 	var lr *layout
 	if residual >= 0 {
 		lr = &e.layouts[residual]
-		end.ResidualLayout, end.ResidualGroups = lr.strides(), lr.groups()
+		end.ResidualLayout, end.ResidualChannels = lr.strides(), lr.pitch
 	}
 	return step{run: func(w *worker, _, from, to int) {
 		end := end

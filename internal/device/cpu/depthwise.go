@@ -14,11 +14,11 @@ func (e *executable) depthwiseConvolution(s instruction) step {
 	case ops.DepthwiseConv2D:
 		x, weights = s.in[0], s.in[1]
 		g := geometry(ops.Conv2D(k), e.shape(x), e.shape(weights), e.shape(y))
-		conv = kernel.DepthwiseForward(g, e.layouts[x].strides(), e.layouts[y].strides())
+		conv = e.dev.kernels.DepthwiseForward(g, e.layouts[x].strides(), e.layouts[y].strides())
 	case ops.DepthwiseConv2DGradInput:
 		x, weights = s.in[1], s.in[0]
 		g := geometry(ops.Conv2D(k.Conv), e.shape(y), e.shape(weights), e.shape(x))
-		conv = kernel.DepthwiseBackwardData(g, e.layouts[x].strides(), e.layouts[y].strides())
+		conv = e.dev.kernels.DepthwiseBackwardData(g, e.layouts[x].strides(), e.layouts[y].strides())
 	}
 	packed := aligned(conv.Size())
 	e.packWeights([]int{weights}, func() { conv.Pack(packed, e.data(weights)) })
@@ -29,7 +29,7 @@ func (e *executable) depthwiseConvolution(s instruction) step {
 func (e *executable) depthwise(s instruction, k depthwise) step {
 	x, y := s.in[0], s.out[0]
 	g := geometry(ops.Conv2D(k.conv), e.shape(x), e.shape(s.in[1]), e.shape(y))
-	conv := kernel.DepthwiseForward(g, e.layouts[x].strides(), e.layouts[y].strides())
+	conv := e.dev.kernels.DepthwiseForward(g, e.layouts[x].strides(), e.layouts[y].strides())
 	packed := aligned(conv.Size())
 	bias := e.foldNorm(s.in[1:5], k.epsilon, packed, conv.Pack)
 	return e.runDepthwise(conv, x, y, packed, &bias[0], k.rectifier)
@@ -49,7 +49,7 @@ func (e *executable) depthwiseGradient(c *compiled, s instruction, k ops.Depthwi
 	x, dy, dw := s.in[0], s.in[1], s.out[0]
 	lx, ly := &e.layouts[x], &e.layouts[dy]
 	g := geometry(ops.Conv2D(k.Conv), e.shape(x), e.shape(dw), e.shape(dy))
-	gradient := kernel.DepthwiseBackwardWeights(g, lx.strides(), ly.strides())
+	gradient := e.dev.kernels.DepthwiseBackwardWeights(g, lx.strides(), ly.strides())
 	sums := e.slotSums(c, gradient.Size(), dw, gradient.Unpack)
 	return step{
 		begin: func(slot int) { clear(sums[slot]) },

@@ -90,7 +90,7 @@ func (d *Device) compile(p *device.Program, keep bool) (*executable, error) {
 		loaders: make([]device.Loader, values), kept: keep,
 	}
 	var err error
-	if e.layouts, e.batch, err = layouts(p, list, signs); err != nil {
+	if e.layouts, e.batch, err = layouts(p, list, signs, d.kernels.Pad); err != nil {
 		return nil, err
 	}
 	e.slots = min(slots, max(e.batch, 1))

@@ -43,8 +43,10 @@ func (e *executable) scaleGradient(s instruction) step {
 		sum := sums.slot[slot][0]
 		for n := from; n < to; n++ {
 			clear(sum)
-			for g := range min(lx.groups(), ly.groups()) {
-				e.dev.kernels.Dot(lx.h, lx.w, e.plane(w, x, n, g), e.plane(w, dy, n, g), &sum[g*lanes])
+			for c := 0; c < min(lx.pitch, ly.pitch); {
+				k := e.dev.kernels.At(c, lx.pitch, ly.pitch)
+				k.Dot(lx.h, lx.w, e.plane(w, x, n, c), e.plane(w, dy, n, c), &sum[c])
+				c += k.Channels
 			}
 			row := e.at(w, out, n)
 			for c := range lx.c {

@@ -2,15 +2,12 @@ package cpu
 
 import (
 	"netadjust/internal/device"
+	"netadjust/internal/device/cpu/kernel"
 	"netadjust/internal/ops"
 )
 
-// lanes is the number of channels that a kernel works on at a time. Feature maps have their channels last and padded to a
-// multiple of it; the padding holds zeros.
-const lanes = 16
-
 // layout is where the elements of one value lie. Values without a batch, and rows, are as in their shape. A feature map
-// is [height][width][channels], each pixel's channels padded. If convolutions read it, each row of pixels ends with
+// is [height][width][channels], each pixel's channels padded with zeros to what kernels work on at a time. If convolutions read it, each row of pixels ends with
 // margin zero pixels and the first begins with as many, so that a window that reaches over the left or right border
 // reads zeros: the end of a row is the left border of the next.
 type layout struct {
@@ -27,11 +24,13 @@ func (l *layout) first() int { return l.margin * l.pitch }
 // line is the number of floats from a row of pixels to the next.
 func (l *layout) line() int { return (l.w + l.margin) * l.pitch }
 
-// groups is the number of vectors of a pixel.
-func (l *layout) groups() int { return l.pitch / lanes }
+// signs is the number of floats that hold a bit for each element of an image: two bytes a pixel for up to 16 channels.
+func (l *layout) signs() int { return (kernel.Groups(l.pitch)*l.h*l.w + 1) / 2 }
 
-// layouts chooses the layout of every value, signs included, and returns the batch size.
-func layouts(p *device.Program, list []instruction, signs []int) (all []layout, batch int, err error) {
+// layouts chooses the layout of every value, signs included, and returns the batch size. The channels of a pixel are
+// padded to pad of them.
+func layouts(p *device.Program, list []instruction, signs []int,
+	pad func(channels int) int) (all []layout, batch int, err error) {
 	all = make([]layout, len(p.Values)+len(signs))
 	shapes := make([][]int, 0, len(all))
 	for _, v := range p.Values {
@@ -88,13 +87,13 @@ func layouts(p *device.Program, list []instruction, signs []int) (all []layout, 
 		switch l.role {
 		case image:
 			l.c, l.h, l.w = shape[1], shape[2], shape[3]
-			l.pitch = align(l.c)
+			l.pitch = pad(l.c)
 			if exact[i] {
 				l.pitch = l.c
 			}
 			l.size = align(l.first() + l.h*l.line())
-			if i >= len(p.Values) { // 16 bits for a vector
-				l.size = align((l.h*l.w*l.groups() + 1) / 2)
+			if i >= len(p.Values) {
+				l.size = align(l.signs())
 			}
 		default:
 			l.size = 1

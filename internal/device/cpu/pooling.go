@@ -52,7 +52,7 @@ func (b *block) position(p kernel.Plane, r int) kernel.Plane {
 
 // pool reduces windows of images.
 func (e *executable) pool(s instruction, k ops.Window,
-	reduce func(px, groups int, x kernel.Windows, y kernel.Plane)) step {
+	reduce func(px, channels int, x kernel.Windows, y kernel.Plane)) step {
 	lx, ly := &e.layouts[s.in[0]], &e.layouts[s.out[0]]
 	list := blocks(k, lx, ly)
 	return eachImage(func(w *worker, n int) {
@@ -60,7 +60,7 @@ func (e *executable) pool(s instruction, k ops.Window,
 		for i := range list {
 			b := &list[i]
 			for r := range b.rows.count {
-				reduce(b.cols.count, ly.groups(), b.corner(x, k, r), b.position(y, r))
+				reduce(b.cols.count, ly.pitch, b.corner(x, k, r), b.position(y, r))
 			}
 		}
 	})
@@ -76,7 +76,7 @@ func (e *executable) maxPoolGradient(s instruction, k ops.Window) step {
 		for i := range list {
 			b := &list[i]
 			for r := range b.rows.count {
-				e.dev.kernels.MaxPoolGrad(b.cols.count, ly.groups(), b.corner(x, k, r), b.position(dy, r), b.corner(dx, k, r))
+				e.dev.kernels.MaxPoolGrad(b.cols.count, ly.pitch, b.corner(x, k, r), b.position(dy, r), b.corner(dx, k, r))
 			}
 		}
 	})
@@ -89,8 +89,9 @@ func (e *executable) avgPoolGradient(s instruction, k ops.Window) step {
 	list := blocks(k, lx, ly)
 	return eachImage(func(w *worker, n int) {
 		clear(e.at(w, s.out[0], n)[:lx.size])
-		for g := range lx.groups() {
-			dy, dx := e.plane(w, s.in[0], n, g), e.plane(w, s.out[0], n, g)
+		for c := 0; c < lx.pitch; {
+			kernels := e.dev.kernels.At(c, lx.pitch)
+			dy, dx := e.plane(w, s.in[0], n, c), e.plane(w, s.out[0], n, c)
 			for _, b := range list {
 				share := 1 / float32(b.rows.size*b.cols.size)
 				for i := range b.rows.size * b.cols.size {
@@ -98,9 +99,10 @@ func (e *executable) avgPoolGradient(s instruction, k ops.Window) step {
 						Data:  dx.At(b.rows.from+i/b.cols.size, b.cols.from+i%b.cols.size),
 						Pixel: k.Stride * dx.Pixel, Row: k.Stride * dx.Row,
 					}
-					e.dev.kernels.AddScaled(b.rows.count, b.cols.count, to, b.position(dy, 0), share)
+					kernels.AddScaled(b.rows.count, b.cols.count, to, b.position(dy, 0), share)
 				}
 			}
+			c += kernels.Channels
 		}
 	})
 }

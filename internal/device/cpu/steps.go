@@ -93,15 +93,16 @@ func (e *executable) step(c *compiled, s instruction) (step, error) {
 	case backReLU:
 		return eachImage(func(w *worker, n int) {
 			dy, dx := in(w, 1, n), out(w, n)
-			for g := range lout.groups() {
-				bits := unsafe.Slice(e.signs(w, s.in[0], n, g).Data, lout.h*lout.w)
+			for first := 0; first < lout.pitch; first += 8 {
+				signs := e.signs(w, s.in[0], n, first)
+				bits := unsafe.Slice(signs.Data, signs.Pixel*(lout.h*lout.w-1)+1)
 				lout.eachPixel(lin(1), func(to, from, pixel int) {
-					for c := range lanes {
-						v := dy[from+g*lanes+c]
-						if bits[pixel]>>c&1 == 0 {
+					for c := range 8 {
+						v := dy[from+first+c]
+						if bits[pixel*signs.Pixel]>>c&1 == 0 {
 							v = 0
 						}
-						dx[to+g*lanes+c] = v
+						dx[to+first+c] = v
 					}
 				})
 			}

@@ -17,7 +17,7 @@ type layer struct {
 	w, dw        []float32
 }
 
-func layers() []layer {
+func layers(s *Set) []layer {
 	list := []Geometry{
 		square(3, 16, 32, 3, 1, 1), square(16, 16, 32, 3, 1, 1), square(16, 32, 32, 3, 2, 1), square(32, 32, 16, 3, 1, 1),
 		square(32, 64, 16, 3, 2, 1), square(64, 64, 8, 3, 1, 1), square(8, 8, 32, 3, 1, 1), square(10, 10, 32, 3, 1, 1), square(13, 13, 32, 3, 1, 1), square(27, 27, 16, 3, 1, 1),
@@ -26,13 +26,13 @@ func layers() []layer {
 	}
 	layers := make([]layer, len(list))
 	for i, g := range list {
-		ic, oc := Groups(g.IC)*Lanes, Groups(g.OC)*Lanes
+		ic, oc := s.Pad(g.IC), s.Pad(g.OC)
 		if g.IC == 3 {
 			ic = 3
 		}
 		l := layer{Geometry: g, n: max(1, 65536/max(g.H*g.W*ic, g.OH*g.OW*oc))}
 		layout := func(h, w, pixel int) Layout { return Layout{pixel, w * pixel, h * w * pixel} }
-		l.x, l.dx = layout(g.H, g.W+g.Pad, ic), layout(g.H, g.W, Groups(g.IC)*Lanes)
+		l.x, l.dx = layout(g.H, g.W+g.Pad, ic), layout(g.H, g.W, s.Pad(g.IC))
 		l.y, l.dy = layout(g.OH, g.OW, oc), layout(g.OH, g.OW+g.GradPad(), oc)
 		l.lead = max(g.Pad, g.GradPad()) * max(l.dx.Pixel, oc)
 		l.xs = aligned(l.lead + l.n*max(l.x.Image, l.dx.Image))
@@ -52,10 +52,10 @@ func (l *layer) String() string {
 // both of the fastest call, so that a busy machine does not blur them.
 func BenchmarkConvolution(b *testing.B) {
 	for _, s := range Available() {
-		for _, l := range layers() {
+		for _, l := range layers(s) {
 			x, y := &l.xs[l.lead], &l.ys[l.lead]
-			forward, data, weights := directForward(l.Geometry, l.x, l.y), directBackwardData(l.Geometry, l.dy, l.dx),
-				directBackwardWeights(l.Geometry, l.x, l.dy)
+			forward, data, weights := s.directForward(l.Geometry, l.x, l.y), s.directBackwardData(l.Geometry, l.dy, l.dx),
+				s.directBackwardWeights(l.Geometry, l.x, l.dy)
 			run := func(name string, f func()) {
 				b.Run(fmt.Sprintf("%s/%v/%s", s.Name, &l, name), func(b *testing.B) {
 					best := fastest(b, f)
@@ -66,12 +66,12 @@ func BenchmarkConvolution(b *testing.B) {
 			}
 			run("forward", func() { s.Convolve(forward, l.n, x, &l.w[0], y, Epilogue{}, nil) })
 			run("data", func() { s.Convolve(data, l.n, y, &l.w[0], x, Epilogue{}, nil) })
-			if l.hasWinograd() && l.x.Pixel%Lanes == 0 && s.winogradIn != nil {
-				forward, data := winogradForward(l.Geometry, l.x, l.y), winogradBackwardData(l.Geometry, l.dy, l.dx)
+			if l.hasWinograd() && l.x.Pixel >= s.Pad(l.IC) && s.winogradIn != nil {
+				forward, data := s.winogradForward(l.Geometry, l.x, l.y), s.winogradBackwardData(l.Geometry, l.dy, l.dx)
 				u, scratch := aligned(max(forward.Size(), data.Size())), aligned(max(s.Scratch(forward), s.Scratch(data)))
 				run("winograd", func() { s.Convolve(forward, l.n, x, &u[0], y, Epilogue{}, scratch) })
 				run("winograddata", func() { s.Convolve(data, l.n, y, &u[0], x, Epilogue{}, scratch) })
-				weights := winogradBackwardWeights(l.Geometry, l.x, l.dy)
+				weights := s.winogradBackwardWeights(l.Geometry, l.x, l.dy)
 				dw, scratch := aligned(weights.Size()), aligned(s.GradScratch(weights))
 				run("winogradweights", func() { s.WeightGradient(weights, l.n, x, y, &dw[0], scratch) })
 			}
@@ -101,7 +101,7 @@ func BenchmarkElementwise(b *testing.B) {
 			w, pixel := h, groups*Lanes
 			rows := floats / (w * pixel)
 			y, a, z := aligned(floats), aligned(rows*(w+1)*pixel), aligned(floats)
-			m := make([]uint16, rows*w*groups)
+			m := make([]uint8, 2*rows*w*groups)
 			k, sums := make([]float32, pixel), make([]float64, pixel)
 			dense := func(x []float32, o int) Plane { return Plane{&x[o*Lanes], pixel, w * pixel} }
 			padded := func(o int) Plane { return Plane{&a[o*Lanes], pixel, (w + 1) * pixel} }
@@ -117,10 +117,10 @@ func BenchmarkElementwise(b *testing.B) {
 			}
 			run("stats", 1, func(o int) { s.Stats(rows, w, dense(y, o), &k[0], &sums[0], &sums[0]) })
 			run("apply", 2, func(o int) {
-				s.Apply(rows, w, dense(y, o), &k[0], &k[0], Plane{}, ReLU, Mask{&m[o*rows*w], 1, w}, padded(o))
+				s.Apply(rows, w, dense(y, o), &k[0], &k[0], Plane{}, ReLU, Mask{&m[2*o*rows*w], 2, 2 * w}, padded(o))
 			})
 			run("backstats", 3, func(o int) {
-				s.BackStats(rows, w, dense(z, o), Plane{}, Mask{&m[o*rows*w], 1, w}, dense(y, o), &k[0], dense(z, o),
+				s.BackStats(rows, w, dense(z, o), Plane{}, Mask{&m[2*o*rows*w], 2, 2 * w}, dense(y, o), &k[0], dense(z, o),
 					&sums[0], &sums[0])
 			})
 			run("backapply", 3, func(o int) { s.BackApply(rows, w, dense(z, o), dense(y, o), &k[0], &k[0], &k[0], padded(o)) })

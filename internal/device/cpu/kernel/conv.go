@@ -3,10 +3,10 @@ package kernel
 // Conv is a convolution, or the gradient of one with respect to its input, prepared for tensors of fixed layout.
 // It is never written to once prepared.
 type Conv struct {
-	passes []pass
-	joined []pass // passes of several rows each where pixels of x and out lie one after the other; else nil
-	taps   []int  // pairs of byte offsets: input, weights
-	groups int    // vectors of output channels
+	passes   []pass
+	joined   []pass // passes of several rows each where pixels of x and out lie one after the other; else nil
+	taps     []int  // pairs of byte offsets: input, weights
+	channels int    // of the output, with padding
 
 	size int // floats of packed weights
 	pack func(dst, w []float32)
@@ -31,21 +31,21 @@ type pass struct {
 
 // Epilogue is what a convolution does to its sums before it stores them: it adds a bias and a residual, then rectifies.
 type Epilogue struct {
-	Bias           *float32 // a value for each output channel, padded to whole vectors, or nil
-	Residual       *float32 // a tensor to add, or nil
-	ResidualLayout Layout   // distances in Residual for a step of one pixel, row or image of the output
-	ResidualGroups int      // vectors of channels that Residual has; further ones get nothing added
-	Rectifier      Rectifier
+	Bias             *float32 // a value for each output channel, padded to whole vectors, or nil
+	Residual         *float32 // a tensor to add, or nil
+	ResidualLayout   Layout   // distances in Residual for a step of one pixel, row or image of the output
+	ResidualChannels int      // channels that Residual has, with their padding; further ones get nothing added
+	Rectifier        Rectifier
 }
 
 // Forward prepares y = conv(x) by Winograd's convolution or directly, whichever is faster with the kernels of the set.
 // Each row of x must be followed by Pad zero pixels, and the first one be preceded by Pad zero pixels; x needs no zero
 // rows. It panics if the geometry is inconsistent or does not fit the layouts.
 func (s *Set) Forward(g Geometry, x, y Layout) *Conv {
-	if s.winogradIn != nil && g.winogradPays(g.IC) && x.Pixel >= Groups(g.IC)*Lanes {
-		return winogradForward(g, x, y)
+	if s.winogradIn != nil && g.winogradPays(g.IC) && x.Pixel >= s.Pad(g.IC) {
+		return s.winogradForward(g, x, y)
 	}
-	return directForward(g, x, y)
+	return s.directForward(g, x, y)
 }
 
 // BackwardData prepares the gradient dx of a convolution with respect to its input, from the gradient dy of its output.
@@ -53,18 +53,18 @@ func (s *Set) Forward(g Geometry, x, y Layout) *Conv {
 // geometry is inconsistent or does not fit the layouts.
 func (s *Set) BackwardData(g Geometry, dy, dx Layout) *Conv {
 	if s.winogradIn != nil && g.winogradPays(g.OC) {
-		return winogradBackwardData(g, dy, dx)
+		return s.winogradBackwardData(g, dy, dx)
 	}
-	return directBackwardData(g, dy, dx)
+	return s.directBackwardData(g, dy, dx)
 }
 
-func directForward(g Geometry, x, y Layout) *Conv {
+func (s *Set) directForward(g Geometry, x, y Layout) *Conv {
 	g.check()
 	x.check("x", g.IC, g.W, g.Pad)
-	y.check("y", Groups(g.OC)*Lanes, g.OW, 0)
+	y.check("y", s.Pad(g.OC), g.OW, 0)
 	c := &Conv{
 		size: g.ForwardSize(), pack: g.PackForward,
-		groups: Groups(g.OC), weights: g.KH * g.KW * g.IC * Lanes,
+		channels: s.Pad(g.OC), weights: g.KH * g.KW * g.IC * Lanes,
 		inPixel: g.Stride * x.Pixel, inImage: x.Image, out: y, outPixels: 1,
 	}
 	window := c.window(g.KH, g.KW, x, g.IC, func(u, v int) int { return u*g.KW + v })
@@ -99,13 +99,13 @@ func (c *Conv) joinRows(ic, oc int) {
 // directBackwardData is BackwardData without transforms. Input pixels whose rows and columns leave the same remainders
 // by the stride are reached through the same part of the window, so each such phase is a convolution of dy of its own,
 // and nothing is computed on zeros.
-func directBackwardData(g Geometry, dy, dx Layout) *Conv {
+func (s *Set) directBackwardData(g Geometry, dy, dx Layout) *Conv {
 	g.check()
 	dy.check("dy", g.OC, g.OW, g.GradPad())
-	dx.check("dx", Groups(g.IC)*Lanes, g.W, 0)
+	dx.check("dx", s.Pad(g.IC), g.W, 0)
 	c := &Conv{
 		size: g.BackwardSize(), pack: g.PackBackward,
-		groups: Groups(g.IC), weights: g.KH * g.KW * g.OC * Lanes,
+		channels: s.Pad(g.IC), weights: g.KH * g.KW * g.OC * Lanes,
 		inPixel: dy.Pixel, inImage: dy.Image, out: dx, outPixels: g.Stride,
 	}
 	for rowPhase := range min(g.Stride, g.H) {
@@ -168,7 +168,7 @@ func (s *Set) Scratch(c *Conv) int {
 	if c.winograd == nil {
 		return 0
 	}
-	v, m := c.winograd.scratch(c.winograd.tiles(s))
+	v, m := c.winograd.scratch(s, c.winograd.tiles(s))
 	return v + m
 }
 
@@ -185,18 +185,20 @@ func (s *Set) Convolve(c *Conv, n int, in, w, out *float32, e Epilogue, scratch 
 	}
 	for i := range passes {
 		p := &passes[i]
-		for o := 0; o < c.groups; {
-			width := min(len(s.conv), c.groups-o)
-			if e.Residual != nil && o < e.ResidualGroups {
-				width = min(width, e.ResidualGroups-o)
+		for o := 0; o < c.channels; {
+			k := s.At(o, c.channels, e.ResidualChannels)
+			end := c.channels
+			if o < e.ResidualChannels {
+				end = min(end, e.ResidualChannels)
 			}
-			s.convolveRow(c, p, n, in, w, out, o, width, &e)
-			o += width
+			width := min(len(k.conv), (end-o)/k.Channels)
+			k.convolveRow(c, p, n, in, w, out, o, width, &e)
+			o += width * k.Channels
 		}
 	}
 }
 
-// convolveRow computes one pass for width vectors of output channels from vector o on, in as few and as even tiles as
+// convolveRow computes one pass for width vectors of output channels from channel o on, in as few and as even tiles as
 // it can. Rows that fill at most half a tile are done for two images at once.
 func (s *Set) convolveRow(c *Conv, p *pass, n int, in, w, out *float32, o, width int, e *Epilogue) {
 	kernels := s.conv[width-1]
@@ -204,20 +206,20 @@ func (s *Set) convolveRow(c *Conv, p *pass, n int, in, w, out *float32, o, width
 	if p.nt > 0 {
 		taps = &c.taps[p.taps]
 	}
-	w = at(w, o*c.weights)
+	w = at(w, o/Lanes*c.weights+o%Lanes)
 	ips, ops := c.inPixel, c.outPixels*c.out.Pixel
-	first := p.row*c.out.Row + p.col*c.out.Pixel + o*Lanes
+	first := p.row*c.out.Row + p.col*c.out.Pixel + o
 
 	var bias, res *float32
 	if e.Bias != nil {
-		bias = at(e.Bias, o*Lanes)
+		bias = at(e.Bias, o)
 	}
 	low, high := e.Rectifier.bounds()
 	rps, resFirst := 0, 0
-	residual := e.Residual != nil && o < e.ResidualGroups
+	residual := e.Residual != nil && o < e.ResidualChannels
 	if residual {
 		rps = c.outPixels * e.ResidualLayout.Pixel
-		resFirst = p.row*e.ResidualLayout.Row + p.col*e.ResidualLayout.Pixel + o*Lanes
+		resFirst = p.row*e.ResidualLayout.Row + p.col*e.ResidualLayout.Pixel + o
 	}
 
 	most := len(kernels)

@@ -59,6 +59,7 @@ func (s sum) holds(v float32) bool { return math.Abs(float64(v)-s.value) <= 4e-6
 type convolution struct {
 	Geometry
 	n          int
+	tight      bool // whether the channels of x are not padded
 	x, dy      *tensor
 	w          []float32
 	y, dx, dw  []sum // dense, in the order of the tensors' each and of the weights
@@ -67,14 +68,10 @@ type convolution struct {
 }
 
 func newConvolution(g Geometry, n int, tight bool, r *rand.Rand) *convolution {
-	xPixel := Groups(g.IC) * Lanes
-	if tight {
-		xPixel = g.IC
-	}
 	c := &convolution{
-		Geometry: g, n: n, w: randomSlice(r, g.OC*g.IC*g.KH*g.KW),
-		x:  newTensor(n, g.H, g.W, g.IC, xPixel, g.Pad).randomize(r),
-		dy: newTensor(n, g.OH, g.OW, g.OC, Groups(g.OC)*Lanes, g.GradPad()).randomize(r),
+		Geometry: g, n: n, tight: tight, w: randomSlice(r, g.OC*g.IC*g.KH*g.KW),
+		x:  newTensor(n, g.H, g.W, g.IC, g.IC, g.Pad).randomize(r),
+		dy: newTensor(n, g.OH, g.OW, g.OC, g.OC, g.GradPad()).randomize(r),
 		y:  make([]sum, n*g.OH*g.OW*g.OC), dx: make([]sum, n*g.H*g.W*g.IC), dw: make([]sum, g.OC*g.IC*g.KH*g.KW),
 	}
 	for i := range n {
@@ -112,20 +109,32 @@ func (c *convolution) addPixel(i, oh, ow, kh, kw, h, w int) {
 	}
 }
 
-// output returns a tensor of canaries for whole vectors of channels.
-func (c *convolution) output(h, w, channels, gap int) *tensor {
-	return newTensor(c.n, h, w, channels, Groups(channels)*Lanes, gap)
+// padded returns the convolution with its tensors as the set pads them.
+func (c *convolution) padded(s *Set) *convolution {
+	p := *c
+	if !c.tight {
+		p.x = c.x.padded(s)
+	}
+	p.dy = c.dy.padded(s)
+	return &p
+}
+
+// output returns a tensor of canaries with as many channels as the set pads them to.
+func (c *convolution) output(s *Set, h, w, channels, gap int) *tensor {
+	return newTensor(c.n, h, w, channels, s.Pad(channels), gap)
 }
 
 func (c *convolution) forward(t *testing.T, s *Set) {
-	y := c.output(c.OH, c.OW, c.OC, 1)
-	s.Convolve(directForward(c.Geometry, c.x.layout, y.layout), c.n, c.x.first(), &c.packed[0], y.first(), Epilogue{}, nil)
+	c = c.padded(s)
+	y := c.output(s, c.OH, c.OW, c.OC, 1)
+	s.Convolve(s.directForward(c.Geometry, c.x.layout, y.layout), c.n, c.x.first(), &c.packed[0], y.first(), Epilogue{}, nil)
 	compare(t, "y", y, c.y)
 }
 
 func (c *convolution) backwardData(t *testing.T, s *Set) {
-	dx := c.output(c.H, c.W, c.IC, 0)
-	s.Convolve(directBackwardData(c.Geometry, c.dy.layout, dx.layout), c.n, c.dy.first(), &c.packedBack[0], dx.first(),
+	c = c.padded(s)
+	dx := c.output(s, c.H, c.W, c.IC, 0)
+	s.Convolve(s.directBackwardData(c.Geometry, c.dy.layout, dx.layout), c.n, c.dy.first(), &c.packedBack[0], dx.first(),
 		Epilogue{}, nil)
 	compare(t, "dx", dx, c.dx)
 }
@@ -148,11 +157,12 @@ func compare(t *testing.T, name string, got *tensor, want []sum) {
 }
 
 func (c *convolution) backwardWeights(t *testing.T, s *Set) {
+	c = c.padded(s)
 	packed := newBuffer(c.ForwardSize())
 	for i := range packed.data {
 		packed.data[i] = 1
 	}
-	p := directBackwardWeights(c.Geometry, c.x.layout, c.dy.layout)
+	p := s.directBackwardWeights(c.Geometry, c.x.layout, c.dy.layout)
 	s.WeightGradient(p, c.n, c.x.first(), c.dy.first(), &packed.data[0], nil)
 	packed.untouched(t, "dw", func(int) bool { return true })
 	dw := make([]float32, len(c.w))
@@ -186,34 +196,33 @@ func TestEpilogue(t *testing.T) {
 		bias := make([]float32, Groups(g.OC)*Lanes)
 		copy(bias, randomSlice(r, g.OC))
 		// A residual of every second pixel of a map that is twice as large and has fewer channels.
-		groups := max(1, Groups(g.OC)-2)
-		res := newTensor(3, 2*g.OH, 2*g.OW, groups*Lanes, groups*Lanes, 1).randomize(r)
-		if g.OC%Lanes != 0 && g.OC < groups*Lanes {
-			t.Fatal("the residual must not reach the padding channels")
-		}
-		layout := Layout{2 * res.layout.Pixel, 2 * res.layout.Row, res.layout.Image}
+		channels := (g.OC + 1) / 2
+		dense := newTensor(3, 2*g.OH, 2*g.OW, channels, channels, 1).randomize(r)
 		for _, rectifier := range []Rectifier{Linear, ReLU, ReLU6} {
 			low, high := rectifier.bounds()
 			want := make([]sum, 0, len(c.y))
 			for i, y := range c.y {
 				oc := i % g.OC
 				y.add(bias[oc], 1)
-				if oc < groups*Lanes {
+				if oc < channels {
 					p := i / g.OC
-					y.add(res.data[res.index(p/(g.OH*g.OW), p/g.OW%g.OH*2, p%g.OW*2, oc)], 1)
+					y.add(dense.data[dense.index(p/(g.OH*g.OW), p/g.OW%g.OH*2, p%g.OW*2, oc)], 1)
 				}
 				y.value = min(max(y.value, float64(low)), float64(high))
 				want = append(want, y)
 			}
-			e := Epilogue{&bias[0], res.first(), layout, groups, rectifier}
 			eachSet(t, func(t *testing.T, s *Set) {
-				y := c.output(g.OH, g.OW, g.OC, 2)
-				s.Convolve(directForward(g, c.x.layout, y.layout), 3, c.x.first(), &c.packed[0], y.first(), e, nil)
+				c, res := c.padded(s), dense.padded(s)
+				res.zeroPadding()
+				layout := Layout{2 * res.layout.Pixel, 2 * res.layout.Row, res.layout.Image}
+				e := Epilogue{&bias[0], res.first(), layout, res.layout.Pixel, rectifier}
+				y := c.output(s, g.OH, g.OW, g.OC, 2)
+				s.Convolve(s.directForward(g, c.x.layout, y.layout), 3, c.x.first(), &c.packed[0], y.first(), e, nil)
 				compare(t, "y", y, want)
+				if g.hasWinograd() && s.winogradIn != nil {
+					compare(t, "y by Winograd", c.winogradForward(t, s, e), want)
+				}
 			})
-			if g.hasWinograd() {
-				eachWinograd(t, func(t *testing.T, s *Set) { compare(t, "y", c.winogradForward(t, s, e), want) })
-			}
 		}
 	}
 }
@@ -224,24 +233,25 @@ func TestJoinedRows(t *testing.T) {
 	r := rand.New(rand.NewPCG(15, 16))
 	for _, g := range []Geometry{square(24, 40, 7, 1, 1, 0), square(5, 33, 9, 1, 1, 0), square(96, 20, 14, 1, 1, 0)} {
 		c := newConvolution(g, 2, false, r)
-		dense, gaps := c.output(g.OH, g.OW, g.OC, 0), c.output(g.OH, g.OW, g.OC, 1)
-		joined, rows := directForward(g, c.x.layout, dense.layout), directForward(g, c.x.layout, gaps.layout)
-		if len(joined.joined) == 0 || len(joined.joined) >= g.OH || rows.joined != nil {
-			t.Fatalf("%+v: %d passes where there are no gaps, %d where there are", g, len(joined.joined), len(rows.joined))
-		}
 		eachSet(t, func(t *testing.T, s *Set) {
+			c := c.padded(s)
+			dense, gaps := c.output(s, g.OH, g.OW, g.OC, 0), c.output(s, g.OH, g.OW, g.OC, 1)
+			joined, rows := s.directForward(g, c.x.layout, dense.layout), s.directForward(g, c.x.layout, gaps.layout)
+			if len(joined.joined) == 0 || len(joined.joined) >= g.OH || rows.joined != nil {
+				t.Fatalf("%+v: %d passes where there are no gaps, %d where there are", g, len(joined.joined), len(rows.joined))
+			}
 			for gap, conv := range []*Conv{joined, rows} {
-				y := c.output(g.OH, g.OW, g.OC, gap)
+				y := c.output(s, g.OH, g.OW, g.OC, gap)
 				s.Convolve(conv, 2, c.x.first(), &c.packed[0], y.first(), Epilogue{}, nil)
 				compare(t, "y", y, c.y)
-				dx := c.output(g.H, g.W, g.IC, gap)
-				s.Convolve(directBackwardData(g, c.dy.layout, dx.layout), 2, c.dy.first(), &c.packedBack[0], dx.first(),
+				dx := c.output(s, g.H, g.W, g.IC, gap)
+				s.Convolve(s.directBackwardData(g, c.dy.layout, dx.layout), 2, c.dy.first(), &c.packedBack[0], dx.first(),
 					Epilogue{}, nil)
 				compare(t, "dx", dx, c.dx)
 			}
 			for gap := range 2 {
-				res := newTensor(2, g.OH, g.OW, Groups(g.OC)*Lanes, Groups(g.OC)*Lanes, gap).randomize(r)
-				e := Epilogue{Residual: res.first(), ResidualLayout: res.layout, ResidualGroups: Groups(g.OC)}
+				res := newTensor(2, g.OH, g.OW, s.Pad(g.OC), s.Pad(g.OC), gap).randomize(r)
+				e := Epilogue{Residual: res.first(), ResidualLayout: res.layout, ResidualChannels: s.Pad(g.OC)}
 				s.Convolve(joined, 2, c.x.first(), &c.packed[0], dense.first(), e, nil)
 				s.Convolve(rows, 2, c.x.first(), &c.packed[0], gaps.first(), e, nil)
 				if !slices.Equal(dense.values(), gaps.values()) {
@@ -257,8 +267,9 @@ func TestConvolutionPropagatesNaN(t *testing.T) {
 	c := newConvolution(g, 2, true, rand.New(rand.NewPCG(7, 8)))
 	c.x.data[c.x.index(1, 2, 3, 1)] = float32(math.NaN())
 	eachSet(t, func(t *testing.T, s *Set) {
-		y := c.output(g.OH, g.OW, g.OC, 0)
-		s.Convolve(directForward(g, c.x.layout, y.layout), 2, c.x.first(), &c.packed[0], y.first(), Epilogue{Rectifier: ReLU}, nil)
+		c := c.padded(s)
+		y := c.output(s, g.OH, g.OW, g.OC, 0)
+		s.Convolve(s.directForward(g, c.x.layout, y.layout), 2, c.x.first(), &c.packed[0], y.first(), Epilogue{Rectifier: ReLU}, nil)
 		y.each(func(n, r, p, ch int, v *float32) {
 			want := n == 1 && r >= 1 && r <= 3 && p >= 2 && p <= 4
 			if got := *v != *v; got != want {
@@ -272,7 +283,7 @@ func TestConvolutionPropagatesNaN(t *testing.T) {
 func TestAllTiles(t *testing.T) {
 	r := rand.New(rand.NewPCG(9, 10))
 	for w := 1; w <= 17; w++ {
-		for _, oc := range []int{16, 32} {
+		for _, oc := range []int{8, 16, 32} {
 			g := Geometry{IC: w + 8, OC: oc, H: 3, W: w, OH: 3, OW: w, KH: 1, KW: 1, Stride: 1}
 			c := newConvolution(g, 1, w%2 == 0, r)
 			eachSet(t, func(t *testing.T, s *Set) {
@@ -288,17 +299,18 @@ func TestAllTiles(t *testing.T) {
 
 func TestGeometryPanics(t *testing.T) {
 	g := square(3, 16, 8, 3, 1, 1)
+	s := portable
 	tests := map[string]func(){
 		"kernel: no such convolution: {IC:3 OC:16 H:8 W:8 OH:9 OW:8 KH:3 KW:3 Stride:1 Pad:1}": func() {
 			wrong := g
 			wrong.OH = 9
-			directForward(wrong, Layout{3, 27, 216}, Layout{16, 128, 1024})
+			s.directForward(wrong, Layout{3, 27, 216}, Layout{16, 128, 1024})
 		},
 		"kernel: layout of x {Pixel:3 Row:24 Image:192} does not hold rows of 8+1 pixels of 3 channels": func() {
-			directForward(g, Layout{3, 24, 192}, Layout{16, 128, 1024})
+			s.directForward(g, Layout{3, 24, 192}, Layout{16, 128, 1024})
 		},
 		"kernel: layout of dy {Pixel:16 Row:128 Image:1024} does not hold rows of 8+1 pixels of 16 channels": func() {
-			directBackwardData(g, Layout{16, 128, 1024}, Layout{16, 128, 1024})
+			s.directBackwardData(g, Layout{16, 128, 1024}, Layout{16, 128, 1024})
 		},
 	}
 	for want, f := range tests {
@@ -314,12 +326,13 @@ func TestGeometryPanics(t *testing.T) {
 }
 
 func TestConvolutionAllocatesNothing(t *testing.T) {
-	c := newConvolution(square(16, 48, 8, 3, 1, 1), 2, true, rand.New(rand.NewPCG(11, 12)))
-	y := c.output(8, 8, 48, 0)
-	forward := directForward(c.Geometry, c.x.layout, y.layout)
-	weights := directBackwardWeights(c.Geometry, c.x.layout, c.dy.layout)
+	c := newConvolution(square(16, 40, 8, 3, 1, 1), 2, true, rand.New(rand.NewPCG(11, 12)))
 	dw := make([]float32, c.ForwardSize())
 	eachSet(t, func(t *testing.T, s *Set) {
+		c := c.padded(s)
+		y := c.output(s, 8, 8, 40, 0)
+		forward := s.directForward(c.Geometry, c.x.layout, y.layout)
+		weights := s.directBackwardWeights(c.Geometry, c.x.layout, c.dy.layout)
 		n := testing.AllocsPerRun(1, func() {
 			s.Convolve(forward, 2, c.x.first(), &c.packed[0], y.first(), Epilogue{Rectifier: ReLU}, nil)
 			s.WeightGradient(weights, 2, c.x.first(), c.dy.first(), &dw[0], nil)

@@ -20,23 +20,23 @@ func (d *Depthwise) Pack(dst, w []float32) { d.conv.Pack(dst, w) }
 //
 // Rows, taps and packed weights are those of a convolution of a single channel. The only difference is that the input
 // moves on with the output's vectors of channels.
-func DepthwiseForward(g Geometry, x, y Layout) *Depthwise {
-	g.checkDepthwise(x, y)
+func (s *Set) DepthwiseForward(g Geometry, x, y Layout) *Depthwise {
+	s.checkDepthwise(g, x, y)
 	g.IC = 1
-	return &Depthwise{directForward(g, x, y)}
+	return &Depthwise{s.directForward(g, x, y)}
 }
 
 // DepthwiseBackwardData prepares the gradient dx with respect to the input. The zeros that BackwardData needs in dy are
 // needed here too. It panics if the geometry is inconsistent or does not fit the layouts.
-func DepthwiseBackwardData(g Geometry, dy, dx Layout) *Depthwise {
-	g.checkDepthwise(dy, dx)
+func (s *Set) DepthwiseBackwardData(g Geometry, dy, dx Layout) *Depthwise {
+	s.checkDepthwise(g, dy, dx)
 	g.OC = 1
-	return &Depthwise{directBackwardData(g, dy, dx)}
+	return &Depthwise{s.directBackwardData(g, dy, dx)}
 }
 
-func (g Geometry) checkDepthwise(layouts ...Layout) {
+func (s *Set) checkDepthwise(g Geometry, layouts ...Layout) {
 	for _, l := range layouts {
-		if g.IC != g.OC || l.Pixel < Groups(g.IC)*Lanes {
+		if g.IC != g.OC || l.Pixel < s.Pad(g.IC) {
 			panic(fmt.Sprintf("kernel: no such depthwise convolution: %+v, pixels of %d floats", g, l.Pixel))
 		}
 	}
@@ -67,7 +67,19 @@ func (r Rectifier) bounds() (low, high float32) {
 // Depthwise runs a prepared depthwise convolution on n images. bias has a value for each channel, padded with zeros to
 // whole vectors, or is nil. The channels that pad in and w must be zero.
 func (s *Set) Depthwise(d *Depthwise, n int, in, w, out, bias *float32, r Rectifier) {
-	c := d.conv
+	for o := 0; o < d.conv.channels; {
+		k, channels := s.stretch(o, d.conv.channels)
+		b := bias
+		if b != nil {
+			b = at(b, o)
+		}
+		k.depthwiseStretch(d.conv, channels, n, at(in, o), at(w, o/Lanes*d.conv.weights), at(out, o), b, r)
+		o += channels
+	}
+}
+
+// depthwiseStretch runs a depthwise convolution on some of the channels.
+func (s *Set) depthwiseStretch(c *Conv, channels, n int, in, w, out, bias *float32, r Rectifier) {
 	low, high := r.bounds()
 	ips, ops, most := c.inPixel, c.outPixels*c.out.Pixel, len(s.depthwise)
 	// Rows that fill at most half a tile are done for two images at once. The rows of a map are of one length or, with a
@@ -92,7 +104,7 @@ func (s *Set) Depthwise(d *Depthwise, n int, in, w, out, bias *float32, r Rectif
 					ijump, ojump = (pixels+1)/2*ips, (pixels+1)/2*ops
 				}
 				s.depthwise[images*pixels-1](at(in, i*c.inImage), 4*(p.in+x*ips), taps, p.nt, w, 4*c.weights,
-					4*Lanes*c.groups, at(out, i*c.out.Image+first+x*ops), 4*ips, 4*ijump, 4*ops, 4*ojump, bias, low, high)
+					4*channels, at(out, i*c.out.Image+first+x*ops), 4*ips, 4*ijump, 4*ops, 4*ojump, bias, low, high)
 				x += pixels
 			}
 		}
@@ -124,9 +136,9 @@ func (d *DepthwiseGrad) Unpack(w, packed []float32) { d.g.UnpackForward(w, packe
 
 // DepthwiseBackwardWeights prepares the gradient with respect to the weights. The zeros that Forward needs in x are
 // needed here too; dy needs none. It panics if the geometry is inconsistent or does not fit the layouts.
-func DepthwiseBackwardWeights(g Geometry, x, dy Layout) *DepthwiseGrad {
+func (s *Set) DepthwiseBackwardWeights(g Geometry, x, dy Layout) *DepthwiseGrad {
 	g.check()
-	g.checkDepthwise(x, dy)
+	s.checkDepthwise(g, x, dy)
 	x.check("x", g.IC, g.W, g.Pad)
 	dy.check("dy", g.OC, g.OW, 0)
 	g.IC = 1
@@ -143,15 +155,17 @@ func (s *Set) DepthwiseGradient(d *DepthwiseGrad, n int, x, dy, dw *float32) {
 	block := max(1, depthwiseGradFloats/(g.Stride*g.Stride*g.OW*Lanes))
 	for i := range n {
 		for r := 0; r < g.OH; r += block {
-			for o := range Groups(g.OC) {
-				from, grad, to := at(x, i*d.x.Image+o*Lanes), at(dy, i*d.dy.Image+o*Lanes), at(dw, o*g.KH*g.KW*Lanes)
+			for o, pixel := 0, s.Pad(g.OC); o < pixel; {
+				k := s.At(o, pixel)
+				from, grad, to := at(x, i*d.x.Image+o), at(dy, i*d.dy.Image+o), at(dw, o/Lanes*g.KH*g.KW*Lanes)
 				for kh := range g.KH {
 					lo, hi := g.inside(kh, r, min(r+block, g.OH))
 					if lo < hi {
-						s.depthwiseRow(d, hi-lo, at(from, (lo*g.Stride+kh-g.Pad)*d.x.Row-g.Pad*d.x.Pixel),
+						k.depthwiseRow(d, hi-lo, at(from, (lo*g.Stride+kh-g.Pad)*d.x.Row-g.Pad*d.x.Pixel),
 							at(grad, lo*d.dy.Row), at(to, kh*g.KW*Lanes))
 					}
 				}
+				o += k.Channels
 			}
 		}
 	}

@@ -14,14 +14,14 @@ func BenchmarkDepthwise(b *testing.B) {
 			square(72, 72, 56, 5, 2, 2), square(120, 120, 28, 5, 1, 2), square(384, 384, 14, 3, 1, 1),
 			square(960, 960, 7, 3, 1, 1), square(96, 96, 32, 3, 1, 1), square(13, 13, 32, 3, 1, 1),
 		} {
-			pixel := Groups(g.OC) * Lanes
+			pixel := s.Pad(g.OC)
 			layout := func(h, w int) Layout { return Layout{pixel, w * pixel, h * w * pixel} }
 			x, y, dy, dx := layout(g.H, g.W+g.Pad), layout(g.OH, g.OW), layout(g.OH, g.OW+g.GradPad()), layout(g.H, g.W)
 			n := max(1, 65536/x.Image)
 			lead := max(g.Pad, g.GradPad()) * pixel
 			xs, ys := aligned(lead+n*x.Image), aligned(lead+n*dy.Image)
-			forward, data := DepthwiseForward(g, x, y), DepthwiseBackwardData(g, dy, dx)
-			weights := DepthwiseBackwardWeights(g, x, dy)
+			forward, data := s.DepthwiseForward(g, x, y), s.DepthwiseBackwardData(g, dy, dx)
+			weights := s.DepthwiseBackwardWeights(g, x, dy)
 			w := aligned(forward.Size())
 			for _, m := range [][]float32{xs, ys, w} {
 				for i := range m {
@@ -66,9 +66,9 @@ func BenchmarkPooling(b *testing.B) {
 				})
 			}
 			plane := func(r int) Plane { return Plane{&y[r*out*pixel], pixel, out * pixel} }
-			run("max", 1, func(r int) { s.MaxPool(out, groups, windows(x, r), plane(r)) })
-			run("mean", 1, func(r int) { s.AvgPool(out, groups, windows(x, r), plane(r)) })
-			run("maxgrad", 2, func(r int) { s.MaxPoolGrad(out, groups, windows(x, r), plane(r), windows(z, r)) })
+			run("max", 1, func(r int) { s.MaxPool(out, pixel, windows(x, r), plane(r)) })
+			run("mean", 1, func(r int) { s.AvgPool(out, pixel, windows(x, r), plane(r)) })
+			run("maxgrad", 2, func(r int) { s.MaxPoolGrad(out, pixel, windows(x, r), plane(r), windows(z, r)) })
 		}
 	}
 }

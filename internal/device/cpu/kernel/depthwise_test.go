@@ -17,9 +17,9 @@ type depthwise struct {
 	y, dx, dw []sum // dense, in the order of the tensors' each and of the weights
 }
 
-func newDepthwise(g Geometry, n int, r *rand.Rand) *depthwise {
+func newDepthwise(s *Set, g Geometry, n int, r *rand.Rand) *depthwise {
 	c, window := g.OC, g.KH*g.KW
-	pixel := Groups(c) * Lanes
+	pixel := s.Pad(c)
 	d := &depthwise{
 		Geometry: g, n: n, w: randomSlice(r, c*window), bias: make([]float32, pixel),
 		x:  newTensor(n, g.H, g.W, c, pixel, g.Pad).randomize(r),
@@ -54,20 +54,20 @@ func newDepthwise(g Geometry, n int, r *rand.Rand) *depthwise {
 	return d
 }
 
-func (d *depthwise) output(h, w, gap int) *tensor {
-	return newTensor(d.n, h, w, d.OC, Groups(d.OC)*Lanes, gap)
+func (d *depthwise) output(s *Set, h, w, gap int) *tensor {
+	return newTensor(d.n, h, w, d.OC, s.Pad(d.OC), gap)
 }
 
 func (d *depthwise) forward(t *testing.T, s *Set) {
-	y := d.output(d.OH, d.OW, 1)
-	k := DepthwiseForward(d.Geometry, d.x.layout, y.layout)
+	y := d.output(s, d.OH, d.OW, 1)
+	k := s.DepthwiseForward(d.Geometry, d.x.layout, y.layout)
 	packed := make([]float32, k.Size())
 	k.Pack(packed, d.w)
 	s.Depthwise(k, d.n, d.x.first(), &packed[0], y.first(), &d.bias[0], Linear)
 	compare(t, "y", y, d.y)
 	for _, r := range []Rectifier{ReLU, ReLU6} {
-		bounded := d.output(d.OH, d.OW, 0)
-		k := DepthwiseForward(d.Geometry, d.x.layout, bounded.layout)
+		bounded := d.output(s, d.OH, d.OW, 0)
+		k := s.DepthwiseForward(d.Geometry, d.x.layout, bounded.layout)
 		s.Depthwise(k, d.n, d.x.first(), &packed[0], bounded.first(), &d.bias[0], r)
 		low, high := r.bounds()
 		bounded.each(func(n, row, p, c int, v *float32) {
@@ -79,8 +79,8 @@ func (d *depthwise) forward(t *testing.T, s *Set) {
 }
 
 func (d *depthwise) backwardData(t *testing.T, s *Set) {
-	dx := d.output(d.H, d.W, 0)
-	k := DepthwiseBackwardData(d.Geometry, d.dy.layout, dx.layout)
+	dx := d.output(s, d.H, d.W, 0)
+	k := s.DepthwiseBackwardData(d.Geometry, d.dy.layout, dx.layout)
 	packed := make([]float32, k.Size())
 	k.Pack(packed, d.w)
 	s.Depthwise(k, d.n, d.dy.first(), &packed[0], dx.first(), nil, Linear)
@@ -88,7 +88,7 @@ func (d *depthwise) backwardData(t *testing.T, s *Set) {
 }
 
 func (d *depthwise) backwardWeights(t *testing.T, s *Set) {
-	k := DepthwiseBackwardWeights(d.Geometry, d.x.layout, d.dy.layout)
+	k := s.DepthwiseBackwardWeights(d.Geometry, d.x.layout, d.dy.layout)
 	packed := newBuffer(k.Size())
 	clear(packed.data)
 	s.DepthwiseGradient(k, d.n, d.x.first(), d.dy.first(), &packed.data[0])
@@ -108,7 +108,7 @@ func TestDepthwise(t *testing.T) {
 		for i, g := range geometries() {
 			g.OC = g.IC
 			t.Run(fmt.Sprintf("%+v", g), func(t *testing.T) {
-				d := newDepthwise(g, 1+i%3, rand.New(rand.NewPCG(uint64(i), 5)))
+				d := newDepthwise(s, g, 1+i%3, rand.New(rand.NewPCG(uint64(i), 5)))
 				d.forward(t, s)
 				d.backwardData(t, s)
 				d.backwardWeights(t, s)
@@ -120,10 +120,10 @@ func TestDepthwise(t *testing.T) {
 // TestDepthwiseNaN checks that a NaN stays through the rectifiers.
 func TestDepthwiseNaN(t *testing.T) {
 	eachSet(t, func(t *testing.T, s *Set) {
-		d := newDepthwise(square(5, 5, 4, 3, 1, 1), 1, rand.New(rand.NewPCG(6, 7)))
+		d := newDepthwise(s, square(5, 5, 4, 3, 1, 1), 1, rand.New(rand.NewPCG(6, 7)))
 		d.x.data[d.x.index(0, 0, 0, 2)] = float32(math.NaN())
-		y := d.output(4, 4, 0)
-		k := DepthwiseForward(d.Geometry, d.x.layout, y.layout)
+		y := d.output(s, 4, 4, 0)
+		k := s.DepthwiseForward(d.Geometry, d.x.layout, y.layout)
 		packed := make([]float32, k.Size())
 		k.Pack(packed, d.w)
 		for _, r := range []Rectifier{Linear, ReLU, ReLU6} {
@@ -138,13 +138,13 @@ func TestDepthwiseNaN(t *testing.T) {
 }
 
 func TestDepthwiseErrors(t *testing.T) {
-	g := square(20, 20, 4, 3, 1, 1)
+	s, g := portable, square(20, 20, 4, 3, 1, 1)
 	good := Layout{32, 5 * 32, 20 * 32}
 	for name, f := range map[string]func(){
-		"channels": func() { DepthwiseForward(square(20, 21, 4, 3, 1, 1), good, good) },
-		"pixels":   func() { DepthwiseForward(g, Layout{20, 5 * 20, 400}, good) },
-		"output":   func() { DepthwiseBackwardData(g, good, Layout{16, 5 * 16, 320}) },
-		"zeros":    func() { DepthwiseBackwardWeights(g, Layout{32, 4 * 32, 16 * 32}, good) },
+		"channels": func() { s.DepthwiseForward(square(20, 21, 4, 3, 1, 1), good, good) },
+		"pixels":   func() { s.DepthwiseForward(g, Layout{20, 5 * 20, 400}, good) },
+		"output":   func() { s.DepthwiseBackwardData(g, good, Layout{16, 5 * 16, 320}) },
+		"zeros":    func() { s.DepthwiseBackwardWeights(g, Layout{32, 4 * 32, 16 * 32}, good) },
 	} {
 		func() {
 			defer func() {

@@ -2,17 +2,17 @@ package kernel
 
 import "unsafe"
 
-// Plane is one vector of 16 channels of a map: the address of the vector of its first pixel and the distances, in
+// Plane is one vector of channels of a map: the address of the vector of its first pixel and the distances, in
 // floats, between neighbouring pixels and rows. The zero Plane stands for an operand that is left out.
 type Plane struct {
 	Data       *float32
 	Pixel, Row int
 }
 
-// Mask is a map of 16 bits a pixel, bit c for channel c; distances are in words of 16 bits. The zero Mask stands for an
-// operand that is left out.
+// Mask is a map of a bit for each channel of one vector: 16 bits a pixel, or 8 for half a vector, the lowest first.
+// Distances are in bytes. The zero Mask stands for an operand that is left out.
 type Mask struct {
-	Data       *uint16
+	Data       *uint8
 	Pixel, Row int
 }
 
@@ -28,18 +28,18 @@ func (p Plane) At(r, x int) *float32 {
 	return at(p.Data, r*p.Row+x*p.Pixel)
 }
 
-func (m Mask) at(r, x int) *uint16 {
+func (m Mask) at(r, x int) *uint8 {
 	if m.Data == nil {
 		return nil
 	}
-	return (*uint16)(unsafe.Add(unsafe.Pointer(m.Data), 2*(r*m.Row+x*m.Pixel)))
+	return (*uint8)(unsafe.Add(unsafe.Pointer(m.Data), r*m.Row+x*m.Pixel))
 }
 
 // step and skip are the distances, in bytes, between pixels, and from the end of a row of px pixels to the next row.
 func (p Plane) step() int       { return 4 * p.Pixel }
 func (p Plane) skip(px int) int { return 4 * (p.Row - px*p.Pixel) }
-func (m Mask) step() int        { return 2 * m.Pixel }
-func (m Mask) skip(px int) int  { return 2 * (m.Row - px*m.Pixel) }
+func (m Mask) step() int        { return m.Pixel }
+func (m Mask) skip(px int) int  { return m.Row - px*m.Pixel }
 
 // joined makes one row of all rows if they are dense.
 func joined(rows, px int, dense bool) (int, int) {
@@ -58,8 +58,8 @@ func sumBlock(px int) (rows, pixels int) {
 	return sumPixels / pixels, pixels
 }
 
-// Stats adds the sums of y-ref and (y-ref)^2 over rows of px pixels to the 16 sums each of sum and square. The 16
-// values of ref are any near the channels' means: they keep the precision of the variance when the mean is large.
+// Stats adds the sums of y-ref and (y-ref)^2 over rows of px pixels to the sums of each channel in sum and
+// square. The values of ref are any near the channels' means: they keep the precision of the variance when the mean is large.
 func (s *Set) Stats(rows, px int, y Plane, ref *float32, sum, square *float64) {
 	rows, px = joined(rows, px, y.dense(px))
 	br, bx := sumBlock(px)
@@ -71,7 +71,7 @@ func (s *Set) Stats(rows, px int, y Plane, ref *float32, sum, square *float64) {
 	}
 }
 
-// Apply sets a = y*scale + shift, with 16 values of scale and shift, adds the residual if there is one, and rectifies
+// Apply sets a = y*scale + shift, with a scale and a shift for each channel, adds the residual if there is one, and rectifies
 // if asked to. When it rectifies and there is a mask, the bits of channels that lie between the bounds are set in it and
 // the others cleared. A NaN counts as between them, so that it stays to be seen. a may be y or the residual.
 func (s *Set) Apply(rows, px int, y Plane, scale, shift *float32, residual Plane, rect Rectifier, m Mask, a Plane) {
@@ -85,7 +85,7 @@ func (s *Set) Apply(rows, px int, y Plane, scale, shift *float32, residual Plane
 }
 
 // BackStats sets dz = dx + residual, without what is left out, where the mask is set, and zero elsewhere, and adds the
-// sums of dz and dz*(y-mean) to the 16 sums each of s1 and s2. dz may be dx or the residual.
+// sums of dz and dz*(y-mean) to those of each channel in s1 and s2. dz may be dx or the residual.
 func (s *Set) BackStats(rows, px int, dx, residual Plane, m Mask, y Plane, mean *float32, dz Plane, s1, s2 *float64) {
 	rows, px = joined(rows, px, dx.dense(px) && residual.dense(px) && m.dense(px) && y.dense(px) && dz.dense(px))
 	k := s.backStats[has(residual.Data)][has(m.Data)]
@@ -100,7 +100,7 @@ func (s *Set) BackStats(rows, px int, dx, residual Plane, m Mask, y Plane, mean 
 	}
 }
 
-// BackApply sets dy = k1*dz + k2*y + k3, with 16 values of each factor. dy may be dz or y.
+// BackApply sets dy = k1*dz + k2*y + k3, with factors for each channel. dy may be dz or y.
 func (s *Set) BackApply(rows, px int, dz, y Plane, k1, k2, k3 *float32, dy Plane) {
 	rows, px = joined(rows, px, dz.dense(px) && y.dense(px) && dy.dense(px))
 	s.backApply(rows, px, dz.Data, dz.step(), dz.skip(px), y.Data, y.step(), y.skip(px),

@@ -2,10 +2,11 @@
 // and backward, the elementwise passes of batch norm, and the weight update, as generated assembly for AVX-512 and
 // AVX2 and as plain Go.
 //
-// Maps are float32 in memory order image, row, pixel, channel. The channels of a pixel are padded to a multiple of 16
-// with zeros, and every kernel works on vectors of 16 channels. All distances between pixels, rows and images are given
-// in floats and are free, so rows with zero pixels at their end, dense rows and every second pixel are all the same to
-// a kernel. Memory is passed as the address of its first element: the caller owns it and answers for its size.
+// Maps are float32 in memory order image, row, pixel, channel. Kernels work on vectors of 16 channels, and some sets
+// have a second family for half a vector. The channels of a pixel are padded with zeros to whole vectors, the last of
+// which may be half a one; the padding of packed weights is to 16 always. All distances between pixels, rows and images
+// are given in floats and are free, so rows with zero pixels at their end, dense rows and every second pixel are all the
+// same to a kernel. Memory is passed as the address of its first element: the caller owns it and answers for its size.
 package kernel
 
 import (
@@ -16,7 +17,7 @@ import (
 
 //go:generate go run -C gen . ..
 
-// Lanes is the number of channels in a vector.
+// Lanes is the number of channels in a whole vector.
 const Lanes = 16
 
 // Revision is raised with every change of the cpu device that can change a result, were it the last bit: what was
@@ -27,6 +28,11 @@ const Revision = 3
 type Set struct {
 	// Name is avx512, avx2 or go.
 	Name string
+
+	// Channels is the number of channels that its kernels take at a time: Lanes, or half of them.
+	Channels int
+
+	half *Set // the kernels for half a vector, with the same bits, or nil
 
 	conv  [][]convKernel  // conv[o-1][p-1]: o vectors, p pixels
 	wgrad [][]wgradKernel // wgrad[o-1][i-1]: o vectors, i input channels
@@ -80,14 +86,14 @@ type (
 	// winogradMultiplyKernel sets m[f, j, t] to the sum of v[f, t, c] * u[f, j, c] over ic channels c, for 16
 	// frequencies f, groups vectors j and blocks of as many tiles t as the widest convKernel of one vector has pixels.
 	// Tiles lie ips apart, in two runs ijump apart like the pixels of a convKernel, blocks vbs and frequencies vfs
-	// apart. u and m are dense but for mskip between the frequencies of m.
-	winogradMultiplyKernel func(v *float32, ips, ijump, vbs, vfs, blocks int, u *float32, ic, groups int,
+	// apart. u and m are dense but for uskip and mskip between the frequencies.
+	winogradMultiplyKernel func(v *float32, ips, ijump, vbs, vfs, blocks int, u *float32, uskip, ic, groups int,
 		m *float32, mskip int)
 
 	// winogradOutKernel sets out to min(max(A'mA + bias + res, low), high) for a row of tiles of as many rows of pixels as its
-	// name tells, which are ors apart, and cols columns. The frequencies of m are mfs apart. res may be nil; then its
-	// distances rps and rrs must be 0.
-	winogradOutKernel func(m *float32, mfs, cols int, out *float32, ops, ors int, bias, res *float32, rps, rrs int,
+	// name tells, which are ors apart, and cols columns. The tiles of m are mts apart, the frequencies mfs. res may be
+	// nil; then its distances rps and rrs must be 0.
+	winogradOutKernel func(m *float32, mts, mfs, cols int, out *float32, ops, ors int, bias, res *float32, rps, rrs int,
 		low, high float32)
 
 	// winogradGradKernel sets m to AdA' for a row of tiles d of as many rows of pixels as its name tells, which are drs
@@ -123,11 +129,11 @@ type (
 	// applyKernel sets a to y*scale + shift, plus r if it takes a residual, rectified if it is a rectified one; then m
 	// gets the bits of the channels that pass.
 	applyKernel func(rows, px int, y *float32, yps, yskip int, a *float32, aps, askip int, r *float32, rps, rskip int,
-		m *uint16, mps, mskip int, scale, shift *float32)
+		m *uint8, mps, mskip int, scale, shift *float32)
 
 	// backStatsKernel sets z to d, plus r if it takes a residual, where the bit in m is set if it takes a mask, and to
 	// zero elsewhere; it adds the sums of z and z*(y-mean) to s1 and s2.
-	backStatsKernel func(rows, px int, d *float32, dps, dskip int, r *float32, rps, rskip int, m *uint16, mps, mskip int,
+	backStatsKernel func(rows, px int, d *float32, dps, dskip int, r *float32, rps, rskip int, m *uint8, mps, mskip int,
 		y *float32, yps, yskip int, z *float32, zps, zskip int, mean *float32, s1, s2 *float64)
 
 	// backApplyKernel sets d to k1*z + k2*y + k3.
@@ -166,6 +172,41 @@ func ByName(name string) (*Set, error) {
 		have[i] = s.Name
 	}
 	return nil, fmt.Errorf("this processor runs no kernels named %q; it runs %s", name, strings.Join(have, ", "))
+}
+
+// Pad is the number of channels that a pixel of a map has with its padding.
+func (s *Set) Pad(channels int) int {
+	unit := s.Channels
+	if s.half != nil {
+		unit = s.half.Channels
+	}
+	return (channels + unit - 1) / unit * unit
+}
+
+// At returns the kernels that go on at a channel of maps that have so many channels, with their padding, or have ended
+// before: those for half a vector where a whole one would reach over the end of a map or has been begun.
+func (s *Set) At(channel int, maps ...int) *Set {
+	if s.half == nil {
+		return s
+	}
+	if channel%Lanes != 0 {
+		return s.half
+	}
+	for _, m := range maps {
+		if channel < m && m < channel+Lanes {
+			return s.half
+		}
+	}
+	return s
+}
+
+// stretch returns the kernels for as many of the channels from one on as there are some for at once, and how many: the
+// whole vectors first, and half a one at last.
+func (s *Set) stretch(from, to int) (*Set, int) {
+	if n := (to - from) / s.Channels * s.Channels; n > 0 {
+		return s, n
+	}
+	return s.half, to - from
 }
 
 // at is the address n floats behind p.

@@ -342,17 +342,17 @@ func winogradInAVX512(d0 *float32, d1 *float32, d2 *float32, d3 *float32, s0 int
 // winogradMultiplyAVX512 is a winogradMultiplyKernel.
 //
 //go:noescape
-func winogradMultiplyAVX512(v *float32, ips int, ijump int, vbs int, vfs int, blocks int, u *float32, ic int, groups int, m *float32, mskip int)
+func winogradMultiplyAVX512(v *float32, ips int, ijump int, vbs int, vfs int, blocks int, u *float32, uskip int, ic int, groups int, m *float32, mskip int)
 
 // winogradOut1AVX512 is a winogradOutKernel.
 //
 //go:noescape
-func winogradOut1AVX512(m *float32, mfs int, cols int, out *float32, ops int, ors int, bias *float32, res *float32, rps int, rrs int, low float32, high float32)
+func winogradOut1AVX512(m *float32, mts int, mfs int, cols int, out *float32, ops int, ors int, bias *float32, res *float32, rps int, rrs int, low float32, high float32)
 
 // winogradOut2AVX512 is a winogradOutKernel.
 //
 //go:noescape
-func winogradOut2AVX512(m *float32, mfs int, cols int, out *float32, ops int, ors int, bias *float32, res *float32, rps int, rrs int, low float32, high float32)
+func winogradOut2AVX512(m *float32, mts int, mfs int, cols int, out *float32, ops int, ors int, bias *float32, res *float32, rps int, rrs int, low float32, high float32)
 
 // winogradGrad1AVX512 is a winogradGradKernel.
 //
@@ -467,72 +467,72 @@ func statsAVX512(rows int, px int, y *float32, yps int, yskip int, ref *float32,
 // applyLinearAVX512 is an applyKernel.
 //
 //go:noescape
-func applyLinearAVX512(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint16, mps int, mskip int, scale *float32, shift *float32)
+func applyLinearAVX512(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint8, mps int, mskip int, scale *float32, shift *float32)
 
 // applyReLUAVX512 is an applyKernel.
 //
 //go:noescape
-func applyReLUAVX512(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint16, mps int, mskip int, scale *float32, shift *float32)
+func applyReLUAVX512(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint8, mps int, mskip int, scale *float32, shift *float32)
 
 // applyMaskAVX512 is an applyKernel.
 //
 //go:noescape
-func applyMaskAVX512(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint16, mps int, mskip int, scale *float32, shift *float32)
+func applyMaskAVX512(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint8, mps int, mskip int, scale *float32, shift *float32)
 
 // applyReLU6AVX512 is an applyKernel.
 //
 //go:noescape
-func applyReLU6AVX512(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint16, mps int, mskip int, scale *float32, shift *float32)
+func applyReLU6AVX512(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint8, mps int, mskip int, scale *float32, shift *float32)
 
 // applyMask6AVX512 is an applyKernel.
 //
 //go:noescape
-func applyMask6AVX512(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint16, mps int, mskip int, scale *float32, shift *float32)
+func applyMask6AVX512(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint8, mps int, mskip int, scale *float32, shift *float32)
 
 // applyLinearResidualAVX512 is an applyKernel.
 //
 //go:noescape
-func applyLinearResidualAVX512(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint16, mps int, mskip int, scale *float32, shift *float32)
+func applyLinearResidualAVX512(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint8, mps int, mskip int, scale *float32, shift *float32)
 
 // applyReLUResidualAVX512 is an applyKernel.
 //
 //go:noescape
-func applyReLUResidualAVX512(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint16, mps int, mskip int, scale *float32, shift *float32)
+func applyReLUResidualAVX512(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint8, mps int, mskip int, scale *float32, shift *float32)
 
 // applyMaskResidualAVX512 is an applyKernel.
 //
 //go:noescape
-func applyMaskResidualAVX512(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint16, mps int, mskip int, scale *float32, shift *float32)
+func applyMaskResidualAVX512(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint8, mps int, mskip int, scale *float32, shift *float32)
 
 // applyReLU6ResidualAVX512 is an applyKernel.
 //
 //go:noescape
-func applyReLU6ResidualAVX512(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint16, mps int, mskip int, scale *float32, shift *float32)
+func applyReLU6ResidualAVX512(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint8, mps int, mskip int, scale *float32, shift *float32)
 
 // applyMask6ResidualAVX512 is an applyKernel.
 //
 //go:noescape
-func applyMask6ResidualAVX512(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint16, mps int, mskip int, scale *float32, shift *float32)
+func applyMask6ResidualAVX512(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint8, mps int, mskip int, scale *float32, shift *float32)
 
 // backStatsAVX512 is a backStatsKernel.
 //
 //go:noescape
-func backStatsAVX512(rows int, px int, d *float32, dps int, dskip int, r *float32, rps int, rskip int, m *uint16, mps int, mskip int, y *float32, yps int, yskip int, z *float32, zps int, zskip int, mean *float32, s1 *float64, s2 *float64)
+func backStatsAVX512(rows int, px int, d *float32, dps int, dskip int, r *float32, rps int, rskip int, m *uint8, mps int, mskip int, y *float32, yps int, yskip int, z *float32, zps int, zskip int, mean *float32, s1 *float64, s2 *float64)
 
 // backStatsMaskAVX512 is a backStatsKernel.
 //
 //go:noescape
-func backStatsMaskAVX512(rows int, px int, d *float32, dps int, dskip int, r *float32, rps int, rskip int, m *uint16, mps int, mskip int, y *float32, yps int, yskip int, z *float32, zps int, zskip int, mean *float32, s1 *float64, s2 *float64)
+func backStatsMaskAVX512(rows int, px int, d *float32, dps int, dskip int, r *float32, rps int, rskip int, m *uint8, mps int, mskip int, y *float32, yps int, yskip int, z *float32, zps int, zskip int, mean *float32, s1 *float64, s2 *float64)
 
 // backStatsResidualAVX512 is a backStatsKernel.
 //
 //go:noescape
-func backStatsResidualAVX512(rows int, px int, d *float32, dps int, dskip int, r *float32, rps int, rskip int, m *uint16, mps int, mskip int, y *float32, yps int, yskip int, z *float32, zps int, zskip int, mean *float32, s1 *float64, s2 *float64)
+func backStatsResidualAVX512(rows int, px int, d *float32, dps int, dskip int, r *float32, rps int, rskip int, m *uint8, mps int, mskip int, y *float32, yps int, yskip int, z *float32, zps int, zskip int, mean *float32, s1 *float64, s2 *float64)
 
 // backStatsMaskResidualAVX512 is a backStatsKernel.
 //
 //go:noescape
-func backStatsMaskResidualAVX512(rows int, px int, d *float32, dps int, dskip int, r *float32, rps int, rskip int, m *uint16, mps int, mskip int, y *float32, yps int, yskip int, z *float32, zps int, zskip int, mean *float32, s1 *float64, s2 *float64)
+func backStatsMaskResidualAVX512(rows int, px int, d *float32, dps int, dskip int, r *float32, rps int, rskip int, m *uint8, mps int, mskip int, y *float32, yps int, yskip int, z *float32, zps int, zskip int, mean *float32, s1 *float64, s2 *float64)
 
 // backApplyAVX512 is a backApplyKernel.
 //
@@ -642,17 +642,17 @@ func winogradInAVX2(d0 *float32, d1 *float32, d2 *float32, d3 *float32, s0 int, 
 // winogradMultiplyAVX2 is a winogradMultiplyKernel.
 //
 //go:noescape
-func winogradMultiplyAVX2(v *float32, ips int, ijump int, vbs int, vfs int, blocks int, u *float32, ic int, groups int, m *float32, mskip int)
+func winogradMultiplyAVX2(v *float32, ips int, ijump int, vbs int, vfs int, blocks int, u *float32, uskip int, ic int, groups int, m *float32, mskip int)
 
 // winogradOut1AVX2 is a winogradOutKernel.
 //
 //go:noescape
-func winogradOut1AVX2(m *float32, mfs int, cols int, out *float32, ops int, ors int, bias *float32, res *float32, rps int, rrs int, low float32, high float32)
+func winogradOut1AVX2(m *float32, mts int, mfs int, cols int, out *float32, ops int, ors int, bias *float32, res *float32, rps int, rrs int, low float32, high float32)
 
 // winogradOut2AVX2 is a winogradOutKernel.
 //
 //go:noescape
-func winogradOut2AVX2(m *float32, mfs int, cols int, out *float32, ops int, ors int, bias *float32, res *float32, rps int, rrs int, low float32, high float32)
+func winogradOut2AVX2(m *float32, mts int, mfs int, cols int, out *float32, ops int, ors int, bias *float32, res *float32, rps int, rrs int, low float32, high float32)
 
 // winogradGrad1AVX2 is a winogradGradKernel.
 //
@@ -727,72 +727,72 @@ func statsAVX2(rows int, px int, y *float32, yps int, yskip int, ref *float32, s
 // applyLinearAVX2 is an applyKernel.
 //
 //go:noescape
-func applyLinearAVX2(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint16, mps int, mskip int, scale *float32, shift *float32)
+func applyLinearAVX2(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint8, mps int, mskip int, scale *float32, shift *float32)
 
 // applyReLUAVX2 is an applyKernel.
 //
 //go:noescape
-func applyReLUAVX2(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint16, mps int, mskip int, scale *float32, shift *float32)
+func applyReLUAVX2(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint8, mps int, mskip int, scale *float32, shift *float32)
 
 // applyMaskAVX2 is an applyKernel.
 //
 //go:noescape
-func applyMaskAVX2(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint16, mps int, mskip int, scale *float32, shift *float32)
+func applyMaskAVX2(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint8, mps int, mskip int, scale *float32, shift *float32)
 
 // applyReLU6AVX2 is an applyKernel.
 //
 //go:noescape
-func applyReLU6AVX2(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint16, mps int, mskip int, scale *float32, shift *float32)
+func applyReLU6AVX2(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint8, mps int, mskip int, scale *float32, shift *float32)
 
 // applyMask6AVX2 is an applyKernel.
 //
 //go:noescape
-func applyMask6AVX2(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint16, mps int, mskip int, scale *float32, shift *float32)
+func applyMask6AVX2(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint8, mps int, mskip int, scale *float32, shift *float32)
 
 // applyLinearResidualAVX2 is an applyKernel.
 //
 //go:noescape
-func applyLinearResidualAVX2(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint16, mps int, mskip int, scale *float32, shift *float32)
+func applyLinearResidualAVX2(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint8, mps int, mskip int, scale *float32, shift *float32)
 
 // applyReLUResidualAVX2 is an applyKernel.
 //
 //go:noescape
-func applyReLUResidualAVX2(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint16, mps int, mskip int, scale *float32, shift *float32)
+func applyReLUResidualAVX2(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint8, mps int, mskip int, scale *float32, shift *float32)
 
 // applyMaskResidualAVX2 is an applyKernel.
 //
 //go:noescape
-func applyMaskResidualAVX2(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint16, mps int, mskip int, scale *float32, shift *float32)
+func applyMaskResidualAVX2(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint8, mps int, mskip int, scale *float32, shift *float32)
 
 // applyReLU6ResidualAVX2 is an applyKernel.
 //
 //go:noescape
-func applyReLU6ResidualAVX2(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint16, mps int, mskip int, scale *float32, shift *float32)
+func applyReLU6ResidualAVX2(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint8, mps int, mskip int, scale *float32, shift *float32)
 
 // applyMask6ResidualAVX2 is an applyKernel.
 //
 //go:noescape
-func applyMask6ResidualAVX2(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint16, mps int, mskip int, scale *float32, shift *float32)
+func applyMask6ResidualAVX2(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint8, mps int, mskip int, scale *float32, shift *float32)
 
 // backStatsAVX2 is a backStatsKernel.
 //
 //go:noescape
-func backStatsAVX2(rows int, px int, d *float32, dps int, dskip int, r *float32, rps int, rskip int, m *uint16, mps int, mskip int, y *float32, yps int, yskip int, z *float32, zps int, zskip int, mean *float32, s1 *float64, s2 *float64)
+func backStatsAVX2(rows int, px int, d *float32, dps int, dskip int, r *float32, rps int, rskip int, m *uint8, mps int, mskip int, y *float32, yps int, yskip int, z *float32, zps int, zskip int, mean *float32, s1 *float64, s2 *float64)
 
 // backStatsMaskAVX2 is a backStatsKernel.
 //
 //go:noescape
-func backStatsMaskAVX2(rows int, px int, d *float32, dps int, dskip int, r *float32, rps int, rskip int, m *uint16, mps int, mskip int, y *float32, yps int, yskip int, z *float32, zps int, zskip int, mean *float32, s1 *float64, s2 *float64)
+func backStatsMaskAVX2(rows int, px int, d *float32, dps int, dskip int, r *float32, rps int, rskip int, m *uint8, mps int, mskip int, y *float32, yps int, yskip int, z *float32, zps int, zskip int, mean *float32, s1 *float64, s2 *float64)
 
 // backStatsResidualAVX2 is a backStatsKernel.
 //
 //go:noescape
-func backStatsResidualAVX2(rows int, px int, d *float32, dps int, dskip int, r *float32, rps int, rskip int, m *uint16, mps int, mskip int, y *float32, yps int, yskip int, z *float32, zps int, zskip int, mean *float32, s1 *float64, s2 *float64)
+func backStatsResidualAVX2(rows int, px int, d *float32, dps int, dskip int, r *float32, rps int, rskip int, m *uint8, mps int, mskip int, y *float32, yps int, yskip int, z *float32, zps int, zskip int, mean *float32, s1 *float64, s2 *float64)
 
 // backStatsMaskResidualAVX2 is a backStatsKernel.
 //
 //go:noescape
-func backStatsMaskResidualAVX2(rows int, px int, d *float32, dps int, dskip int, r *float32, rps int, rskip int, m *uint16, mps int, mskip int, y *float32, yps int, yskip int, z *float32, zps int, zskip int, mean *float32, s1 *float64, s2 *float64)
+func backStatsMaskResidualAVX2(rows int, px int, d *float32, dps int, dskip int, r *float32, rps int, rskip int, m *uint8, mps int, mskip int, y *float32, yps int, yskip int, z *float32, zps int, zskip int, mean *float32, s1 *float64, s2 *float64)
 
 // backApplyAVX2 is a backApplyKernel.
 //
@@ -833,6 +833,346 @@ func maxPoolGradAVX2(px int, end int, x *float32, xrs int, xcs int, xws int, d *
 //
 //go:noescape
 func peakAVX2(n int)
+
+// conv1x1AVX2Half is a convKernel.
+//
+//go:noescape
+func conv1x1AVX2Half(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
+
+// conv2x1AVX2Half is a convKernel.
+//
+//go:noescape
+func conv2x1AVX2Half(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
+
+// conv3x1AVX2Half is a convKernel.
+//
+//go:noescape
+func conv3x1AVX2Half(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
+
+// conv4x1AVX2Half is a convKernel.
+//
+//go:noescape
+func conv4x1AVX2Half(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
+
+// conv5x1AVX2Half is a convKernel.
+//
+//go:noescape
+func conv5x1AVX2Half(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
+
+// conv6x1AVX2Half is a convKernel.
+//
+//go:noescape
+func conv6x1AVX2Half(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
+
+// conv7x1AVX2Half is a convKernel.
+//
+//go:noescape
+func conv7x1AVX2Half(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
+
+// conv8x1AVX2Half is a convKernel.
+//
+//go:noescape
+func conv8x1AVX2Half(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
+
+// conv9x1AVX2Half is a convKernel.
+//
+//go:noescape
+func conv9x1AVX2Half(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
+
+// conv10x1AVX2Half is a convKernel.
+//
+//go:noescape
+func conv10x1AVX2Half(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
+
+// conv11x1AVX2Half is a convKernel.
+//
+//go:noescape
+func conv11x1AVX2Half(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
+
+// conv12x1AVX2Half is a convKernel.
+//
+//go:noescape
+func conv12x1AVX2Half(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
+
+// wgrad1x1AVX2Half is a wgradKernel.
+//
+//go:noescape
+func wgrad1x1AVX2Half(x *float32, d *float32, dw *float32, wob int, images int, rows int, px int, xis int, xrs int, xps int, dis int, drs int, dps int)
+
+// wgrad2x1AVX2Half is a wgradKernel.
+//
+//go:noescape
+func wgrad2x1AVX2Half(x *float32, d *float32, dw *float32, wob int, images int, rows int, px int, xis int, xrs int, xps int, dis int, drs int, dps int)
+
+// wgrad3x1AVX2Half is a wgradKernel.
+//
+//go:noescape
+func wgrad3x1AVX2Half(x *float32, d *float32, dw *float32, wob int, images int, rows int, px int, xis int, xrs int, xps int, dis int, drs int, dps int)
+
+// wgrad4x1AVX2Half is a wgradKernel.
+//
+//go:noescape
+func wgrad4x1AVX2Half(x *float32, d *float32, dw *float32, wob int, images int, rows int, px int, xis int, xrs int, xps int, dis int, drs int, dps int)
+
+// wgrad5x1AVX2Half is a wgradKernel.
+//
+//go:noescape
+func wgrad5x1AVX2Half(x *float32, d *float32, dw *float32, wob int, images int, rows int, px int, xis int, xrs int, xps int, dis int, drs int, dps int)
+
+// wgrad6x1AVX2Half is a wgradKernel.
+//
+//go:noescape
+func wgrad6x1AVX2Half(x *float32, d *float32, dw *float32, wob int, images int, rows int, px int, xis int, xrs int, xps int, dis int, drs int, dps int)
+
+// wgrad7x1AVX2Half is a wgradKernel.
+//
+//go:noescape
+func wgrad7x1AVX2Half(x *float32, d *float32, dw *float32, wob int, images int, rows int, px int, xis int, xrs int, xps int, dis int, drs int, dps int)
+
+// wgrad8x1AVX2Half is a wgradKernel.
+//
+//go:noescape
+func wgrad8x1AVX2Half(x *float32, d *float32, dw *float32, wob int, images int, rows int, px int, xis int, xrs int, xps int, dis int, drs int, dps int)
+
+// wgrad9x1AVX2Half is a wgradKernel.
+//
+//go:noescape
+func wgrad9x1AVX2Half(x *float32, d *float32, dw *float32, wob int, images int, rows int, px int, xis int, xrs int, xps int, dis int, drs int, dps int)
+
+// wgrad10x1AVX2Half is a wgradKernel.
+//
+//go:noescape
+func wgrad10x1AVX2Half(x *float32, d *float32, dw *float32, wob int, images int, rows int, px int, xis int, xrs int, xps int, dis int, drs int, dps int)
+
+// wgrad11x1AVX2Half is a wgradKernel.
+//
+//go:noescape
+func wgrad11x1AVX2Half(x *float32, d *float32, dw *float32, wob int, images int, rows int, px int, xis int, xrs int, xps int, dis int, drs int, dps int)
+
+// wgrad12x1AVX2Half is a wgradKernel.
+//
+//go:noescape
+func wgrad12x1AVX2Half(x *float32, d *float32, dw *float32, wob int, images int, rows int, px int, xis int, xrs int, xps int, dis int, drs int, dps int)
+
+// winogradInAVX2Half is a winogradInKernel.
+//
+//go:noescape
+func winogradInAVX2Half(d0 *float32, d1 *float32, d2 *float32, d3 *float32, s0 int, s1 int, s2 int, s3 int, cols int, v *float32, vts int, vfs int)
+
+// winogradMultiplyAVX2Half is a winogradMultiplyKernel.
+//
+//go:noescape
+func winogradMultiplyAVX2Half(v *float32, ips int, ijump int, vbs int, vfs int, blocks int, u *float32, uskip int, ic int, groups int, m *float32, mskip int)
+
+// winogradOut1AVX2Half is a winogradOutKernel.
+//
+//go:noescape
+func winogradOut1AVX2Half(m *float32, mts int, mfs int, cols int, out *float32, ops int, ors int, bias *float32, res *float32, rps int, rrs int, low float32, high float32)
+
+// winogradOut2AVX2Half is a winogradOutKernel.
+//
+//go:noescape
+func winogradOut2AVX2Half(m *float32, mts int, mfs int, cols int, out *float32, ops int, ors int, bias *float32, res *float32, rps int, rrs int, low float32, high float32)
+
+// winogradGrad1AVX2Half is a winogradGradKernel.
+//
+//go:noescape
+func winogradGrad1AVX2Half(d *float32, dps int, drs int, cols int, m *float32, mts int, mfs int)
+
+// winogradGrad2AVX2Half is a winogradGradKernel.
+//
+//go:noescape
+func winogradGrad2AVX2Half(d *float32, dps int, drs int, cols int, m *float32, mts int, mfs int)
+
+// depthwise1AVX2Half is a depthwiseKernel.
+//
+//go:noescape
+func depthwise1AVX2Half(in *float32, off int, taps *int, nt int, w *float32, wgs int, end int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, low float32, high float32)
+
+// depthwise2AVX2Half is a depthwiseKernel.
+//
+//go:noescape
+func depthwise2AVX2Half(in *float32, off int, taps *int, nt int, w *float32, wgs int, end int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, low float32, high float32)
+
+// depthwise3AVX2Half is a depthwiseKernel.
+//
+//go:noescape
+func depthwise3AVX2Half(in *float32, off int, taps *int, nt int, w *float32, wgs int, end int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, low float32, high float32)
+
+// depthwise4AVX2Half is a depthwiseKernel.
+//
+//go:noescape
+func depthwise4AVX2Half(in *float32, off int, taps *int, nt int, w *float32, wgs int, end int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, low float32, high float32)
+
+// depthwise5AVX2Half is a depthwiseKernel.
+//
+//go:noescape
+func depthwise5AVX2Half(in *float32, off int, taps *int, nt int, w *float32, wgs int, end int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, low float32, high float32)
+
+// depthwise6AVX2Half is a depthwiseKernel.
+//
+//go:noescape
+func depthwise6AVX2Half(in *float32, off int, taps *int, nt int, w *float32, wgs int, end int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, low float32, high float32)
+
+// depthwise7AVX2Half is a depthwiseKernel.
+//
+//go:noescape
+func depthwise7AVX2Half(in *float32, off int, taps *int, nt int, w *float32, wgs int, end int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, low float32, high float32)
+
+// depthwise8AVX2Half is a depthwiseKernel.
+//
+//go:noescape
+func depthwise8AVX2Half(in *float32, off int, taps *int, nt int, w *float32, wgs int, end int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, low float32, high float32)
+
+// depthwise9AVX2Half is a depthwiseKernel.
+//
+//go:noescape
+func depthwise9AVX2Half(in *float32, off int, taps *int, nt int, w *float32, wgs int, end int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, low float32, high float32)
+
+// depthwise10AVX2Half is a depthwiseKernel.
+//
+//go:noescape
+func depthwise10AVX2Half(in *float32, off int, taps *int, nt int, w *float32, wgs int, end int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, low float32, high float32)
+
+// depthwise11AVX2Half is a depthwiseKernel.
+//
+//go:noescape
+func depthwise11AVX2Half(in *float32, off int, taps *int, nt int, w *float32, wgs int, end int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, low float32, high float32)
+
+// depthwise12AVX2Half is a depthwiseKernel.
+//
+//go:noescape
+func depthwise12AVX2Half(in *float32, off int, taps *int, nt int, w *float32, wgs int, end int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, low float32, high float32)
+
+// depthwiseGrad1AVX2Half is a depthwiseGradKernel.
+//
+//go:noescape
+func depthwiseGrad1AVX2Half(x *float32, xrs int, xps int, xcs int, d *float32, drs int, dps int, dw *float32, rows int, px int)
+
+// depthwiseGrad2AVX2Half is a depthwiseGradKernel.
+//
+//go:noescape
+func depthwiseGrad2AVX2Half(x *float32, xrs int, xps int, xcs int, d *float32, drs int, dps int, dw *float32, rows int, px int)
+
+// depthwiseGrad3AVX2Half is a depthwiseGradKernel.
+//
+//go:noescape
+func depthwiseGrad3AVX2Half(x *float32, xrs int, xps int, xcs int, d *float32, drs int, dps int, dw *float32, rows int, px int)
+
+// depthwiseGrad4AVX2Half is a depthwiseGradKernel.
+//
+//go:noescape
+func depthwiseGrad4AVX2Half(x *float32, xrs int, xps int, xcs int, d *float32, drs int, dps int, dw *float32, rows int, px int)
+
+// depthwiseGrad5AVX2Half is a depthwiseGradKernel.
+//
+//go:noescape
+func depthwiseGrad5AVX2Half(x *float32, xrs int, xps int, xcs int, d *float32, drs int, dps int, dw *float32, rows int, px int)
+
+// statsAVX2Half is a statsKernel.
+//
+//go:noescape
+func statsAVX2Half(rows int, px int, y *float32, yps int, yskip int, ref *float32, s1 *float64, s2 *float64)
+
+// applyLinearAVX2Half is an applyKernel.
+//
+//go:noescape
+func applyLinearAVX2Half(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint8, mps int, mskip int, scale *float32, shift *float32)
+
+// applyReLUAVX2Half is an applyKernel.
+//
+//go:noescape
+func applyReLUAVX2Half(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint8, mps int, mskip int, scale *float32, shift *float32)
+
+// applyMaskAVX2Half is an applyKernel.
+//
+//go:noescape
+func applyMaskAVX2Half(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint8, mps int, mskip int, scale *float32, shift *float32)
+
+// applyReLU6AVX2Half is an applyKernel.
+//
+//go:noescape
+func applyReLU6AVX2Half(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint8, mps int, mskip int, scale *float32, shift *float32)
+
+// applyMask6AVX2Half is an applyKernel.
+//
+//go:noescape
+func applyMask6AVX2Half(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint8, mps int, mskip int, scale *float32, shift *float32)
+
+// applyLinearResidualAVX2Half is an applyKernel.
+//
+//go:noescape
+func applyLinearResidualAVX2Half(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint8, mps int, mskip int, scale *float32, shift *float32)
+
+// applyReLUResidualAVX2Half is an applyKernel.
+//
+//go:noescape
+func applyReLUResidualAVX2Half(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint8, mps int, mskip int, scale *float32, shift *float32)
+
+// applyMaskResidualAVX2Half is an applyKernel.
+//
+//go:noescape
+func applyMaskResidualAVX2Half(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint8, mps int, mskip int, scale *float32, shift *float32)
+
+// applyReLU6ResidualAVX2Half is an applyKernel.
+//
+//go:noescape
+func applyReLU6ResidualAVX2Half(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint8, mps int, mskip int, scale *float32, shift *float32)
+
+// applyMask6ResidualAVX2Half is an applyKernel.
+//
+//go:noescape
+func applyMask6ResidualAVX2Half(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint8, mps int, mskip int, scale *float32, shift *float32)
+
+// backStatsAVX2Half is a backStatsKernel.
+//
+//go:noescape
+func backStatsAVX2Half(rows int, px int, d *float32, dps int, dskip int, r *float32, rps int, rskip int, m *uint8, mps int, mskip int, y *float32, yps int, yskip int, z *float32, zps int, zskip int, mean *float32, s1 *float64, s2 *float64)
+
+// backStatsMaskAVX2Half is a backStatsKernel.
+//
+//go:noescape
+func backStatsMaskAVX2Half(rows int, px int, d *float32, dps int, dskip int, r *float32, rps int, rskip int, m *uint8, mps int, mskip int, y *float32, yps int, yskip int, z *float32, zps int, zskip int, mean *float32, s1 *float64, s2 *float64)
+
+// backStatsResidualAVX2Half is a backStatsKernel.
+//
+//go:noescape
+func backStatsResidualAVX2Half(rows int, px int, d *float32, dps int, dskip int, r *float32, rps int, rskip int, m *uint8, mps int, mskip int, y *float32, yps int, yskip int, z *float32, zps int, zskip int, mean *float32, s1 *float64, s2 *float64)
+
+// backStatsMaskResidualAVX2Half is a backStatsKernel.
+//
+//go:noescape
+func backStatsMaskResidualAVX2Half(rows int, px int, d *float32, dps int, dskip int, r *float32, rps int, rskip int, m *uint8, mps int, mskip int, y *float32, yps int, yskip int, z *float32, zps int, zskip int, mean *float32, s1 *float64, s2 *float64)
+
+// backApplyAVX2Half is a backApplyKernel.
+//
+//go:noescape
+func backApplyAVX2Half(rows int, px int, z *float32, zps int, zskip int, y *float32, yps int, yskip int, d *float32, dps int, dskip int, k1 *float32, k2 *float32, k3 *float32)
+
+// addScaledAVX2Half is an addScaledKernel.
+//
+//go:noescape
+func addScaledAVX2Half(rows int, px int, d *float32, dps int, dskip int, s *float32, sps int, sskip int, alpha float32)
+
+// dotAVX2Half is a dotKernel.
+//
+//go:noescape
+func dotAVX2Half(rows int, px int, x *float32, xps int, xskip int, d *float32, dps int, dskip int, sum *float64)
+
+// maxPoolAVX2Half is a poolKernel.
+//
+//go:noescape
+func maxPoolAVX2Half(px int, end int, x *float32, xrs int, xcs int, xws int, y *float32, yps int, kh int, kw int, share float32)
+
+// avgPoolAVX2Half is a poolKernel.
+//
+//go:noescape
+func avgPoolAVX2Half(px int, end int, x *float32, xrs int, xcs int, xws int, y *float32, yps int, kh int, kw int, share float32)
+
+// maxPoolGradAVX2Half is a maxPoolGradKernel.
+//
+//go:noescape
+func maxPoolGradAVX2Half(px int, end int, x *float32, xrs int, xcs int, xws int, d *float32, dps int, z *float32, zrs int, zcs int, zws int, kh int, kw int)
 
 var convAVX512 = [][]convKernel{
 	{conv1x1AVX512, conv2x1AVX512, conv3x1AVX512, conv4x1AVX512, conv5x1AVX512, conv6x1AVX512,
@@ -900,4 +1240,37 @@ var depthwiseGradAVX2 = []depthwiseGradKernel{
 	depthwiseGrad3AVX2,
 	depthwiseGrad4AVX2,
 	depthwiseGrad5AVX2,
+}
+
+var convAVX2Half = [][]convKernel{
+	{conv1x1AVX2Half, conv2x1AVX2Half, conv3x1AVX2Half, conv4x1AVX2Half, conv5x1AVX2Half, conv6x1AVX2Half,
+		conv7x1AVX2Half, conv8x1AVX2Half, conv9x1AVX2Half, conv10x1AVX2Half, conv11x1AVX2Half, conv12x1AVX2Half},
+}
+
+var wgradAVX2Half = [][]wgradKernel{
+	{wgrad1x1AVX2Half, wgrad2x1AVX2Half, wgrad3x1AVX2Half, wgrad4x1AVX2Half, wgrad5x1AVX2Half, wgrad6x1AVX2Half,
+		wgrad7x1AVX2Half, wgrad8x1AVX2Half, wgrad9x1AVX2Half, wgrad10x1AVX2Half, wgrad11x1AVX2Half, wgrad12x1AVX2Half},
+}
+
+var depthwiseAVX2Half = []depthwiseKernel{
+	depthwise1AVX2Half,
+	depthwise2AVX2Half,
+	depthwise3AVX2Half,
+	depthwise4AVX2Half,
+	depthwise5AVX2Half,
+	depthwise6AVX2Half,
+	depthwise7AVX2Half,
+	depthwise8AVX2Half,
+	depthwise9AVX2Half,
+	depthwise10AVX2Half,
+	depthwise11AVX2Half,
+	depthwise12AVX2Half,
+}
+
+var depthwiseGradAVX2Half = []depthwiseGradKernel{
+	depthwiseGrad1AVX2Half,
+	depthwiseGrad2AVX2Half,
+	depthwiseGrad3AVX2Half,
+	depthwiseGrad4AVX2Half,
+	depthwiseGrad5AVX2Half,
 }

@@ -10246,18 +10246,18 @@ end0:
 	VZEROUPPER
 	RET
 
-// func winogradMultiplyAVX512(v *float32, ips int, ijump int, vbs int, vfs int, blocks int, u *float32, ic int, groups int, m *float32, mskip int)
+// func winogradMultiplyAVX512(v *float32, ips int, ijump int, vbs int, vfs int, blocks int, u *float32, uskip int, ic int, groups int, m *float32, mskip int)
 // Requires: AVX, AVX512F
-TEXT ·winogradMultiplyAVX512(SB), NOSPLIT, $8-88
+TEXT ·winogradMultiplyAVX512(SB), NOSPLIT, $8-96
 	MOVQ ips+8(FP), AX
 	LEAQ (AX)(AX*2), CX
 	MOVQ u+48(FP), R8
-	MOVQ m+72(FP), R9
+	MOVQ m+80(FP), R9
 	MOVQ v+0(FP), R11
 	MOVQ $0x00000010, R15
 
 frequency:
-	MOVQ groups+64(FP), R13
+	MOVQ groups+72(FP), R13
 
 group:
 	MOVQ R11, R12
@@ -10289,7 +10289,7 @@ block:
 	VPXORD Z13, Z13, Z13
 	VPXORD Z14, Z14, Z14
 	VPXORD Z15, Z15, Z15
-	MOVQ   ic+56(FP), BP
+	MOVQ   ic+64(FP), BP
 	SUBQ   $0x04, BP
 	JL     rest
 
@@ -10424,33 +10424,34 @@ next:
 	DECQ    R13
 	JNE     group
 	ADDQ    vfs+32(FP), R11
-	ADDQ    mskip+80(FP), R9
+	ADDQ    uskip+56(FP), R8
+	ADDQ    mskip+88(FP), R9
 	DECQ    R15
 	JNE     frequency
 	VZEROUPPER
 	RET
 
-// func winogradOut1AVX512(m *float32, mfs int, cols int, out *float32, ops int, ors int, bias *float32, res *float32, rps int, rrs int, low float32, high float32)
+// func winogradOut1AVX512(m *float32, mts int, mfs int, cols int, out *float32, ops int, ors int, bias *float32, res *float32, rps int, rrs int, low float32, high float32)
 // Requires: AVX, AVX512F
-TEXT ·winogradOut1AVX512(SB), NOSPLIT, $0-88
-	MOVQ         mfs+8(FP), AX
+TEXT ·winogradOut1AVX512(SB), NOSPLIT, $0-96
+	MOVQ         mfs+16(FP), AX
 	MOVQ         m+0(FP), DX
 	LEAQ         (DX)(AX*4), BX
 	LEAQ         (BX)(AX*4), SI
 	LEAQ         (SI)(AX*4), DI
 	LEAQ         (AX)(AX*2), CX
-	MOVQ         cols+16(FP), R8
-	MOVQ         out+24(FP), R9
-	MOVQ         ops+32(FP), R10
-	MOVQ         res+56(FP), R11
-	MOVQ         rps+64(FP), R12
-	MOVQ         ors+40(FP), R13
-	MOVQ         rrs+72(FP), R14
+	MOVQ         cols+24(FP), R8
+	MOVQ         out+32(FP), R9
+	MOVQ         ops+40(FP), R10
+	MOVQ         res+64(FP), R11
+	MOVQ         rps+72(FP), R12
+	MOVQ         ors+48(FP), R13
+	MOVQ         rrs+80(FP), R14
 	ADDQ         R9, R13
 	ADDQ         R11, R14
-	VBROADCASTSS low+80(FP), Z1
-	VBROADCASTSS high+84(FP), Z2
-	MOVQ         bias+48(FP), R13
+	VBROADCASTSS low+88(FP), Z1
+	VBROADCASTSS high+92(FP), Z2
+	MOVQ         bias+56(FP), R13
 	VMOVUPS      (R13), Z0
 	SUBQ         $0x02, R8
 	JL           rest0
@@ -10490,10 +10491,10 @@ sum0:
 	VMAXPS  Z4, Z1, Z4
 	VMINPS  Z4, Z2, Z4
 	VMOVUPS Z4, (R9)(R10*1)
-	ADDQ    $0x40, DX
-	ADDQ    $0x40, BX
-	ADDQ    $0x40, SI
-	ADDQ    $0x40, DI
+	ADDQ    mts+8(FP), DX
+	ADDQ    mts+8(FP), BX
+	ADDQ    mts+8(FP), SI
+	ADDQ    mts+8(FP), DI
 	LEAQ    (R9)(R10*2), R9
 	LEAQ    (R11)(R12*2), R11
 	SUBQ    $0x02, R8
@@ -10530,27 +10531,27 @@ end0:
 	VZEROUPPER
 	RET
 
-// func winogradOut2AVX512(m *float32, mfs int, cols int, out *float32, ops int, ors int, bias *float32, res *float32, rps int, rrs int, low float32, high float32)
+// func winogradOut2AVX512(m *float32, mts int, mfs int, cols int, out *float32, ops int, ors int, bias *float32, res *float32, rps int, rrs int, low float32, high float32)
 // Requires: AVX, AVX512F
-TEXT ·winogradOut2AVX512(SB), NOSPLIT, $0-88
-	MOVQ         mfs+8(FP), AX
+TEXT ·winogradOut2AVX512(SB), NOSPLIT, $0-96
+	MOVQ         mfs+16(FP), AX
 	MOVQ         m+0(FP), DX
 	LEAQ         (DX)(AX*4), BX
 	LEAQ         (BX)(AX*4), SI
 	LEAQ         (SI)(AX*4), DI
 	LEAQ         (AX)(AX*2), CX
-	MOVQ         cols+16(FP), R8
-	MOVQ         out+24(FP), R9
-	MOVQ         ops+32(FP), R10
-	MOVQ         res+56(FP), R11
-	MOVQ         rps+64(FP), R12
-	MOVQ         ors+40(FP), R13
-	MOVQ         rrs+72(FP), R14
+	MOVQ         cols+24(FP), R8
+	MOVQ         out+32(FP), R9
+	MOVQ         ops+40(FP), R10
+	MOVQ         res+64(FP), R11
+	MOVQ         rps+72(FP), R12
+	MOVQ         ors+48(FP), R13
+	MOVQ         rrs+80(FP), R14
 	ADDQ         R9, R13
 	ADDQ         R11, R14
-	VBROADCASTSS low+80(FP), Z1
-	VBROADCASTSS high+84(FP), Z2
-	MOVQ         bias+48(FP), R15
+	VBROADCASTSS low+88(FP), Z1
+	VBROADCASTSS high+92(FP), Z2
+	MOVQ         bias+56(FP), R15
 	VMOVUPS      (R15), Z0
 	SUBQ         $0x02, R8
 	JL           rest0
@@ -10612,10 +10613,10 @@ sum0:
 	VMAXPS  Z4, Z1, Z4
 	VMINPS  Z4, Z2, Z4
 	VMOVUPS Z4, (R13)(R10*1)
-	ADDQ    $0x40, DX
-	ADDQ    $0x40, BX
-	ADDQ    $0x40, SI
-	ADDQ    $0x40, DI
+	ADDQ    mts+8(FP), DX
+	ADDQ    mts+8(FP), BX
+	ADDQ    mts+8(FP), SI
+	ADDQ    mts+8(FP), DI
 	LEAQ    (R9)(R10*2), R9
 	LEAQ    (R11)(R12*2), R11
 	LEAQ    (R13)(R10*2), R13
@@ -12727,7 +12728,7 @@ rowend:
 	VZEROUPPER
 	RET
 
-// func applyLinearAVX512(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint16, mps int, mskip int, scale *float32, shift *float32)
+// func applyLinearAVX512(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint8, mps int, mskip int, scale *float32, shift *float32)
 // Requires: AVX, AVX512F
 TEXT ·applyLinearAVX512(SB), NOSPLIT, $0-128
 	MOVQ    y+16(FP), AX
@@ -12787,7 +12788,7 @@ rowend:
 	VZEROUPPER
 	RET
 
-// func applyReLUAVX512(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint16, mps int, mskip int, scale *float32, shift *float32)
+// func applyReLUAVX512(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint8, mps int, mskip int, scale *float32, shift *float32)
 // Requires: AVX, AVX512F
 TEXT ·applyReLUAVX512(SB), NOSPLIT, $0-128
 	MOVQ    y+16(FP), AX
@@ -12852,7 +12853,7 @@ rowend:
 	VZEROUPPER
 	RET
 
-// func applyMaskAVX512(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint16, mps int, mskip int, scale *float32, shift *float32)
+// func applyMaskAVX512(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint8, mps int, mskip int, scale *float32, shift *float32)
 // Requires: AVX, AVX512F
 TEXT ·applyMaskAVX512(SB), NOSPLIT, $0-128
 	MOVQ    y+16(FP), AX
@@ -12933,7 +12934,7 @@ rowend:
 	VZEROUPPER
 	RET
 
-// func applyReLU6AVX512(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint16, mps int, mskip int, scale *float32, shift *float32)
+// func applyReLU6AVX512(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint8, mps int, mskip int, scale *float32, shift *float32)
 // Requires: AVX, AVX512F
 TEXT ·applyReLU6AVX512(SB), NOSPLIT, $0-128
 	MOVQ         y+16(FP), AX
@@ -13004,7 +13005,7 @@ rowend:
 	VZEROUPPER
 	RET
 
-// func applyMask6AVX512(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint16, mps int, mskip int, scale *float32, shift *float32)
+// func applyMask6AVX512(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint8, mps int, mskip int, scale *float32, shift *float32)
 // Requires: AVX, AVX512F
 TEXT ·applyMask6AVX512(SB), NOSPLIT, $0-128
 	MOVQ         y+16(FP), AX
@@ -13101,7 +13102,7 @@ rowend:
 	VZEROUPPER
 	RET
 
-// func applyLinearResidualAVX512(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint16, mps int, mskip int, scale *float32, shift *float32)
+// func applyLinearResidualAVX512(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint8, mps int, mskip int, scale *float32, shift *float32)
 // Requires: AVX, AVX512F
 TEXT ·applyLinearResidualAVX512(SB), NOSPLIT, $0-128
 	MOVQ    y+16(FP), AX
@@ -13172,7 +13173,7 @@ rowend:
 	VZEROUPPER
 	RET
 
-// func applyReLUResidualAVX512(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint16, mps int, mskip int, scale *float32, shift *float32)
+// func applyReLUResidualAVX512(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint8, mps int, mskip int, scale *float32, shift *float32)
 // Requires: AVX, AVX512F
 TEXT ·applyReLUResidualAVX512(SB), NOSPLIT, $0-128
 	MOVQ    y+16(FP), AX
@@ -13248,7 +13249,7 @@ rowend:
 	VZEROUPPER
 	RET
 
-// func applyMaskResidualAVX512(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint16, mps int, mskip int, scale *float32, shift *float32)
+// func applyMaskResidualAVX512(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint8, mps int, mskip int, scale *float32, shift *float32)
 // Requires: AVX, AVX512F
 TEXT ·applyMaskResidualAVX512(SB), NOSPLIT, $0-128
 	MOVQ    y+16(FP), AX
@@ -13340,7 +13341,7 @@ rowend:
 	VZEROUPPER
 	RET
 
-// func applyReLU6ResidualAVX512(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint16, mps int, mskip int, scale *float32, shift *float32)
+// func applyReLU6ResidualAVX512(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint8, mps int, mskip int, scale *float32, shift *float32)
 // Requires: AVX, AVX512F
 TEXT ·applyReLU6ResidualAVX512(SB), NOSPLIT, $0-128
 	MOVQ         y+16(FP), AX
@@ -13422,7 +13423,7 @@ rowend:
 	VZEROUPPER
 	RET
 
-// func applyMask6ResidualAVX512(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint16, mps int, mskip int, scale *float32, shift *float32)
+// func applyMask6ResidualAVX512(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint8, mps int, mskip int, scale *float32, shift *float32)
 // Requires: AVX, AVX512F
 TEXT ·applyMask6ResidualAVX512(SB), NOSPLIT, $0-128
 	MOVQ         y+16(FP), AX
@@ -13530,7 +13531,7 @@ rowend:
 	VZEROUPPER
 	RET
 
-// func backStatsAVX512(rows int, px int, d *float32, dps int, dskip int, r *float32, rps int, rskip int, m *uint16, mps int, mskip int, y *float32, yps int, yskip int, z *float32, zps int, zskip int, mean *float32, s1 *float64, s2 *float64)
+// func backStatsAVX512(rows int, px int, d *float32, dps int, dskip int, r *float32, rps int, rskip int, m *uint8, mps int, mskip int, y *float32, yps int, yskip int, z *float32, zps int, zskip int, mean *float32, s1 *float64, s2 *float64)
 // Requires: AVX, AVX512F
 TEXT ·backStatsAVX512(SB), NOSPLIT, $0-160
 	MOVQ    d+16(FP), AX
@@ -13640,7 +13641,7 @@ rowend:
 	VZEROUPPER
 	RET
 
-// func backStatsMaskAVX512(rows int, px int, d *float32, dps int, dskip int, r *float32, rps int, rskip int, m *uint16, mps int, mskip int, y *float32, yps int, yskip int, z *float32, zps int, zskip int, mean *float32, s1 *float64, s2 *float64)
+// func backStatsMaskAVX512(rows int, px int, d *float32, dps int, dskip int, r *float32, rps int, rskip int, m *uint8, mps int, mskip int, y *float32, yps int, yskip int, z *float32, zps int, zskip int, mean *float32, s1 *float64, s2 *float64)
 // Requires: AVX, AVX512F
 TEXT ·backStatsMaskAVX512(SB), NOSPLIT, $0-160
 	MOVQ    d+16(FP), AX
@@ -13766,7 +13767,7 @@ rowend:
 	VZEROUPPER
 	RET
 
-// func backStatsResidualAVX512(rows int, px int, d *float32, dps int, dskip int, r *float32, rps int, rskip int, m *uint16, mps int, mskip int, y *float32, yps int, yskip int, z *float32, zps int, zskip int, mean *float32, s1 *float64, s2 *float64)
+// func backStatsResidualAVX512(rows int, px int, d *float32, dps int, dskip int, r *float32, rps int, rskip int, m *uint8, mps int, mskip int, y *float32, yps int, yskip int, z *float32, zps int, zskip int, mean *float32, s1 *float64, s2 *float64)
 // Requires: AVX, AVX512F
 TEXT ·backStatsResidualAVX512(SB), NOSPLIT, $0-160
 	MOVQ    d+16(FP), AX
@@ -13887,7 +13888,7 @@ rowend:
 	VZEROUPPER
 	RET
 
-// func backStatsMaskResidualAVX512(rows int, px int, d *float32, dps int, dskip int, r *float32, rps int, rskip int, m *uint16, mps int, mskip int, y *float32, yps int, yskip int, z *float32, zps int, zskip int, mean *float32, s1 *float64, s2 *float64)
+// func backStatsMaskResidualAVX512(rows int, px int, d *float32, dps int, dskip int, r *float32, rps int, rskip int, m *uint8, mps int, mskip int, y *float32, yps int, yskip int, z *float32, zps int, zskip int, mean *float32, s1 *float64, s2 *float64)
 // Requires: AVX, AVX512F
 TEXT ·backStatsMaskResidualAVX512(SB), NOSPLIT, $0-160
 	MOVQ    d+16(FP), AX
@@ -16229,18 +16230,18 @@ end1:
 	VZEROUPPER
 	RET
 
-// func winogradMultiplyAVX2(v *float32, ips int, ijump int, vbs int, vfs int, blocks int, u *float32, ic int, groups int, m *float32, mskip int)
+// func winogradMultiplyAVX2(v *float32, ips int, ijump int, vbs int, vfs int, blocks int, u *float32, uskip int, ic int, groups int, m *float32, mskip int)
 // Requires: AVX, FMA3
-TEXT ·winogradMultiplyAVX2(SB), NOSPLIT, $0-88
+TEXT ·winogradMultiplyAVX2(SB), NOSPLIT, $0-96
 	MOVQ ips+8(FP), AX
 	LEAQ (AX)(AX*2), CX
 	MOVQ u+48(FP), BX
-	MOVQ m+72(FP), SI
+	MOVQ m+80(FP), SI
 	MOVQ v+0(FP), R8
 	MOVQ $0x00000010, R12
 
 frequency:
-	MOVQ groups+64(FP), R10
+	MOVQ groups+72(FP), R10
 
 group:
 	MOVQ R8, R9
@@ -16264,7 +16265,7 @@ block:
 	VXORPS Y9, Y9, Y9
 	VXORPS Y10, Y10, Y10
 	VXORPS Y11, Y11, Y11
-	MOVQ   ic+56(FP), R13
+	MOVQ   ic+64(FP), R13
 	SUBQ   $0x04, R13
 	JL     rest
 
@@ -16406,33 +16407,34 @@ next:
 	DECQ    R10
 	JNE     group
 	ADDQ    vfs+32(FP), R8
-	ADDQ    mskip+80(FP), SI
+	ADDQ    uskip+56(FP), BX
+	ADDQ    mskip+88(FP), SI
 	DECQ    R12
 	JNE     frequency
 	VZEROUPPER
 	RET
 
-// func winogradOut1AVX2(m *float32, mfs int, cols int, out *float32, ops int, ors int, bias *float32, res *float32, rps int, rrs int, low float32, high float32)
+// func winogradOut1AVX2(m *float32, mts int, mfs int, cols int, out *float32, ops int, ors int, bias *float32, res *float32, rps int, rrs int, low float32, high float32)
 // Requires: AVX
-TEXT ·winogradOut1AVX2(SB), NOSPLIT, $0-88
-	MOVQ         mfs+8(FP), AX
+TEXT ·winogradOut1AVX2(SB), NOSPLIT, $0-96
+	MOVQ         mfs+16(FP), AX
 	MOVQ         m+0(FP), DX
 	LEAQ         (DX)(AX*4), BX
 	LEAQ         (BX)(AX*4), SI
 	LEAQ         (SI)(AX*4), DI
 	LEAQ         (AX)(AX*2), CX
-	MOVQ         cols+16(FP), R8
-	MOVQ         out+24(FP), R9
-	MOVQ         ops+32(FP), R10
-	MOVQ         res+56(FP), R11
-	MOVQ         rps+64(FP), R12
-	MOVQ         ors+40(FP), R13
-	MOVQ         rrs+72(FP), R14
+	MOVQ         cols+24(FP), R8
+	MOVQ         out+32(FP), R9
+	MOVQ         ops+40(FP), R10
+	MOVQ         res+64(FP), R11
+	MOVQ         rps+72(FP), R12
+	MOVQ         ors+48(FP), R13
+	MOVQ         rrs+80(FP), R14
 	ADDQ         R9, R13
 	ADDQ         R11, R14
-	VBROADCASTSS low+80(FP), Y1
-	VBROADCASTSS high+84(FP), Y2
-	MOVQ         bias+48(FP), R13
+	VBROADCASTSS low+88(FP), Y1
+	VBROADCASTSS high+92(FP), Y2
+	MOVQ         bias+56(FP), R13
 	VMOVUPS      (R13), Y0
 	SUBQ         $0x02, R8
 	JL           rest0
@@ -16472,10 +16474,10 @@ sum0:
 	VMAXPS  Y4, Y1, Y4
 	VMINPS  Y4, Y2, Y4
 	VMOVUPS Y4, (R9)(R10*1)
-	ADDQ    $0x40, DX
-	ADDQ    $0x40, BX
-	ADDQ    $0x40, SI
-	ADDQ    $0x40, DI
+	ADDQ    mts+8(FP), DX
+	ADDQ    mts+8(FP), BX
+	ADDQ    mts+8(FP), SI
+	ADDQ    mts+8(FP), DI
 	LEAQ    (R9)(R10*2), R9
 	LEAQ    (R11)(R12*2), R11
 	SUBQ    $0x02, R8
@@ -16509,24 +16511,24 @@ lastsum0:
 	VMOVUPS Y3, (R9)
 
 end0:
-	MOVQ         mfs+8(FP), AX
+	MOVQ         mfs+16(FP), AX
 	MOVQ         m+0(FP), DX
 	LEAQ         (DX)(AX*4), BX
 	LEAQ         (BX)(AX*4), SI
 	LEAQ         (SI)(AX*4), DI
 	LEAQ         (AX)(AX*2), CX
-	MOVQ         cols+16(FP), R8
-	MOVQ         out+24(FP), R9
-	MOVQ         ops+32(FP), R10
-	MOVQ         res+56(FP), R11
-	MOVQ         rps+64(FP), R12
-	MOVQ         ors+40(FP), R13
-	MOVQ         rrs+72(FP), R14
+	MOVQ         cols+24(FP), R8
+	MOVQ         out+32(FP), R9
+	MOVQ         ops+40(FP), R10
+	MOVQ         res+64(FP), R11
+	MOVQ         rps+72(FP), R12
+	MOVQ         ors+48(FP), R13
+	MOVQ         rrs+80(FP), R14
 	ADDQ         R9, R13
 	ADDQ         R11, R14
-	VBROADCASTSS low+80(FP), Y1
-	VBROADCASTSS high+84(FP), Y2
-	MOVQ         bias+48(FP), R13
+	VBROADCASTSS low+88(FP), Y1
+	VBROADCASTSS high+92(FP), Y2
+	MOVQ         bias+56(FP), R13
 	VMOVUPS      32(R13), Y0
 	SUBQ         $0x02, R8
 	JL           rest1
@@ -16566,10 +16568,10 @@ sum1:
 	VMAXPS  Y4, Y1, Y4
 	VMINPS  Y4, Y2, Y4
 	VMOVUPS Y4, 32(R9)(R10*1)
-	ADDQ    $0x40, DX
-	ADDQ    $0x40, BX
-	ADDQ    $0x40, SI
-	ADDQ    $0x40, DI
+	ADDQ    mts+8(FP), DX
+	ADDQ    mts+8(FP), BX
+	ADDQ    mts+8(FP), SI
+	ADDQ    mts+8(FP), DI
 	LEAQ    (R9)(R10*2), R9
 	LEAQ    (R11)(R12*2), R11
 	SUBQ    $0x02, R8
@@ -16606,27 +16608,27 @@ end1:
 	VZEROUPPER
 	RET
 
-// func winogradOut2AVX2(m *float32, mfs int, cols int, out *float32, ops int, ors int, bias *float32, res *float32, rps int, rrs int, low float32, high float32)
+// func winogradOut2AVX2(m *float32, mts int, mfs int, cols int, out *float32, ops int, ors int, bias *float32, res *float32, rps int, rrs int, low float32, high float32)
 // Requires: AVX
-TEXT ·winogradOut2AVX2(SB), NOSPLIT, $0-88
-	MOVQ         mfs+8(FP), AX
+TEXT ·winogradOut2AVX2(SB), NOSPLIT, $0-96
+	MOVQ         mfs+16(FP), AX
 	MOVQ         m+0(FP), DX
 	LEAQ         (DX)(AX*4), BX
 	LEAQ         (BX)(AX*4), SI
 	LEAQ         (SI)(AX*4), DI
 	LEAQ         (AX)(AX*2), CX
-	MOVQ         cols+16(FP), R8
-	MOVQ         out+24(FP), R9
-	MOVQ         ops+32(FP), R10
-	MOVQ         res+56(FP), R11
-	MOVQ         rps+64(FP), R12
-	MOVQ         ors+40(FP), R13
-	MOVQ         rrs+72(FP), R14
+	MOVQ         cols+24(FP), R8
+	MOVQ         out+32(FP), R9
+	MOVQ         ops+40(FP), R10
+	MOVQ         res+64(FP), R11
+	MOVQ         rps+72(FP), R12
+	MOVQ         ors+48(FP), R13
+	MOVQ         rrs+80(FP), R14
 	ADDQ         R9, R13
 	ADDQ         R11, R14
-	VBROADCASTSS low+80(FP), Y1
-	VBROADCASTSS high+84(FP), Y2
-	MOVQ         bias+48(FP), R15
+	VBROADCASTSS low+88(FP), Y1
+	VBROADCASTSS high+92(FP), Y2
+	MOVQ         bias+56(FP), R15
 	VMOVUPS      (R15), Y0
 	SUBQ         $0x02, R8
 	JL           rest0
@@ -16688,10 +16690,10 @@ sum0:
 	VMAXPS  Y4, Y1, Y4
 	VMINPS  Y4, Y2, Y4
 	VMOVUPS Y4, (R13)(R10*1)
-	ADDQ    $0x40, DX
-	ADDQ    $0x40, BX
-	ADDQ    $0x40, SI
-	ADDQ    $0x40, DI
+	ADDQ    mts+8(FP), DX
+	ADDQ    mts+8(FP), BX
+	ADDQ    mts+8(FP), SI
+	ADDQ    mts+8(FP), DI
 	LEAQ    (R9)(R10*2), R9
 	LEAQ    (R11)(R12*2), R11
 	LEAQ    (R13)(R10*2), R13
@@ -16740,24 +16742,24 @@ lastsum0:
 	VMOVUPS Y3, (R13)
 
 end0:
-	MOVQ         mfs+8(FP), AX
+	MOVQ         mfs+16(FP), AX
 	MOVQ         m+0(FP), DX
 	LEAQ         (DX)(AX*4), BX
 	LEAQ         (BX)(AX*4), SI
 	LEAQ         (SI)(AX*4), DI
 	LEAQ         (AX)(AX*2), CX
-	MOVQ         cols+16(FP), R8
-	MOVQ         out+24(FP), R9
-	MOVQ         ops+32(FP), R10
-	MOVQ         res+56(FP), R11
-	MOVQ         rps+64(FP), R12
-	MOVQ         ors+40(FP), R13
-	MOVQ         rrs+72(FP), R14
+	MOVQ         cols+24(FP), R8
+	MOVQ         out+32(FP), R9
+	MOVQ         ops+40(FP), R10
+	MOVQ         res+64(FP), R11
+	MOVQ         rps+72(FP), R12
+	MOVQ         ors+48(FP), R13
+	MOVQ         rrs+80(FP), R14
 	ADDQ         R9, R13
 	ADDQ         R11, R14
-	VBROADCASTSS low+80(FP), Y1
-	VBROADCASTSS high+84(FP), Y2
-	MOVQ         bias+48(FP), R15
+	VBROADCASTSS low+88(FP), Y1
+	VBROADCASTSS high+92(FP), Y2
+	MOVQ         bias+56(FP), R15
 	VMOVUPS      32(R15), Y0
 	SUBQ         $0x02, R8
 	JL           rest1
@@ -16819,10 +16821,10 @@ sum1:
 	VMAXPS  Y4, Y1, Y4
 	VMINPS  Y4, Y2, Y4
 	VMOVUPS Y4, 32(R13)(R10*1)
-	ADDQ    $0x40, DX
-	ADDQ    $0x40, BX
-	ADDQ    $0x40, SI
-	ADDQ    $0x40, DI
+	ADDQ    mts+8(FP), DX
+	ADDQ    mts+8(FP), BX
+	ADDQ    mts+8(FP), SI
+	ADDQ    mts+8(FP), DI
 	LEAQ    (R9)(R10*2), R9
 	LEAQ    (R11)(R12*2), R11
 	LEAQ    (R13)(R10*2), R13
@@ -18166,7 +18168,7 @@ rowend:
 	VZEROUPPER
 	RET
 
-// func applyLinearAVX2(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint16, mps int, mskip int, scale *float32, shift *float32)
+// func applyLinearAVX2(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint8, mps int, mskip int, scale *float32, shift *float32)
 // Requires: AVX, FMA3
 TEXT ·applyLinearAVX2(SB), NOSPLIT, $0-128
 	MOVQ    y+16(FP), AX
@@ -18243,7 +18245,7 @@ rowend:
 	VZEROUPPER
 	RET
 
-// func applyReLUAVX2(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint16, mps int, mskip int, scale *float32, shift *float32)
+// func applyReLUAVX2(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint8, mps int, mskip int, scale *float32, shift *float32)
 // Requires: AVX, FMA3
 TEXT ·applyReLUAVX2(SB), NOSPLIT, $0-128
 	MOVQ    y+16(FP), AX
@@ -18330,7 +18332,7 @@ rowend:
 	VZEROUPPER
 	RET
 
-// func applyMaskAVX2(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint16, mps int, mskip int, scale *float32, shift *float32)
+// func applyMaskAVX2(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint8, mps int, mskip int, scale *float32, shift *float32)
 // Requires: AVX, FMA3
 TEXT ·applyMaskAVX2(SB), NOSPLIT, $0-128
 	MOVQ    y+16(FP), AX
@@ -18458,7 +18460,7 @@ rowend:
 	VZEROUPPER
 	RET
 
-// func applyReLU6AVX2(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint16, mps int, mskip int, scale *float32, shift *float32)
+// func applyReLU6AVX2(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint8, mps int, mskip int, scale *float32, shift *float32)
 // Requires: AVX, FMA3
 TEXT ·applyReLU6AVX2(SB), NOSPLIT, $0-128
 	MOVQ         y+16(FP), AX
@@ -18556,7 +18558,7 @@ rowend:
 	VZEROUPPER
 	RET
 
-// func applyMask6AVX2(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint16, mps int, mskip int, scale *float32, shift *float32)
+// func applyMask6AVX2(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint8, mps int, mskip int, scale *float32, shift *float32)
 // Requires: AVX, FMA3
 TEXT ·applyMask6AVX2(SB), NOSPLIT, $0-128
 	MOVQ         y+16(FP), AX
@@ -18715,7 +18717,7 @@ rowend:
 	VZEROUPPER
 	RET
 
-// func applyLinearResidualAVX2(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint16, mps int, mskip int, scale *float32, shift *float32)
+// func applyLinearResidualAVX2(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint8, mps int, mskip int, scale *float32, shift *float32)
 // Requires: AVX, FMA3
 TEXT ·applyLinearResidualAVX2(SB), NOSPLIT, $0-128
 	MOVQ    y+16(FP), AX
@@ -18808,7 +18810,7 @@ rowend:
 	VZEROUPPER
 	RET
 
-// func applyReLUResidualAVX2(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint16, mps int, mskip int, scale *float32, shift *float32)
+// func applyReLUResidualAVX2(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint8, mps int, mskip int, scale *float32, shift *float32)
 // Requires: AVX, FMA3
 TEXT ·applyReLUResidualAVX2(SB), NOSPLIT, $0-128
 	MOVQ    y+16(FP), AX
@@ -18911,7 +18913,7 @@ rowend:
 	VZEROUPPER
 	RET
 
-// func applyMaskResidualAVX2(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint16, mps int, mskip int, scale *float32, shift *float32)
+// func applyMaskResidualAVX2(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint8, mps int, mskip int, scale *float32, shift *float32)
 // Requires: AVX, FMA3
 TEXT ·applyMaskResidualAVX2(SB), NOSPLIT, $8-128
 	MOVQ    y+16(FP), AX
@@ -19055,7 +19057,7 @@ rowend:
 	VZEROUPPER
 	RET
 
-// func applyReLU6ResidualAVX2(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint16, mps int, mskip int, scale *float32, shift *float32)
+// func applyReLU6ResidualAVX2(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint8, mps int, mskip int, scale *float32, shift *float32)
 // Requires: AVX, FMA3
 TEXT ·applyReLU6ResidualAVX2(SB), NOSPLIT, $0-128
 	MOVQ         y+16(FP), AX
@@ -19169,7 +19171,7 @@ rowend:
 	VZEROUPPER
 	RET
 
-// func applyMask6ResidualAVX2(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint16, mps int, mskip int, scale *float32, shift *float32)
+// func applyMask6ResidualAVX2(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint8, mps int, mskip int, scale *float32, shift *float32)
 // Requires: AVX, FMA3
 TEXT ·applyMask6ResidualAVX2(SB), NOSPLIT, $8-128
 	MOVQ         y+16(FP), AX
@@ -19344,7 +19346,7 @@ rowend:
 	VZEROUPPER
 	RET
 
-// func backStatsAVX2(rows int, px int, d *float32, dps int, dskip int, r *float32, rps int, rskip int, m *uint16, mps int, mskip int, y *float32, yps int, yskip int, z *float32, zps int, zskip int, mean *float32, s1 *float64, s2 *float64)
+// func backStatsAVX2(rows int, px int, d *float32, dps int, dskip int, r *float32, rps int, rskip int, m *uint8, mps int, mskip int, y *float32, yps int, yskip int, z *float32, zps int, zskip int, mean *float32, s1 *float64, s2 *float64)
 // Requires: AVX, FMA3
 TEXT ·backStatsAVX2(SB), NOSPLIT, $0-160
 	MOVQ    d+16(FP), AX
@@ -19499,7 +19501,7 @@ rowend:
 	VZEROUPPER
 	RET
 
-// func backStatsMaskAVX2(rows int, px int, d *float32, dps int, dskip int, r *float32, rps int, rskip int, m *uint16, mps int, mskip int, y *float32, yps int, yskip int, z *float32, zps int, zskip int, mean *float32, s1 *float64, s2 *float64)
+// func backStatsMaskAVX2(rows int, px int, d *float32, dps int, dskip int, r *float32, rps int, rskip int, m *uint8, mps int, mskip int, y *float32, yps int, yskip int, z *float32, zps int, zskip int, mean *float32, s1 *float64, s2 *float64)
 // Requires: AVX, AVX2, FMA3
 TEXT ·backStatsMaskAVX2(SB), NOSPLIT, $0-160
 	MOVQ    d+16(FP), AX
@@ -19697,7 +19699,7 @@ rowend:
 	VZEROUPPER
 	RET
 
-// func backStatsResidualAVX2(rows int, px int, d *float32, dps int, dskip int, r *float32, rps int, rskip int, m *uint16, mps int, mskip int, y *float32, yps int, yskip int, z *float32, zps int, zskip int, mean *float32, s1 *float64, s2 *float64)
+// func backStatsResidualAVX2(rows int, px int, d *float32, dps int, dskip int, r *float32, rps int, rskip int, m *uint8, mps int, mskip int, y *float32, yps int, yskip int, z *float32, zps int, zskip int, mean *float32, s1 *float64, s2 *float64)
 // Requires: AVX, FMA3
 TEXT ·backStatsResidualAVX2(SB), NOSPLIT, $0-160
 	MOVQ    d+16(FP), AX
@@ -19868,7 +19870,7 @@ rowend:
 	VZEROUPPER
 	RET
 
-// func backStatsMaskResidualAVX2(rows int, px int, d *float32, dps int, dskip int, r *float32, rps int, rskip int, m *uint16, mps int, mskip int, y *float32, yps int, yskip int, z *float32, zps int, zskip int, mean *float32, s1 *float64, s2 *float64)
+// func backStatsMaskResidualAVX2(rows int, px int, d *float32, dps int, dskip int, r *float32, rps int, rskip int, m *uint8, mps int, mskip int, y *float32, yps int, yskip int, z *float32, zps int, zskip int, mean *float32, s1 *float64, s2 *float64)
 // Requires: AVX, AVX2, FMA3
 TEXT ·backStatsMaskResidualAVX2(SB), NOSPLIT, $0-160
 	MOVQ    d+16(FP), AX
@@ -20577,5 +20579,6960 @@ round:
 	VFMADD231PS Y12, Y12, Y11
 	DECQ        AX
 	JNE         round
+	VZEROUPPER
+	RET
+
+// func conv1x1AVX2Half(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
+// Requires: AVX, FMA3
+TEXT ·conv1x1AVX2Half(SB), NOSPLIT, $0-136
+	MOVQ    bias+96(FP), AX
+	TESTQ   AX, AX
+	JEQ     nobias
+	VMOVUPS (AX), Y0
+	JMP     start
+
+nobias:
+	VXORPS Y0, Y0, Y0
+
+start:
+	MOVQ  taps+16(FP), AX
+	MOVQ  nt+24(FP), CX
+	TESTQ CX, CX
+	JEQ   done
+	MOVQ  ips+64(FP), DX
+	LEAQ  (DX)(DX*2), DX
+
+tap:
+	MOVQ in+0(FP), DX
+	ADDQ off+8(FP), DX
+	ADDQ (AX), DX
+	MOVQ w+40(FP), BX
+	ADDQ 8(AX), BX
+	MOVQ ic+32(FP), SI
+	SUBQ $0x04, SI
+	JL   rest
+
+four:
+	VMOVUPS      (BX), Y1
+	VBROADCASTSS (DX), Y2
+	VFMADD231PS  Y2, Y1, Y0
+	VMOVUPS      64(BX), Y1
+	VBROADCASTSS 4(DX), Y2
+	VFMADD231PS  Y2, Y1, Y0
+	VMOVUPS      128(BX), Y1
+	VBROADCASTSS 8(DX), Y2
+	VFMADD231PS  Y2, Y1, Y0
+	VMOVUPS      192(BX), Y1
+	VBROADCASTSS 12(DX), Y2
+	VFMADD231PS  Y2, Y1, Y0
+	ADDQ         $0x00000100, BX
+	ADDQ         $0x10, DX
+	SUBQ         $0x04, SI
+	JGE          four
+
+rest:
+	ADDQ $0x04, SI
+	JEQ  next
+
+one:
+	VMOVUPS      (BX), Y1
+	VBROADCASTSS (DX), Y2
+	VFMADD231PS  Y2, Y1, Y0
+	ADDQ         $0x00000040, BX
+	ADDQ         $0x04, DX
+	DECQ         SI
+	JNE          one
+
+next:
+	ADDQ $0x10, AX
+	DECQ CX
+	JNE  tap
+
+done:
+	CMPQ   res+104(FP), $0x00
+	JEQ    nores
+	MOVQ   res+104(FP), AX
+	MOVQ   rps+112(FP), CX
+	MOVQ   rjump+120(FP), DX
+	ADDQ   AX, DX
+	VADDPS (AX), Y0, Y0
+	ADDQ   CX, AX
+
+nores:
+	VBROADCASTSS low+128(FP), Y1
+	VBROADCASTSS high+132(FP), Y2
+	VMAXPS       Y0, Y1, Y0
+	VMINPS       Y0, Y2, Y0
+	MOVQ         out+56(FP), AX
+	MOVQ         ops+80(FP), CX
+	MOVQ         ojump+88(FP), DX
+	ADDQ         AX, DX
+	VMOVUPS      Y0, (AX)
+	ADDQ         CX, AX
+	VZEROUPPER
+	RET
+
+// func conv2x1AVX2Half(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
+// Requires: AVX, FMA3
+TEXT ·conv2x1AVX2Half(SB), NOSPLIT, $0-136
+	MOVQ    bias+96(FP), AX
+	TESTQ   AX, AX
+	JEQ     nobias
+	VMOVUPS (AX), Y0
+	VMOVUPS (AX), Y1
+	JMP     start
+
+nobias:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+
+start:
+	MOVQ  taps+16(FP), AX
+	MOVQ  nt+24(FP), CX
+	TESTQ CX, CX
+	JEQ   done
+	MOVQ  ips+64(FP), DX
+	LEAQ  (DX)(DX*2), DX
+
+tap:
+	MOVQ in+0(FP), DX
+	ADDQ off+8(FP), DX
+	ADDQ (AX), DX
+	MOVQ ijump+72(FP), BX
+	ADDQ DX, BX
+	MOVQ w+40(FP), SI
+	ADDQ 8(AX), SI
+	MOVQ ic+32(FP), DI
+	SUBQ $0x04, DI
+	JL   rest
+
+four:
+	VMOVUPS      (SI), Y2
+	VBROADCASTSS (DX), Y3
+	VFMADD231PS  Y3, Y2, Y0
+	VBROADCASTSS (BX), Y3
+	VFMADD231PS  Y3, Y2, Y1
+	VMOVUPS      64(SI), Y2
+	VBROADCASTSS 4(DX), Y3
+	VFMADD231PS  Y3, Y2, Y0
+	VBROADCASTSS 4(BX), Y3
+	VFMADD231PS  Y3, Y2, Y1
+	VMOVUPS      128(SI), Y2
+	VBROADCASTSS 8(DX), Y3
+	VFMADD231PS  Y3, Y2, Y0
+	VBROADCASTSS 8(BX), Y3
+	VFMADD231PS  Y3, Y2, Y1
+	VMOVUPS      192(SI), Y2
+	VBROADCASTSS 12(DX), Y3
+	VFMADD231PS  Y3, Y2, Y0
+	VBROADCASTSS 12(BX), Y3
+	VFMADD231PS  Y3, Y2, Y1
+	ADDQ         $0x00000100, SI
+	ADDQ         $0x10, DX
+	ADDQ         $0x10, BX
+	SUBQ         $0x04, DI
+	JGE          four
+
+rest:
+	ADDQ $0x04, DI
+	JEQ  next
+
+one:
+	VMOVUPS      (SI), Y2
+	VBROADCASTSS (DX), Y3
+	VFMADD231PS  Y3, Y2, Y0
+	VBROADCASTSS (BX), Y3
+	VFMADD231PS  Y3, Y2, Y1
+	ADDQ         $0x00000040, SI
+	ADDQ         $0x04, DX
+	ADDQ         $0x04, BX
+	DECQ         DI
+	JNE          one
+
+next:
+	ADDQ $0x10, AX
+	DECQ CX
+	JNE  tap
+
+done:
+	CMPQ   res+104(FP), $0x00
+	JEQ    nores
+	MOVQ   res+104(FP), AX
+	MOVQ   rps+112(FP), CX
+	MOVQ   rjump+120(FP), DX
+	ADDQ   AX, DX
+	VADDPS (AX), Y0, Y0
+	ADDQ   CX, AX
+	VADDPS (DX), Y1, Y1
+	ADDQ   CX, DX
+
+nores:
+	VBROADCASTSS low+128(FP), Y2
+	VBROADCASTSS high+132(FP), Y3
+	VMAXPS       Y0, Y2, Y0
+	VMINPS       Y0, Y3, Y0
+	VMAXPS       Y1, Y2, Y1
+	VMINPS       Y1, Y3, Y1
+	MOVQ         out+56(FP), AX
+	MOVQ         ops+80(FP), CX
+	MOVQ         ojump+88(FP), DX
+	ADDQ         AX, DX
+	VMOVUPS      Y0, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y1, (DX)
+	ADDQ         CX, DX
+	VZEROUPPER
+	RET
+
+// func conv3x1AVX2Half(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
+// Requires: AVX, FMA3
+TEXT ·conv3x1AVX2Half(SB), NOSPLIT, $0-136
+	MOVQ    bias+96(FP), AX
+	TESTQ   AX, AX
+	JEQ     nobias
+	VMOVUPS (AX), Y0
+	VMOVUPS (AX), Y1
+	VMOVUPS (AX), Y2
+	JMP     start
+
+nobias:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+
+start:
+	MOVQ  taps+16(FP), AX
+	MOVQ  nt+24(FP), CX
+	TESTQ CX, CX
+	JEQ   done
+	MOVQ  ips+64(FP), DX
+	LEAQ  (DX)(DX*2), BX
+
+tap:
+	MOVQ in+0(FP), BX
+	ADDQ off+8(FP), BX
+	ADDQ (AX), BX
+	MOVQ ijump+72(FP), SI
+	ADDQ BX, SI
+	MOVQ w+40(FP), DI
+	ADDQ 8(AX), DI
+	MOVQ ic+32(FP), R8
+	SUBQ $0x04, R8
+	JL   rest
+
+four:
+	VMOVUPS      (DI), Y3
+	VBROADCASTSS (BX), Y4
+	VFMADD231PS  Y4, Y3, Y0
+	VBROADCASTSS (BX)(DX*1), Y4
+	VFMADD231PS  Y4, Y3, Y1
+	VBROADCASTSS (SI), Y4
+	VFMADD231PS  Y4, Y3, Y2
+	VMOVUPS      64(DI), Y3
+	VBROADCASTSS 4(BX), Y4
+	VFMADD231PS  Y4, Y3, Y0
+	VBROADCASTSS 4(BX)(DX*1), Y4
+	VFMADD231PS  Y4, Y3, Y1
+	VBROADCASTSS 4(SI), Y4
+	VFMADD231PS  Y4, Y3, Y2
+	VMOVUPS      128(DI), Y3
+	VBROADCASTSS 8(BX), Y4
+	VFMADD231PS  Y4, Y3, Y0
+	VBROADCASTSS 8(BX)(DX*1), Y4
+	VFMADD231PS  Y4, Y3, Y1
+	VBROADCASTSS 8(SI), Y4
+	VFMADD231PS  Y4, Y3, Y2
+	VMOVUPS      192(DI), Y3
+	VBROADCASTSS 12(BX), Y4
+	VFMADD231PS  Y4, Y3, Y0
+	VBROADCASTSS 12(BX)(DX*1), Y4
+	VFMADD231PS  Y4, Y3, Y1
+	VBROADCASTSS 12(SI), Y4
+	VFMADD231PS  Y4, Y3, Y2
+	ADDQ         $0x00000100, DI
+	ADDQ         $0x10, BX
+	ADDQ         $0x10, SI
+	SUBQ         $0x04, R8
+	JGE          four
+
+rest:
+	ADDQ $0x04, R8
+	JEQ  next
+
+one:
+	VMOVUPS      (DI), Y3
+	VBROADCASTSS (BX), Y4
+	VFMADD231PS  Y4, Y3, Y0
+	VBROADCASTSS (BX)(DX*1), Y4
+	VFMADD231PS  Y4, Y3, Y1
+	VBROADCASTSS (SI), Y4
+	VFMADD231PS  Y4, Y3, Y2
+	ADDQ         $0x00000040, DI
+	ADDQ         $0x04, BX
+	ADDQ         $0x04, SI
+	DECQ         R8
+	JNE          one
+
+next:
+	ADDQ $0x10, AX
+	DECQ CX
+	JNE  tap
+
+done:
+	CMPQ   res+104(FP), $0x00
+	JEQ    nores
+	MOVQ   res+104(FP), AX
+	MOVQ   rps+112(FP), CX
+	MOVQ   rjump+120(FP), DX
+	ADDQ   AX, DX
+	VADDPS (AX), Y0, Y0
+	ADDQ   CX, AX
+	VADDPS (AX), Y1, Y1
+	ADDQ   CX, AX
+	VADDPS (DX), Y2, Y2
+	ADDQ   CX, DX
+
+nores:
+	VBROADCASTSS low+128(FP), Y3
+	VBROADCASTSS high+132(FP), Y4
+	VMAXPS       Y0, Y3, Y0
+	VMINPS       Y0, Y4, Y0
+	VMAXPS       Y1, Y3, Y1
+	VMINPS       Y1, Y4, Y1
+	VMAXPS       Y2, Y3, Y2
+	VMINPS       Y2, Y4, Y2
+	MOVQ         out+56(FP), AX
+	MOVQ         ops+80(FP), CX
+	MOVQ         ojump+88(FP), DX
+	ADDQ         AX, DX
+	VMOVUPS      Y0, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y1, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y2, (DX)
+	ADDQ         CX, DX
+	VZEROUPPER
+	RET
+
+// func conv4x1AVX2Half(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
+// Requires: AVX, FMA3
+TEXT ·conv4x1AVX2Half(SB), NOSPLIT, $0-136
+	MOVQ    bias+96(FP), AX
+	TESTQ   AX, AX
+	JEQ     nobias
+	VMOVUPS (AX), Y0
+	VMOVUPS (AX), Y1
+	VMOVUPS (AX), Y2
+	VMOVUPS (AX), Y3
+	JMP     start
+
+nobias:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+
+start:
+	MOVQ  taps+16(FP), AX
+	MOVQ  nt+24(FP), CX
+	TESTQ CX, CX
+	JEQ   done
+	MOVQ  ips+64(FP), DX
+	LEAQ  (DX)(DX*2), BX
+
+tap:
+	MOVQ in+0(FP), BX
+	ADDQ off+8(FP), BX
+	ADDQ (AX), BX
+	MOVQ ijump+72(FP), SI
+	ADDQ BX, SI
+	MOVQ w+40(FP), DI
+	ADDQ 8(AX), DI
+	MOVQ ic+32(FP), R8
+	SUBQ $0x04, R8
+	JL   rest
+
+four:
+	VMOVUPS      (DI), Y4
+	VBROADCASTSS (BX), Y5
+	VFMADD231PS  Y5, Y4, Y0
+	VBROADCASTSS (BX)(DX*1), Y5
+	VFMADD231PS  Y5, Y4, Y1
+	VBROADCASTSS (SI), Y5
+	VFMADD231PS  Y5, Y4, Y2
+	VBROADCASTSS (SI)(DX*1), Y5
+	VFMADD231PS  Y5, Y4, Y3
+	VMOVUPS      64(DI), Y4
+	VBROADCASTSS 4(BX), Y5
+	VFMADD231PS  Y5, Y4, Y0
+	VBROADCASTSS 4(BX)(DX*1), Y5
+	VFMADD231PS  Y5, Y4, Y1
+	VBROADCASTSS 4(SI), Y5
+	VFMADD231PS  Y5, Y4, Y2
+	VBROADCASTSS 4(SI)(DX*1), Y5
+	VFMADD231PS  Y5, Y4, Y3
+	VMOVUPS      128(DI), Y4
+	VBROADCASTSS 8(BX), Y5
+	VFMADD231PS  Y5, Y4, Y0
+	VBROADCASTSS 8(BX)(DX*1), Y5
+	VFMADD231PS  Y5, Y4, Y1
+	VBROADCASTSS 8(SI), Y5
+	VFMADD231PS  Y5, Y4, Y2
+	VBROADCASTSS 8(SI)(DX*1), Y5
+	VFMADD231PS  Y5, Y4, Y3
+	VMOVUPS      192(DI), Y4
+	VBROADCASTSS 12(BX), Y5
+	VFMADD231PS  Y5, Y4, Y0
+	VBROADCASTSS 12(BX)(DX*1), Y5
+	VFMADD231PS  Y5, Y4, Y1
+	VBROADCASTSS 12(SI), Y5
+	VFMADD231PS  Y5, Y4, Y2
+	VBROADCASTSS 12(SI)(DX*1), Y5
+	VFMADD231PS  Y5, Y4, Y3
+	ADDQ         $0x00000100, DI
+	ADDQ         $0x10, BX
+	ADDQ         $0x10, SI
+	SUBQ         $0x04, R8
+	JGE          four
+
+rest:
+	ADDQ $0x04, R8
+	JEQ  next
+
+one:
+	VMOVUPS      (DI), Y4
+	VBROADCASTSS (BX), Y5
+	VFMADD231PS  Y5, Y4, Y0
+	VBROADCASTSS (BX)(DX*1), Y5
+	VFMADD231PS  Y5, Y4, Y1
+	VBROADCASTSS (SI), Y5
+	VFMADD231PS  Y5, Y4, Y2
+	VBROADCASTSS (SI)(DX*1), Y5
+	VFMADD231PS  Y5, Y4, Y3
+	ADDQ         $0x00000040, DI
+	ADDQ         $0x04, BX
+	ADDQ         $0x04, SI
+	DECQ         R8
+	JNE          one
+
+next:
+	ADDQ $0x10, AX
+	DECQ CX
+	JNE  tap
+
+done:
+	CMPQ   res+104(FP), $0x00
+	JEQ    nores
+	MOVQ   res+104(FP), AX
+	MOVQ   rps+112(FP), CX
+	MOVQ   rjump+120(FP), DX
+	ADDQ   AX, DX
+	VADDPS (AX), Y0, Y0
+	ADDQ   CX, AX
+	VADDPS (AX), Y1, Y1
+	ADDQ   CX, AX
+	VADDPS (DX), Y2, Y2
+	ADDQ   CX, DX
+	VADDPS (DX), Y3, Y3
+	ADDQ   CX, DX
+
+nores:
+	VBROADCASTSS low+128(FP), Y4
+	VBROADCASTSS high+132(FP), Y5
+	VMAXPS       Y0, Y4, Y0
+	VMINPS       Y0, Y5, Y0
+	VMAXPS       Y1, Y4, Y1
+	VMINPS       Y1, Y5, Y1
+	VMAXPS       Y2, Y4, Y2
+	VMINPS       Y2, Y5, Y2
+	VMAXPS       Y3, Y4, Y3
+	VMINPS       Y3, Y5, Y3
+	MOVQ         out+56(FP), AX
+	MOVQ         ops+80(FP), CX
+	MOVQ         ojump+88(FP), DX
+	ADDQ         AX, DX
+	VMOVUPS      Y0, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y1, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y2, (DX)
+	ADDQ         CX, DX
+	VMOVUPS      Y3, (DX)
+	ADDQ         CX, DX
+	VZEROUPPER
+	RET
+
+// func conv5x1AVX2Half(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
+// Requires: AVX, FMA3
+TEXT ·conv5x1AVX2Half(SB), NOSPLIT, $0-136
+	MOVQ    bias+96(FP), AX
+	TESTQ   AX, AX
+	JEQ     nobias
+	VMOVUPS (AX), Y0
+	VMOVUPS (AX), Y1
+	VMOVUPS (AX), Y2
+	VMOVUPS (AX), Y3
+	VMOVUPS (AX), Y4
+	JMP     start
+
+nobias:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+
+start:
+	MOVQ  taps+16(FP), AX
+	MOVQ  nt+24(FP), CX
+	TESTQ CX, CX
+	JEQ   done
+	MOVQ  ips+64(FP), DX
+	LEAQ  (DX)(DX*2), BX
+
+tap:
+	MOVQ in+0(FP), BX
+	ADDQ off+8(FP), BX
+	ADDQ (AX), BX
+	MOVQ ijump+72(FP), SI
+	ADDQ BX, SI
+	MOVQ w+40(FP), DI
+	ADDQ 8(AX), DI
+	MOVQ ic+32(FP), R8
+	SUBQ $0x04, R8
+	JL   rest
+
+four:
+	VMOVUPS      (DI), Y5
+	VBROADCASTSS (BX), Y6
+	VFMADD231PS  Y6, Y5, Y0
+	VBROADCASTSS (BX)(DX*1), Y6
+	VFMADD231PS  Y6, Y5, Y1
+	VBROADCASTSS (BX)(DX*2), Y6
+	VFMADD231PS  Y6, Y5, Y2
+	VBROADCASTSS (SI), Y6
+	VFMADD231PS  Y6, Y5, Y3
+	VBROADCASTSS (SI)(DX*1), Y6
+	VFMADD231PS  Y6, Y5, Y4
+	VMOVUPS      64(DI), Y5
+	VBROADCASTSS 4(BX), Y6
+	VFMADD231PS  Y6, Y5, Y0
+	VBROADCASTSS 4(BX)(DX*1), Y6
+	VFMADD231PS  Y6, Y5, Y1
+	VBROADCASTSS 4(BX)(DX*2), Y6
+	VFMADD231PS  Y6, Y5, Y2
+	VBROADCASTSS 4(SI), Y6
+	VFMADD231PS  Y6, Y5, Y3
+	VBROADCASTSS 4(SI)(DX*1), Y6
+	VFMADD231PS  Y6, Y5, Y4
+	VMOVUPS      128(DI), Y5
+	VBROADCASTSS 8(BX), Y6
+	VFMADD231PS  Y6, Y5, Y0
+	VBROADCASTSS 8(BX)(DX*1), Y6
+	VFMADD231PS  Y6, Y5, Y1
+	VBROADCASTSS 8(BX)(DX*2), Y6
+	VFMADD231PS  Y6, Y5, Y2
+	VBROADCASTSS 8(SI), Y6
+	VFMADD231PS  Y6, Y5, Y3
+	VBROADCASTSS 8(SI)(DX*1), Y6
+	VFMADD231PS  Y6, Y5, Y4
+	VMOVUPS      192(DI), Y5
+	VBROADCASTSS 12(BX), Y6
+	VFMADD231PS  Y6, Y5, Y0
+	VBROADCASTSS 12(BX)(DX*1), Y6
+	VFMADD231PS  Y6, Y5, Y1
+	VBROADCASTSS 12(BX)(DX*2), Y6
+	VFMADD231PS  Y6, Y5, Y2
+	VBROADCASTSS 12(SI), Y6
+	VFMADD231PS  Y6, Y5, Y3
+	VBROADCASTSS 12(SI)(DX*1), Y6
+	VFMADD231PS  Y6, Y5, Y4
+	ADDQ         $0x00000100, DI
+	ADDQ         $0x10, BX
+	ADDQ         $0x10, SI
+	SUBQ         $0x04, R8
+	JGE          four
+
+rest:
+	ADDQ $0x04, R8
+	JEQ  next
+
+one:
+	VMOVUPS      (DI), Y5
+	VBROADCASTSS (BX), Y6
+	VFMADD231PS  Y6, Y5, Y0
+	VBROADCASTSS (BX)(DX*1), Y6
+	VFMADD231PS  Y6, Y5, Y1
+	VBROADCASTSS (BX)(DX*2), Y6
+	VFMADD231PS  Y6, Y5, Y2
+	VBROADCASTSS (SI), Y6
+	VFMADD231PS  Y6, Y5, Y3
+	VBROADCASTSS (SI)(DX*1), Y6
+	VFMADD231PS  Y6, Y5, Y4
+	ADDQ         $0x00000040, DI
+	ADDQ         $0x04, BX
+	ADDQ         $0x04, SI
+	DECQ         R8
+	JNE          one
+
+next:
+	ADDQ $0x10, AX
+	DECQ CX
+	JNE  tap
+
+done:
+	CMPQ   res+104(FP), $0x00
+	JEQ    nores
+	MOVQ   res+104(FP), AX
+	MOVQ   rps+112(FP), CX
+	MOVQ   rjump+120(FP), DX
+	ADDQ   AX, DX
+	VADDPS (AX), Y0, Y0
+	ADDQ   CX, AX
+	VADDPS (AX), Y1, Y1
+	ADDQ   CX, AX
+	VADDPS (AX), Y2, Y2
+	ADDQ   CX, AX
+	VADDPS (DX), Y3, Y3
+	ADDQ   CX, DX
+	VADDPS (DX), Y4, Y4
+	ADDQ   CX, DX
+
+nores:
+	VBROADCASTSS low+128(FP), Y5
+	VBROADCASTSS high+132(FP), Y6
+	VMAXPS       Y0, Y5, Y0
+	VMINPS       Y0, Y6, Y0
+	VMAXPS       Y1, Y5, Y1
+	VMINPS       Y1, Y6, Y1
+	VMAXPS       Y2, Y5, Y2
+	VMINPS       Y2, Y6, Y2
+	VMAXPS       Y3, Y5, Y3
+	VMINPS       Y3, Y6, Y3
+	VMAXPS       Y4, Y5, Y4
+	VMINPS       Y4, Y6, Y4
+	MOVQ         out+56(FP), AX
+	MOVQ         ops+80(FP), CX
+	MOVQ         ojump+88(FP), DX
+	ADDQ         AX, DX
+	VMOVUPS      Y0, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y1, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y2, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y3, (DX)
+	ADDQ         CX, DX
+	VMOVUPS      Y4, (DX)
+	ADDQ         CX, DX
+	VZEROUPPER
+	RET
+
+// func conv6x1AVX2Half(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
+// Requires: AVX, FMA3
+TEXT ·conv6x1AVX2Half(SB), NOSPLIT, $0-136
+	MOVQ    bias+96(FP), AX
+	TESTQ   AX, AX
+	JEQ     nobias
+	VMOVUPS (AX), Y0
+	VMOVUPS (AX), Y1
+	VMOVUPS (AX), Y2
+	VMOVUPS (AX), Y3
+	VMOVUPS (AX), Y4
+	VMOVUPS (AX), Y5
+	JMP     start
+
+nobias:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+
+start:
+	MOVQ  taps+16(FP), AX
+	MOVQ  nt+24(FP), CX
+	TESTQ CX, CX
+	JEQ   done
+	MOVQ  ips+64(FP), DX
+	LEAQ  (DX)(DX*2), BX
+
+tap:
+	MOVQ in+0(FP), BX
+	ADDQ off+8(FP), BX
+	ADDQ (AX), BX
+	MOVQ ijump+72(FP), SI
+	ADDQ BX, SI
+	MOVQ w+40(FP), DI
+	ADDQ 8(AX), DI
+	MOVQ ic+32(FP), R8
+	SUBQ $0x04, R8
+	JL   rest
+
+four:
+	VMOVUPS      (DI), Y6
+	VBROADCASTSS (BX), Y7
+	VFMADD231PS  Y7, Y6, Y0
+	VBROADCASTSS (BX)(DX*1), Y7
+	VFMADD231PS  Y7, Y6, Y1
+	VBROADCASTSS (BX)(DX*2), Y7
+	VFMADD231PS  Y7, Y6, Y2
+	VBROADCASTSS (SI), Y7
+	VFMADD231PS  Y7, Y6, Y3
+	VBROADCASTSS (SI)(DX*1), Y7
+	VFMADD231PS  Y7, Y6, Y4
+	VBROADCASTSS (SI)(DX*2), Y7
+	VFMADD231PS  Y7, Y6, Y5
+	VMOVUPS      64(DI), Y6
+	VBROADCASTSS 4(BX), Y7
+	VFMADD231PS  Y7, Y6, Y0
+	VBROADCASTSS 4(BX)(DX*1), Y7
+	VFMADD231PS  Y7, Y6, Y1
+	VBROADCASTSS 4(BX)(DX*2), Y7
+	VFMADD231PS  Y7, Y6, Y2
+	VBROADCASTSS 4(SI), Y7
+	VFMADD231PS  Y7, Y6, Y3
+	VBROADCASTSS 4(SI)(DX*1), Y7
+	VFMADD231PS  Y7, Y6, Y4
+	VBROADCASTSS 4(SI)(DX*2), Y7
+	VFMADD231PS  Y7, Y6, Y5
+	VMOVUPS      128(DI), Y6
+	VBROADCASTSS 8(BX), Y7
+	VFMADD231PS  Y7, Y6, Y0
+	VBROADCASTSS 8(BX)(DX*1), Y7
+	VFMADD231PS  Y7, Y6, Y1
+	VBROADCASTSS 8(BX)(DX*2), Y7
+	VFMADD231PS  Y7, Y6, Y2
+	VBROADCASTSS 8(SI), Y7
+	VFMADD231PS  Y7, Y6, Y3
+	VBROADCASTSS 8(SI)(DX*1), Y7
+	VFMADD231PS  Y7, Y6, Y4
+	VBROADCASTSS 8(SI)(DX*2), Y7
+	VFMADD231PS  Y7, Y6, Y5
+	VMOVUPS      192(DI), Y6
+	VBROADCASTSS 12(BX), Y7
+	VFMADD231PS  Y7, Y6, Y0
+	VBROADCASTSS 12(BX)(DX*1), Y7
+	VFMADD231PS  Y7, Y6, Y1
+	VBROADCASTSS 12(BX)(DX*2), Y7
+	VFMADD231PS  Y7, Y6, Y2
+	VBROADCASTSS 12(SI), Y7
+	VFMADD231PS  Y7, Y6, Y3
+	VBROADCASTSS 12(SI)(DX*1), Y7
+	VFMADD231PS  Y7, Y6, Y4
+	VBROADCASTSS 12(SI)(DX*2), Y7
+	VFMADD231PS  Y7, Y6, Y5
+	ADDQ         $0x00000100, DI
+	ADDQ         $0x10, BX
+	ADDQ         $0x10, SI
+	SUBQ         $0x04, R8
+	JGE          four
+
+rest:
+	ADDQ $0x04, R8
+	JEQ  next
+
+one:
+	VMOVUPS      (DI), Y6
+	VBROADCASTSS (BX), Y7
+	VFMADD231PS  Y7, Y6, Y0
+	VBROADCASTSS (BX)(DX*1), Y7
+	VFMADD231PS  Y7, Y6, Y1
+	VBROADCASTSS (BX)(DX*2), Y7
+	VFMADD231PS  Y7, Y6, Y2
+	VBROADCASTSS (SI), Y7
+	VFMADD231PS  Y7, Y6, Y3
+	VBROADCASTSS (SI)(DX*1), Y7
+	VFMADD231PS  Y7, Y6, Y4
+	VBROADCASTSS (SI)(DX*2), Y7
+	VFMADD231PS  Y7, Y6, Y5
+	ADDQ         $0x00000040, DI
+	ADDQ         $0x04, BX
+	ADDQ         $0x04, SI
+	DECQ         R8
+	JNE          one
+
+next:
+	ADDQ $0x10, AX
+	DECQ CX
+	JNE  tap
+
+done:
+	CMPQ   res+104(FP), $0x00
+	JEQ    nores
+	MOVQ   res+104(FP), AX
+	MOVQ   rps+112(FP), CX
+	MOVQ   rjump+120(FP), DX
+	ADDQ   AX, DX
+	VADDPS (AX), Y0, Y0
+	ADDQ   CX, AX
+	VADDPS (AX), Y1, Y1
+	ADDQ   CX, AX
+	VADDPS (AX), Y2, Y2
+	ADDQ   CX, AX
+	VADDPS (DX), Y3, Y3
+	ADDQ   CX, DX
+	VADDPS (DX), Y4, Y4
+	ADDQ   CX, DX
+	VADDPS (DX), Y5, Y5
+	ADDQ   CX, DX
+
+nores:
+	VBROADCASTSS low+128(FP), Y6
+	VBROADCASTSS high+132(FP), Y7
+	VMAXPS       Y0, Y6, Y0
+	VMINPS       Y0, Y7, Y0
+	VMAXPS       Y1, Y6, Y1
+	VMINPS       Y1, Y7, Y1
+	VMAXPS       Y2, Y6, Y2
+	VMINPS       Y2, Y7, Y2
+	VMAXPS       Y3, Y6, Y3
+	VMINPS       Y3, Y7, Y3
+	VMAXPS       Y4, Y6, Y4
+	VMINPS       Y4, Y7, Y4
+	VMAXPS       Y5, Y6, Y5
+	VMINPS       Y5, Y7, Y5
+	MOVQ         out+56(FP), AX
+	MOVQ         ops+80(FP), CX
+	MOVQ         ojump+88(FP), DX
+	ADDQ         AX, DX
+	VMOVUPS      Y0, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y1, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y2, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y3, (DX)
+	ADDQ         CX, DX
+	VMOVUPS      Y4, (DX)
+	ADDQ         CX, DX
+	VMOVUPS      Y5, (DX)
+	ADDQ         CX, DX
+	VZEROUPPER
+	RET
+
+// func conv7x1AVX2Half(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
+// Requires: AVX, FMA3
+TEXT ·conv7x1AVX2Half(SB), NOSPLIT, $0-136
+	MOVQ    bias+96(FP), AX
+	TESTQ   AX, AX
+	JEQ     nobias
+	VMOVUPS (AX), Y0
+	VMOVUPS (AX), Y1
+	VMOVUPS (AX), Y2
+	VMOVUPS (AX), Y3
+	VMOVUPS (AX), Y4
+	VMOVUPS (AX), Y5
+	VMOVUPS (AX), Y6
+	JMP     start
+
+nobias:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+
+start:
+	MOVQ  taps+16(FP), AX
+	MOVQ  nt+24(FP), CX
+	TESTQ CX, CX
+	JEQ   done
+	MOVQ  ips+64(FP), DX
+	LEAQ  (DX)(DX*2), BX
+
+tap:
+	MOVQ in+0(FP), SI
+	ADDQ off+8(FP), SI
+	ADDQ (AX), SI
+	MOVQ ijump+72(FP), DI
+	ADDQ SI, DI
+	MOVQ w+40(FP), R8
+	ADDQ 8(AX), R8
+	MOVQ ic+32(FP), R9
+	SUBQ $0x04, R9
+	JL   rest
+
+four:
+	VMOVUPS      (R8), Y7
+	VBROADCASTSS (SI), Y8
+	VFMADD231PS  Y8, Y7, Y0
+	VBROADCASTSS (SI)(DX*1), Y8
+	VFMADD231PS  Y8, Y7, Y1
+	VBROADCASTSS (SI)(DX*2), Y8
+	VFMADD231PS  Y8, Y7, Y2
+	VBROADCASTSS (SI)(BX*1), Y8
+	VFMADD231PS  Y8, Y7, Y3
+	VBROADCASTSS (DI), Y8
+	VFMADD231PS  Y8, Y7, Y4
+	VBROADCASTSS (DI)(DX*1), Y8
+	VFMADD231PS  Y8, Y7, Y5
+	VBROADCASTSS (DI)(DX*2), Y8
+	VFMADD231PS  Y8, Y7, Y6
+	VMOVUPS      64(R8), Y7
+	VBROADCASTSS 4(SI), Y8
+	VFMADD231PS  Y8, Y7, Y0
+	VBROADCASTSS 4(SI)(DX*1), Y8
+	VFMADD231PS  Y8, Y7, Y1
+	VBROADCASTSS 4(SI)(DX*2), Y8
+	VFMADD231PS  Y8, Y7, Y2
+	VBROADCASTSS 4(SI)(BX*1), Y8
+	VFMADD231PS  Y8, Y7, Y3
+	VBROADCASTSS 4(DI), Y8
+	VFMADD231PS  Y8, Y7, Y4
+	VBROADCASTSS 4(DI)(DX*1), Y8
+	VFMADD231PS  Y8, Y7, Y5
+	VBROADCASTSS 4(DI)(DX*2), Y8
+	VFMADD231PS  Y8, Y7, Y6
+	VMOVUPS      128(R8), Y7
+	VBROADCASTSS 8(SI), Y8
+	VFMADD231PS  Y8, Y7, Y0
+	VBROADCASTSS 8(SI)(DX*1), Y8
+	VFMADD231PS  Y8, Y7, Y1
+	VBROADCASTSS 8(SI)(DX*2), Y8
+	VFMADD231PS  Y8, Y7, Y2
+	VBROADCASTSS 8(SI)(BX*1), Y8
+	VFMADD231PS  Y8, Y7, Y3
+	VBROADCASTSS 8(DI), Y8
+	VFMADD231PS  Y8, Y7, Y4
+	VBROADCASTSS 8(DI)(DX*1), Y8
+	VFMADD231PS  Y8, Y7, Y5
+	VBROADCASTSS 8(DI)(DX*2), Y8
+	VFMADD231PS  Y8, Y7, Y6
+	VMOVUPS      192(R8), Y7
+	VBROADCASTSS 12(SI), Y8
+	VFMADD231PS  Y8, Y7, Y0
+	VBROADCASTSS 12(SI)(DX*1), Y8
+	VFMADD231PS  Y8, Y7, Y1
+	VBROADCASTSS 12(SI)(DX*2), Y8
+	VFMADD231PS  Y8, Y7, Y2
+	VBROADCASTSS 12(SI)(BX*1), Y8
+	VFMADD231PS  Y8, Y7, Y3
+	VBROADCASTSS 12(DI), Y8
+	VFMADD231PS  Y8, Y7, Y4
+	VBROADCASTSS 12(DI)(DX*1), Y8
+	VFMADD231PS  Y8, Y7, Y5
+	VBROADCASTSS 12(DI)(DX*2), Y8
+	VFMADD231PS  Y8, Y7, Y6
+	ADDQ         $0x00000100, R8
+	ADDQ         $0x10, SI
+	ADDQ         $0x10, DI
+	SUBQ         $0x04, R9
+	JGE          four
+
+rest:
+	ADDQ $0x04, R9
+	JEQ  next
+
+one:
+	VMOVUPS      (R8), Y7
+	VBROADCASTSS (SI), Y8
+	VFMADD231PS  Y8, Y7, Y0
+	VBROADCASTSS (SI)(DX*1), Y8
+	VFMADD231PS  Y8, Y7, Y1
+	VBROADCASTSS (SI)(DX*2), Y8
+	VFMADD231PS  Y8, Y7, Y2
+	VBROADCASTSS (SI)(BX*1), Y8
+	VFMADD231PS  Y8, Y7, Y3
+	VBROADCASTSS (DI), Y8
+	VFMADD231PS  Y8, Y7, Y4
+	VBROADCASTSS (DI)(DX*1), Y8
+	VFMADD231PS  Y8, Y7, Y5
+	VBROADCASTSS (DI)(DX*2), Y8
+	VFMADD231PS  Y8, Y7, Y6
+	ADDQ         $0x00000040, R8
+	ADDQ         $0x04, SI
+	ADDQ         $0x04, DI
+	DECQ         R9
+	JNE          one
+
+next:
+	ADDQ $0x10, AX
+	DECQ CX
+	JNE  tap
+
+done:
+	CMPQ   res+104(FP), $0x00
+	JEQ    nores
+	MOVQ   res+104(FP), AX
+	MOVQ   rps+112(FP), CX
+	MOVQ   rjump+120(FP), DX
+	ADDQ   AX, DX
+	VADDPS (AX), Y0, Y0
+	ADDQ   CX, AX
+	VADDPS (AX), Y1, Y1
+	ADDQ   CX, AX
+	VADDPS (AX), Y2, Y2
+	ADDQ   CX, AX
+	VADDPS (AX), Y3, Y3
+	ADDQ   CX, AX
+	VADDPS (DX), Y4, Y4
+	ADDQ   CX, DX
+	VADDPS (DX), Y5, Y5
+	ADDQ   CX, DX
+	VADDPS (DX), Y6, Y6
+	ADDQ   CX, DX
+
+nores:
+	VBROADCASTSS low+128(FP), Y7
+	VBROADCASTSS high+132(FP), Y8
+	VMAXPS       Y0, Y7, Y0
+	VMINPS       Y0, Y8, Y0
+	VMAXPS       Y1, Y7, Y1
+	VMINPS       Y1, Y8, Y1
+	VMAXPS       Y2, Y7, Y2
+	VMINPS       Y2, Y8, Y2
+	VMAXPS       Y3, Y7, Y3
+	VMINPS       Y3, Y8, Y3
+	VMAXPS       Y4, Y7, Y4
+	VMINPS       Y4, Y8, Y4
+	VMAXPS       Y5, Y7, Y5
+	VMINPS       Y5, Y8, Y5
+	VMAXPS       Y6, Y7, Y6
+	VMINPS       Y6, Y8, Y6
+	MOVQ         out+56(FP), AX
+	MOVQ         ops+80(FP), CX
+	MOVQ         ojump+88(FP), DX
+	ADDQ         AX, DX
+	VMOVUPS      Y0, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y1, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y2, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y3, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y4, (DX)
+	ADDQ         CX, DX
+	VMOVUPS      Y5, (DX)
+	ADDQ         CX, DX
+	VMOVUPS      Y6, (DX)
+	ADDQ         CX, DX
+	VZEROUPPER
+	RET
+
+// func conv8x1AVX2Half(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
+// Requires: AVX, FMA3
+TEXT ·conv8x1AVX2Half(SB), NOSPLIT, $0-136
+	MOVQ    bias+96(FP), AX
+	TESTQ   AX, AX
+	JEQ     nobias
+	VMOVUPS (AX), Y0
+	VMOVUPS (AX), Y1
+	VMOVUPS (AX), Y2
+	VMOVUPS (AX), Y3
+	VMOVUPS (AX), Y4
+	VMOVUPS (AX), Y5
+	VMOVUPS (AX), Y6
+	VMOVUPS (AX), Y7
+	JMP     start
+
+nobias:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+
+start:
+	MOVQ  taps+16(FP), AX
+	MOVQ  nt+24(FP), CX
+	TESTQ CX, CX
+	JEQ   done
+	MOVQ  ips+64(FP), DX
+	LEAQ  (DX)(DX*2), BX
+
+tap:
+	MOVQ in+0(FP), SI
+	ADDQ off+8(FP), SI
+	ADDQ (AX), SI
+	MOVQ ijump+72(FP), DI
+	ADDQ SI, DI
+	MOVQ w+40(FP), R8
+	ADDQ 8(AX), R8
+	MOVQ ic+32(FP), R9
+	SUBQ $0x04, R9
+	JL   rest
+
+four:
+	VMOVUPS      (R8), Y8
+	VBROADCASTSS (SI), Y9
+	VFMADD231PS  Y9, Y8, Y0
+	VBROADCASTSS (SI)(DX*1), Y9
+	VFMADD231PS  Y9, Y8, Y1
+	VBROADCASTSS (SI)(DX*2), Y9
+	VFMADD231PS  Y9, Y8, Y2
+	VBROADCASTSS (SI)(BX*1), Y9
+	VFMADD231PS  Y9, Y8, Y3
+	VBROADCASTSS (DI), Y9
+	VFMADD231PS  Y9, Y8, Y4
+	VBROADCASTSS (DI)(DX*1), Y9
+	VFMADD231PS  Y9, Y8, Y5
+	VBROADCASTSS (DI)(DX*2), Y9
+	VFMADD231PS  Y9, Y8, Y6
+	VBROADCASTSS (DI)(BX*1), Y9
+	VFMADD231PS  Y9, Y8, Y7
+	VMOVUPS      64(R8), Y8
+	VBROADCASTSS 4(SI), Y9
+	VFMADD231PS  Y9, Y8, Y0
+	VBROADCASTSS 4(SI)(DX*1), Y9
+	VFMADD231PS  Y9, Y8, Y1
+	VBROADCASTSS 4(SI)(DX*2), Y9
+	VFMADD231PS  Y9, Y8, Y2
+	VBROADCASTSS 4(SI)(BX*1), Y9
+	VFMADD231PS  Y9, Y8, Y3
+	VBROADCASTSS 4(DI), Y9
+	VFMADD231PS  Y9, Y8, Y4
+	VBROADCASTSS 4(DI)(DX*1), Y9
+	VFMADD231PS  Y9, Y8, Y5
+	VBROADCASTSS 4(DI)(DX*2), Y9
+	VFMADD231PS  Y9, Y8, Y6
+	VBROADCASTSS 4(DI)(BX*1), Y9
+	VFMADD231PS  Y9, Y8, Y7
+	VMOVUPS      128(R8), Y8
+	VBROADCASTSS 8(SI), Y9
+	VFMADD231PS  Y9, Y8, Y0
+	VBROADCASTSS 8(SI)(DX*1), Y9
+	VFMADD231PS  Y9, Y8, Y1
+	VBROADCASTSS 8(SI)(DX*2), Y9
+	VFMADD231PS  Y9, Y8, Y2
+	VBROADCASTSS 8(SI)(BX*1), Y9
+	VFMADD231PS  Y9, Y8, Y3
+	VBROADCASTSS 8(DI), Y9
+	VFMADD231PS  Y9, Y8, Y4
+	VBROADCASTSS 8(DI)(DX*1), Y9
+	VFMADD231PS  Y9, Y8, Y5
+	VBROADCASTSS 8(DI)(DX*2), Y9
+	VFMADD231PS  Y9, Y8, Y6
+	VBROADCASTSS 8(DI)(BX*1), Y9
+	VFMADD231PS  Y9, Y8, Y7
+	VMOVUPS      192(R8), Y8
+	VBROADCASTSS 12(SI), Y9
+	VFMADD231PS  Y9, Y8, Y0
+	VBROADCASTSS 12(SI)(DX*1), Y9
+	VFMADD231PS  Y9, Y8, Y1
+	VBROADCASTSS 12(SI)(DX*2), Y9
+	VFMADD231PS  Y9, Y8, Y2
+	VBROADCASTSS 12(SI)(BX*1), Y9
+	VFMADD231PS  Y9, Y8, Y3
+	VBROADCASTSS 12(DI), Y9
+	VFMADD231PS  Y9, Y8, Y4
+	VBROADCASTSS 12(DI)(DX*1), Y9
+	VFMADD231PS  Y9, Y8, Y5
+	VBROADCASTSS 12(DI)(DX*2), Y9
+	VFMADD231PS  Y9, Y8, Y6
+	VBROADCASTSS 12(DI)(BX*1), Y9
+	VFMADD231PS  Y9, Y8, Y7
+	ADDQ         $0x00000100, R8
+	ADDQ         $0x10, SI
+	ADDQ         $0x10, DI
+	SUBQ         $0x04, R9
+	JGE          four
+
+rest:
+	ADDQ $0x04, R9
+	JEQ  next
+
+one:
+	VMOVUPS      (R8), Y8
+	VBROADCASTSS (SI), Y9
+	VFMADD231PS  Y9, Y8, Y0
+	VBROADCASTSS (SI)(DX*1), Y9
+	VFMADD231PS  Y9, Y8, Y1
+	VBROADCASTSS (SI)(DX*2), Y9
+	VFMADD231PS  Y9, Y8, Y2
+	VBROADCASTSS (SI)(BX*1), Y9
+	VFMADD231PS  Y9, Y8, Y3
+	VBROADCASTSS (DI), Y9
+	VFMADD231PS  Y9, Y8, Y4
+	VBROADCASTSS (DI)(DX*1), Y9
+	VFMADD231PS  Y9, Y8, Y5
+	VBROADCASTSS (DI)(DX*2), Y9
+	VFMADD231PS  Y9, Y8, Y6
+	VBROADCASTSS (DI)(BX*1), Y9
+	VFMADD231PS  Y9, Y8, Y7
+	ADDQ         $0x00000040, R8
+	ADDQ         $0x04, SI
+	ADDQ         $0x04, DI
+	DECQ         R9
+	JNE          one
+
+next:
+	ADDQ $0x10, AX
+	DECQ CX
+	JNE  tap
+
+done:
+	CMPQ   res+104(FP), $0x00
+	JEQ    nores
+	MOVQ   res+104(FP), AX
+	MOVQ   rps+112(FP), CX
+	MOVQ   rjump+120(FP), DX
+	ADDQ   AX, DX
+	VADDPS (AX), Y0, Y0
+	ADDQ   CX, AX
+	VADDPS (AX), Y1, Y1
+	ADDQ   CX, AX
+	VADDPS (AX), Y2, Y2
+	ADDQ   CX, AX
+	VADDPS (AX), Y3, Y3
+	ADDQ   CX, AX
+	VADDPS (DX), Y4, Y4
+	ADDQ   CX, DX
+	VADDPS (DX), Y5, Y5
+	ADDQ   CX, DX
+	VADDPS (DX), Y6, Y6
+	ADDQ   CX, DX
+	VADDPS (DX), Y7, Y7
+	ADDQ   CX, DX
+
+nores:
+	VBROADCASTSS low+128(FP), Y8
+	VBROADCASTSS high+132(FP), Y9
+	VMAXPS       Y0, Y8, Y0
+	VMINPS       Y0, Y9, Y0
+	VMAXPS       Y1, Y8, Y1
+	VMINPS       Y1, Y9, Y1
+	VMAXPS       Y2, Y8, Y2
+	VMINPS       Y2, Y9, Y2
+	VMAXPS       Y3, Y8, Y3
+	VMINPS       Y3, Y9, Y3
+	VMAXPS       Y4, Y8, Y4
+	VMINPS       Y4, Y9, Y4
+	VMAXPS       Y5, Y8, Y5
+	VMINPS       Y5, Y9, Y5
+	VMAXPS       Y6, Y8, Y6
+	VMINPS       Y6, Y9, Y6
+	VMAXPS       Y7, Y8, Y7
+	VMINPS       Y7, Y9, Y7
+	MOVQ         out+56(FP), AX
+	MOVQ         ops+80(FP), CX
+	MOVQ         ojump+88(FP), DX
+	ADDQ         AX, DX
+	VMOVUPS      Y0, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y1, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y2, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y3, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y4, (DX)
+	ADDQ         CX, DX
+	VMOVUPS      Y5, (DX)
+	ADDQ         CX, DX
+	VMOVUPS      Y6, (DX)
+	ADDQ         CX, DX
+	VMOVUPS      Y7, (DX)
+	ADDQ         CX, DX
+	VZEROUPPER
+	RET
+
+// func conv9x1AVX2Half(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
+// Requires: AVX, FMA3
+TEXT ·conv9x1AVX2Half(SB), NOSPLIT, $0-136
+	MOVQ    bias+96(FP), AX
+	TESTQ   AX, AX
+	JEQ     nobias
+	VMOVUPS (AX), Y0
+	VMOVUPS (AX), Y1
+	VMOVUPS (AX), Y2
+	VMOVUPS (AX), Y3
+	VMOVUPS (AX), Y4
+	VMOVUPS (AX), Y5
+	VMOVUPS (AX), Y6
+	VMOVUPS (AX), Y7
+	VMOVUPS (AX), Y8
+	JMP     start
+
+nobias:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+
+start:
+	MOVQ  taps+16(FP), AX
+	MOVQ  nt+24(FP), CX
+	TESTQ CX, CX
+	JEQ   done
+	MOVQ  ips+64(FP), DX
+	LEAQ  (DX)(DX*2), BX
+
+tap:
+	MOVQ in+0(FP), SI
+	ADDQ off+8(FP), SI
+	ADDQ (AX), SI
+	MOVQ ijump+72(FP), DI
+	ADDQ SI, DI
+	MOVQ w+40(FP), R8
+	ADDQ 8(AX), R8
+	MOVQ ic+32(FP), R9
+	SUBQ $0x04, R9
+	JL   rest
+
+four:
+	VMOVUPS      (R8), Y9
+	VBROADCASTSS (SI), Y10
+	VFMADD231PS  Y10, Y9, Y0
+	VBROADCASTSS (SI)(DX*1), Y10
+	VFMADD231PS  Y10, Y9, Y1
+	VBROADCASTSS (SI)(DX*2), Y10
+	VFMADD231PS  Y10, Y9, Y2
+	VBROADCASTSS (SI)(BX*1), Y10
+	VFMADD231PS  Y10, Y9, Y3
+	VBROADCASTSS (SI)(DX*4), Y10
+	VFMADD231PS  Y10, Y9, Y4
+	VBROADCASTSS (DI), Y10
+	VFMADD231PS  Y10, Y9, Y5
+	VBROADCASTSS (DI)(DX*1), Y10
+	VFMADD231PS  Y10, Y9, Y6
+	VBROADCASTSS (DI)(DX*2), Y10
+	VFMADD231PS  Y10, Y9, Y7
+	VBROADCASTSS (DI)(BX*1), Y10
+	VFMADD231PS  Y10, Y9, Y8
+	VMOVUPS      64(R8), Y9
+	VBROADCASTSS 4(SI), Y10
+	VFMADD231PS  Y10, Y9, Y0
+	VBROADCASTSS 4(SI)(DX*1), Y10
+	VFMADD231PS  Y10, Y9, Y1
+	VBROADCASTSS 4(SI)(DX*2), Y10
+	VFMADD231PS  Y10, Y9, Y2
+	VBROADCASTSS 4(SI)(BX*1), Y10
+	VFMADD231PS  Y10, Y9, Y3
+	VBROADCASTSS 4(SI)(DX*4), Y10
+	VFMADD231PS  Y10, Y9, Y4
+	VBROADCASTSS 4(DI), Y10
+	VFMADD231PS  Y10, Y9, Y5
+	VBROADCASTSS 4(DI)(DX*1), Y10
+	VFMADD231PS  Y10, Y9, Y6
+	VBROADCASTSS 4(DI)(DX*2), Y10
+	VFMADD231PS  Y10, Y9, Y7
+	VBROADCASTSS 4(DI)(BX*1), Y10
+	VFMADD231PS  Y10, Y9, Y8
+	VMOVUPS      128(R8), Y9
+	VBROADCASTSS 8(SI), Y10
+	VFMADD231PS  Y10, Y9, Y0
+	VBROADCASTSS 8(SI)(DX*1), Y10
+	VFMADD231PS  Y10, Y9, Y1
+	VBROADCASTSS 8(SI)(DX*2), Y10
+	VFMADD231PS  Y10, Y9, Y2
+	VBROADCASTSS 8(SI)(BX*1), Y10
+	VFMADD231PS  Y10, Y9, Y3
+	VBROADCASTSS 8(SI)(DX*4), Y10
+	VFMADD231PS  Y10, Y9, Y4
+	VBROADCASTSS 8(DI), Y10
+	VFMADD231PS  Y10, Y9, Y5
+	VBROADCASTSS 8(DI)(DX*1), Y10
+	VFMADD231PS  Y10, Y9, Y6
+	VBROADCASTSS 8(DI)(DX*2), Y10
+	VFMADD231PS  Y10, Y9, Y7
+	VBROADCASTSS 8(DI)(BX*1), Y10
+	VFMADD231PS  Y10, Y9, Y8
+	VMOVUPS      192(R8), Y9
+	VBROADCASTSS 12(SI), Y10
+	VFMADD231PS  Y10, Y9, Y0
+	VBROADCASTSS 12(SI)(DX*1), Y10
+	VFMADD231PS  Y10, Y9, Y1
+	VBROADCASTSS 12(SI)(DX*2), Y10
+	VFMADD231PS  Y10, Y9, Y2
+	VBROADCASTSS 12(SI)(BX*1), Y10
+	VFMADD231PS  Y10, Y9, Y3
+	VBROADCASTSS 12(SI)(DX*4), Y10
+	VFMADD231PS  Y10, Y9, Y4
+	VBROADCASTSS 12(DI), Y10
+	VFMADD231PS  Y10, Y9, Y5
+	VBROADCASTSS 12(DI)(DX*1), Y10
+	VFMADD231PS  Y10, Y9, Y6
+	VBROADCASTSS 12(DI)(DX*2), Y10
+	VFMADD231PS  Y10, Y9, Y7
+	VBROADCASTSS 12(DI)(BX*1), Y10
+	VFMADD231PS  Y10, Y9, Y8
+	ADDQ         $0x00000100, R8
+	ADDQ         $0x10, SI
+	ADDQ         $0x10, DI
+	SUBQ         $0x04, R9
+	JGE          four
+
+rest:
+	ADDQ $0x04, R9
+	JEQ  next
+
+one:
+	VMOVUPS      (R8), Y9
+	VBROADCASTSS (SI), Y10
+	VFMADD231PS  Y10, Y9, Y0
+	VBROADCASTSS (SI)(DX*1), Y10
+	VFMADD231PS  Y10, Y9, Y1
+	VBROADCASTSS (SI)(DX*2), Y10
+	VFMADD231PS  Y10, Y9, Y2
+	VBROADCASTSS (SI)(BX*1), Y10
+	VFMADD231PS  Y10, Y9, Y3
+	VBROADCASTSS (SI)(DX*4), Y10
+	VFMADD231PS  Y10, Y9, Y4
+	VBROADCASTSS (DI), Y10
+	VFMADD231PS  Y10, Y9, Y5
+	VBROADCASTSS (DI)(DX*1), Y10
+	VFMADD231PS  Y10, Y9, Y6
+	VBROADCASTSS (DI)(DX*2), Y10
+	VFMADD231PS  Y10, Y9, Y7
+	VBROADCASTSS (DI)(BX*1), Y10
+	VFMADD231PS  Y10, Y9, Y8
+	ADDQ         $0x00000040, R8
+	ADDQ         $0x04, SI
+	ADDQ         $0x04, DI
+	DECQ         R9
+	JNE          one
+
+next:
+	ADDQ $0x10, AX
+	DECQ CX
+	JNE  tap
+
+done:
+	CMPQ   res+104(FP), $0x00
+	JEQ    nores
+	MOVQ   res+104(FP), AX
+	MOVQ   rps+112(FP), CX
+	MOVQ   rjump+120(FP), DX
+	ADDQ   AX, DX
+	VADDPS (AX), Y0, Y0
+	ADDQ   CX, AX
+	VADDPS (AX), Y1, Y1
+	ADDQ   CX, AX
+	VADDPS (AX), Y2, Y2
+	ADDQ   CX, AX
+	VADDPS (AX), Y3, Y3
+	ADDQ   CX, AX
+	VADDPS (AX), Y4, Y4
+	ADDQ   CX, AX
+	VADDPS (DX), Y5, Y5
+	ADDQ   CX, DX
+	VADDPS (DX), Y6, Y6
+	ADDQ   CX, DX
+	VADDPS (DX), Y7, Y7
+	ADDQ   CX, DX
+	VADDPS (DX), Y8, Y8
+	ADDQ   CX, DX
+
+nores:
+	VBROADCASTSS low+128(FP), Y9
+	VBROADCASTSS high+132(FP), Y10
+	VMAXPS       Y0, Y9, Y0
+	VMINPS       Y0, Y10, Y0
+	VMAXPS       Y1, Y9, Y1
+	VMINPS       Y1, Y10, Y1
+	VMAXPS       Y2, Y9, Y2
+	VMINPS       Y2, Y10, Y2
+	VMAXPS       Y3, Y9, Y3
+	VMINPS       Y3, Y10, Y3
+	VMAXPS       Y4, Y9, Y4
+	VMINPS       Y4, Y10, Y4
+	VMAXPS       Y5, Y9, Y5
+	VMINPS       Y5, Y10, Y5
+	VMAXPS       Y6, Y9, Y6
+	VMINPS       Y6, Y10, Y6
+	VMAXPS       Y7, Y9, Y7
+	VMINPS       Y7, Y10, Y7
+	VMAXPS       Y8, Y9, Y8
+	VMINPS       Y8, Y10, Y8
+	MOVQ         out+56(FP), AX
+	MOVQ         ops+80(FP), CX
+	MOVQ         ojump+88(FP), DX
+	ADDQ         AX, DX
+	VMOVUPS      Y0, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y1, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y2, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y3, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y4, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y5, (DX)
+	ADDQ         CX, DX
+	VMOVUPS      Y6, (DX)
+	ADDQ         CX, DX
+	VMOVUPS      Y7, (DX)
+	ADDQ         CX, DX
+	VMOVUPS      Y8, (DX)
+	ADDQ         CX, DX
+	VZEROUPPER
+	RET
+
+// func conv10x1AVX2Half(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
+// Requires: AVX, FMA3
+TEXT ·conv10x1AVX2Half(SB), NOSPLIT, $0-136
+	MOVQ    bias+96(FP), AX
+	TESTQ   AX, AX
+	JEQ     nobias
+	VMOVUPS (AX), Y0
+	VMOVUPS (AX), Y1
+	VMOVUPS (AX), Y2
+	VMOVUPS (AX), Y3
+	VMOVUPS (AX), Y4
+	VMOVUPS (AX), Y5
+	VMOVUPS (AX), Y6
+	VMOVUPS (AX), Y7
+	VMOVUPS (AX), Y8
+	VMOVUPS (AX), Y9
+	JMP     start
+
+nobias:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+
+start:
+	MOVQ  taps+16(FP), AX
+	MOVQ  nt+24(FP), CX
+	TESTQ CX, CX
+	JEQ   done
+	MOVQ  ips+64(FP), DX
+	LEAQ  (DX)(DX*2), BX
+
+tap:
+	MOVQ in+0(FP), SI
+	ADDQ off+8(FP), SI
+	ADDQ (AX), SI
+	MOVQ ijump+72(FP), DI
+	ADDQ SI, DI
+	MOVQ w+40(FP), R8
+	ADDQ 8(AX), R8
+	MOVQ ic+32(FP), R9
+	SUBQ $0x04, R9
+	JL   rest
+
+four:
+	VMOVUPS      (R8), Y10
+	VBROADCASTSS (SI), Y11
+	VFMADD231PS  Y11, Y10, Y0
+	VBROADCASTSS (SI)(DX*1), Y11
+	VFMADD231PS  Y11, Y10, Y1
+	VBROADCASTSS (SI)(DX*2), Y11
+	VFMADD231PS  Y11, Y10, Y2
+	VBROADCASTSS (SI)(BX*1), Y11
+	VFMADD231PS  Y11, Y10, Y3
+	VBROADCASTSS (SI)(DX*4), Y11
+	VFMADD231PS  Y11, Y10, Y4
+	VBROADCASTSS (DI), Y11
+	VFMADD231PS  Y11, Y10, Y5
+	VBROADCASTSS (DI)(DX*1), Y11
+	VFMADD231PS  Y11, Y10, Y6
+	VBROADCASTSS (DI)(DX*2), Y11
+	VFMADD231PS  Y11, Y10, Y7
+	VBROADCASTSS (DI)(BX*1), Y11
+	VFMADD231PS  Y11, Y10, Y8
+	VBROADCASTSS (DI)(DX*4), Y11
+	VFMADD231PS  Y11, Y10, Y9
+	VMOVUPS      64(R8), Y10
+	VBROADCASTSS 4(SI), Y11
+	VFMADD231PS  Y11, Y10, Y0
+	VBROADCASTSS 4(SI)(DX*1), Y11
+	VFMADD231PS  Y11, Y10, Y1
+	VBROADCASTSS 4(SI)(DX*2), Y11
+	VFMADD231PS  Y11, Y10, Y2
+	VBROADCASTSS 4(SI)(BX*1), Y11
+	VFMADD231PS  Y11, Y10, Y3
+	VBROADCASTSS 4(SI)(DX*4), Y11
+	VFMADD231PS  Y11, Y10, Y4
+	VBROADCASTSS 4(DI), Y11
+	VFMADD231PS  Y11, Y10, Y5
+	VBROADCASTSS 4(DI)(DX*1), Y11
+	VFMADD231PS  Y11, Y10, Y6
+	VBROADCASTSS 4(DI)(DX*2), Y11
+	VFMADD231PS  Y11, Y10, Y7
+	VBROADCASTSS 4(DI)(BX*1), Y11
+	VFMADD231PS  Y11, Y10, Y8
+	VBROADCASTSS 4(DI)(DX*4), Y11
+	VFMADD231PS  Y11, Y10, Y9
+	VMOVUPS      128(R8), Y10
+	VBROADCASTSS 8(SI), Y11
+	VFMADD231PS  Y11, Y10, Y0
+	VBROADCASTSS 8(SI)(DX*1), Y11
+	VFMADD231PS  Y11, Y10, Y1
+	VBROADCASTSS 8(SI)(DX*2), Y11
+	VFMADD231PS  Y11, Y10, Y2
+	VBROADCASTSS 8(SI)(BX*1), Y11
+	VFMADD231PS  Y11, Y10, Y3
+	VBROADCASTSS 8(SI)(DX*4), Y11
+	VFMADD231PS  Y11, Y10, Y4
+	VBROADCASTSS 8(DI), Y11
+	VFMADD231PS  Y11, Y10, Y5
+	VBROADCASTSS 8(DI)(DX*1), Y11
+	VFMADD231PS  Y11, Y10, Y6
+	VBROADCASTSS 8(DI)(DX*2), Y11
+	VFMADD231PS  Y11, Y10, Y7
+	VBROADCASTSS 8(DI)(BX*1), Y11
+	VFMADD231PS  Y11, Y10, Y8
+	VBROADCASTSS 8(DI)(DX*4), Y11
+	VFMADD231PS  Y11, Y10, Y9
+	VMOVUPS      192(R8), Y10
+	VBROADCASTSS 12(SI), Y11
+	VFMADD231PS  Y11, Y10, Y0
+	VBROADCASTSS 12(SI)(DX*1), Y11
+	VFMADD231PS  Y11, Y10, Y1
+	VBROADCASTSS 12(SI)(DX*2), Y11
+	VFMADD231PS  Y11, Y10, Y2
+	VBROADCASTSS 12(SI)(BX*1), Y11
+	VFMADD231PS  Y11, Y10, Y3
+	VBROADCASTSS 12(SI)(DX*4), Y11
+	VFMADD231PS  Y11, Y10, Y4
+	VBROADCASTSS 12(DI), Y11
+	VFMADD231PS  Y11, Y10, Y5
+	VBROADCASTSS 12(DI)(DX*1), Y11
+	VFMADD231PS  Y11, Y10, Y6
+	VBROADCASTSS 12(DI)(DX*2), Y11
+	VFMADD231PS  Y11, Y10, Y7
+	VBROADCASTSS 12(DI)(BX*1), Y11
+	VFMADD231PS  Y11, Y10, Y8
+	VBROADCASTSS 12(DI)(DX*4), Y11
+	VFMADD231PS  Y11, Y10, Y9
+	ADDQ         $0x00000100, R8
+	ADDQ         $0x10, SI
+	ADDQ         $0x10, DI
+	SUBQ         $0x04, R9
+	JGE          four
+
+rest:
+	ADDQ $0x04, R9
+	JEQ  next
+
+one:
+	VMOVUPS      (R8), Y10
+	VBROADCASTSS (SI), Y11
+	VFMADD231PS  Y11, Y10, Y0
+	VBROADCASTSS (SI)(DX*1), Y11
+	VFMADD231PS  Y11, Y10, Y1
+	VBROADCASTSS (SI)(DX*2), Y11
+	VFMADD231PS  Y11, Y10, Y2
+	VBROADCASTSS (SI)(BX*1), Y11
+	VFMADD231PS  Y11, Y10, Y3
+	VBROADCASTSS (SI)(DX*4), Y11
+	VFMADD231PS  Y11, Y10, Y4
+	VBROADCASTSS (DI), Y11
+	VFMADD231PS  Y11, Y10, Y5
+	VBROADCASTSS (DI)(DX*1), Y11
+	VFMADD231PS  Y11, Y10, Y6
+	VBROADCASTSS (DI)(DX*2), Y11
+	VFMADD231PS  Y11, Y10, Y7
+	VBROADCASTSS (DI)(BX*1), Y11
+	VFMADD231PS  Y11, Y10, Y8
+	VBROADCASTSS (DI)(DX*4), Y11
+	VFMADD231PS  Y11, Y10, Y9
+	ADDQ         $0x00000040, R8
+	ADDQ         $0x04, SI
+	ADDQ         $0x04, DI
+	DECQ         R9
+	JNE          one
+
+next:
+	ADDQ $0x10, AX
+	DECQ CX
+	JNE  tap
+
+done:
+	CMPQ   res+104(FP), $0x00
+	JEQ    nores
+	MOVQ   res+104(FP), AX
+	MOVQ   rps+112(FP), CX
+	MOVQ   rjump+120(FP), DX
+	ADDQ   AX, DX
+	VADDPS (AX), Y0, Y0
+	ADDQ   CX, AX
+	VADDPS (AX), Y1, Y1
+	ADDQ   CX, AX
+	VADDPS (AX), Y2, Y2
+	ADDQ   CX, AX
+	VADDPS (AX), Y3, Y3
+	ADDQ   CX, AX
+	VADDPS (AX), Y4, Y4
+	ADDQ   CX, AX
+	VADDPS (DX), Y5, Y5
+	ADDQ   CX, DX
+	VADDPS (DX), Y6, Y6
+	ADDQ   CX, DX
+	VADDPS (DX), Y7, Y7
+	ADDQ   CX, DX
+	VADDPS (DX), Y8, Y8
+	ADDQ   CX, DX
+	VADDPS (DX), Y9, Y9
+	ADDQ   CX, DX
+
+nores:
+	VBROADCASTSS low+128(FP), Y10
+	VBROADCASTSS high+132(FP), Y11
+	VMAXPS       Y0, Y10, Y0
+	VMINPS       Y0, Y11, Y0
+	VMAXPS       Y1, Y10, Y1
+	VMINPS       Y1, Y11, Y1
+	VMAXPS       Y2, Y10, Y2
+	VMINPS       Y2, Y11, Y2
+	VMAXPS       Y3, Y10, Y3
+	VMINPS       Y3, Y11, Y3
+	VMAXPS       Y4, Y10, Y4
+	VMINPS       Y4, Y11, Y4
+	VMAXPS       Y5, Y10, Y5
+	VMINPS       Y5, Y11, Y5
+	VMAXPS       Y6, Y10, Y6
+	VMINPS       Y6, Y11, Y6
+	VMAXPS       Y7, Y10, Y7
+	VMINPS       Y7, Y11, Y7
+	VMAXPS       Y8, Y10, Y8
+	VMINPS       Y8, Y11, Y8
+	VMAXPS       Y9, Y10, Y9
+	VMINPS       Y9, Y11, Y9
+	MOVQ         out+56(FP), AX
+	MOVQ         ops+80(FP), CX
+	MOVQ         ojump+88(FP), DX
+	ADDQ         AX, DX
+	VMOVUPS      Y0, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y1, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y2, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y3, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y4, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y5, (DX)
+	ADDQ         CX, DX
+	VMOVUPS      Y6, (DX)
+	ADDQ         CX, DX
+	VMOVUPS      Y7, (DX)
+	ADDQ         CX, DX
+	VMOVUPS      Y8, (DX)
+	ADDQ         CX, DX
+	VMOVUPS      Y9, (DX)
+	ADDQ         CX, DX
+	VZEROUPPER
+	RET
+
+// func conv11x1AVX2Half(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
+// Requires: AVX, FMA3
+TEXT ·conv11x1AVX2Half(SB), NOSPLIT, $0-136
+	MOVQ    bias+96(FP), AX
+	TESTQ   AX, AX
+	JEQ     nobias
+	VMOVUPS (AX), Y0
+	VMOVUPS (AX), Y1
+	VMOVUPS (AX), Y2
+	VMOVUPS (AX), Y3
+	VMOVUPS (AX), Y4
+	VMOVUPS (AX), Y5
+	VMOVUPS (AX), Y6
+	VMOVUPS (AX), Y7
+	VMOVUPS (AX), Y8
+	VMOVUPS (AX), Y9
+	VMOVUPS (AX), Y10
+	JMP     start
+
+nobias:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+
+start:
+	MOVQ  taps+16(FP), AX
+	MOVQ  nt+24(FP), CX
+	TESTQ CX, CX
+	JEQ   done
+	MOVQ  ips+64(FP), DX
+	LEAQ  (DX)(DX*2), BX
+
+tap:
+	MOVQ in+0(FP), SI
+	ADDQ off+8(FP), SI
+	ADDQ (AX), SI
+	LEAQ (SI)(DX*4), DI
+	ADDQ DX, DI
+	MOVQ ijump+72(FP), R8
+	ADDQ SI, R8
+	MOVQ w+40(FP), R9
+	ADDQ 8(AX), R9
+	MOVQ ic+32(FP), R10
+	SUBQ $0x04, R10
+	JL   rest
+
+four:
+	VMOVUPS      (R9), Y11
+	VBROADCASTSS (SI), Y12
+	VFMADD231PS  Y12, Y11, Y0
+	VBROADCASTSS (SI)(DX*1), Y12
+	VFMADD231PS  Y12, Y11, Y1
+	VBROADCASTSS (SI)(DX*2), Y12
+	VFMADD231PS  Y12, Y11, Y2
+	VBROADCASTSS (SI)(BX*1), Y12
+	VFMADD231PS  Y12, Y11, Y3
+	VBROADCASTSS (SI)(DX*4), Y12
+	VFMADD231PS  Y12, Y11, Y4
+	VBROADCASTSS (DI), Y12
+	VFMADD231PS  Y12, Y11, Y5
+	VBROADCASTSS (R8), Y12
+	VFMADD231PS  Y12, Y11, Y6
+	VBROADCASTSS (R8)(DX*1), Y12
+	VFMADD231PS  Y12, Y11, Y7
+	VBROADCASTSS (R8)(DX*2), Y12
+	VFMADD231PS  Y12, Y11, Y8
+	VBROADCASTSS (R8)(BX*1), Y12
+	VFMADD231PS  Y12, Y11, Y9
+	VBROADCASTSS (R8)(DX*4), Y12
+	VFMADD231PS  Y12, Y11, Y10
+	VMOVUPS      64(R9), Y11
+	VBROADCASTSS 4(SI), Y12
+	VFMADD231PS  Y12, Y11, Y0
+	VBROADCASTSS 4(SI)(DX*1), Y12
+	VFMADD231PS  Y12, Y11, Y1
+	VBROADCASTSS 4(SI)(DX*2), Y12
+	VFMADD231PS  Y12, Y11, Y2
+	VBROADCASTSS 4(SI)(BX*1), Y12
+	VFMADD231PS  Y12, Y11, Y3
+	VBROADCASTSS 4(SI)(DX*4), Y12
+	VFMADD231PS  Y12, Y11, Y4
+	VBROADCASTSS 4(DI), Y12
+	VFMADD231PS  Y12, Y11, Y5
+	VBROADCASTSS 4(R8), Y12
+	VFMADD231PS  Y12, Y11, Y6
+	VBROADCASTSS 4(R8)(DX*1), Y12
+	VFMADD231PS  Y12, Y11, Y7
+	VBROADCASTSS 4(R8)(DX*2), Y12
+	VFMADD231PS  Y12, Y11, Y8
+	VBROADCASTSS 4(R8)(BX*1), Y12
+	VFMADD231PS  Y12, Y11, Y9
+	VBROADCASTSS 4(R8)(DX*4), Y12
+	VFMADD231PS  Y12, Y11, Y10
+	VMOVUPS      128(R9), Y11
+	VBROADCASTSS 8(SI), Y12
+	VFMADD231PS  Y12, Y11, Y0
+	VBROADCASTSS 8(SI)(DX*1), Y12
+	VFMADD231PS  Y12, Y11, Y1
+	VBROADCASTSS 8(SI)(DX*2), Y12
+	VFMADD231PS  Y12, Y11, Y2
+	VBROADCASTSS 8(SI)(BX*1), Y12
+	VFMADD231PS  Y12, Y11, Y3
+	VBROADCASTSS 8(SI)(DX*4), Y12
+	VFMADD231PS  Y12, Y11, Y4
+	VBROADCASTSS 8(DI), Y12
+	VFMADD231PS  Y12, Y11, Y5
+	VBROADCASTSS 8(R8), Y12
+	VFMADD231PS  Y12, Y11, Y6
+	VBROADCASTSS 8(R8)(DX*1), Y12
+	VFMADD231PS  Y12, Y11, Y7
+	VBROADCASTSS 8(R8)(DX*2), Y12
+	VFMADD231PS  Y12, Y11, Y8
+	VBROADCASTSS 8(R8)(BX*1), Y12
+	VFMADD231PS  Y12, Y11, Y9
+	VBROADCASTSS 8(R8)(DX*4), Y12
+	VFMADD231PS  Y12, Y11, Y10
+	VMOVUPS      192(R9), Y11
+	VBROADCASTSS 12(SI), Y12
+	VFMADD231PS  Y12, Y11, Y0
+	VBROADCASTSS 12(SI)(DX*1), Y12
+	VFMADD231PS  Y12, Y11, Y1
+	VBROADCASTSS 12(SI)(DX*2), Y12
+	VFMADD231PS  Y12, Y11, Y2
+	VBROADCASTSS 12(SI)(BX*1), Y12
+	VFMADD231PS  Y12, Y11, Y3
+	VBROADCASTSS 12(SI)(DX*4), Y12
+	VFMADD231PS  Y12, Y11, Y4
+	VBROADCASTSS 12(DI), Y12
+	VFMADD231PS  Y12, Y11, Y5
+	VBROADCASTSS 12(R8), Y12
+	VFMADD231PS  Y12, Y11, Y6
+	VBROADCASTSS 12(R8)(DX*1), Y12
+	VFMADD231PS  Y12, Y11, Y7
+	VBROADCASTSS 12(R8)(DX*2), Y12
+	VFMADD231PS  Y12, Y11, Y8
+	VBROADCASTSS 12(R8)(BX*1), Y12
+	VFMADD231PS  Y12, Y11, Y9
+	VBROADCASTSS 12(R8)(DX*4), Y12
+	VFMADD231PS  Y12, Y11, Y10
+	ADDQ         $0x00000100, R9
+	ADDQ         $0x10, SI
+	ADDQ         $0x10, DI
+	ADDQ         $0x10, R8
+	SUBQ         $0x04, R10
+	JGE          four
+
+rest:
+	ADDQ $0x04, R10
+	JEQ  next
+
+one:
+	VMOVUPS      (R9), Y11
+	VBROADCASTSS (SI), Y12
+	VFMADD231PS  Y12, Y11, Y0
+	VBROADCASTSS (SI)(DX*1), Y12
+	VFMADD231PS  Y12, Y11, Y1
+	VBROADCASTSS (SI)(DX*2), Y12
+	VFMADD231PS  Y12, Y11, Y2
+	VBROADCASTSS (SI)(BX*1), Y12
+	VFMADD231PS  Y12, Y11, Y3
+	VBROADCASTSS (SI)(DX*4), Y12
+	VFMADD231PS  Y12, Y11, Y4
+	VBROADCASTSS (DI), Y12
+	VFMADD231PS  Y12, Y11, Y5
+	VBROADCASTSS (R8), Y12
+	VFMADD231PS  Y12, Y11, Y6
+	VBROADCASTSS (R8)(DX*1), Y12
+	VFMADD231PS  Y12, Y11, Y7
+	VBROADCASTSS (R8)(DX*2), Y12
+	VFMADD231PS  Y12, Y11, Y8
+	VBROADCASTSS (R8)(BX*1), Y12
+	VFMADD231PS  Y12, Y11, Y9
+	VBROADCASTSS (R8)(DX*4), Y12
+	VFMADD231PS  Y12, Y11, Y10
+	ADDQ         $0x00000040, R9
+	ADDQ         $0x04, SI
+	ADDQ         $0x04, DI
+	ADDQ         $0x04, R8
+	DECQ         R10
+	JNE          one
+
+next:
+	ADDQ $0x10, AX
+	DECQ CX
+	JNE  tap
+
+done:
+	CMPQ   res+104(FP), $0x00
+	JEQ    nores
+	MOVQ   res+104(FP), AX
+	MOVQ   rps+112(FP), CX
+	MOVQ   rjump+120(FP), DX
+	ADDQ   AX, DX
+	VADDPS (AX), Y0, Y0
+	ADDQ   CX, AX
+	VADDPS (AX), Y1, Y1
+	ADDQ   CX, AX
+	VADDPS (AX), Y2, Y2
+	ADDQ   CX, AX
+	VADDPS (AX), Y3, Y3
+	ADDQ   CX, AX
+	VADDPS (AX), Y4, Y4
+	ADDQ   CX, AX
+	VADDPS (AX), Y5, Y5
+	ADDQ   CX, AX
+	VADDPS (DX), Y6, Y6
+	ADDQ   CX, DX
+	VADDPS (DX), Y7, Y7
+	ADDQ   CX, DX
+	VADDPS (DX), Y8, Y8
+	ADDQ   CX, DX
+	VADDPS (DX), Y9, Y9
+	ADDQ   CX, DX
+	VADDPS (DX), Y10, Y10
+	ADDQ   CX, DX
+
+nores:
+	VBROADCASTSS low+128(FP), Y11
+	VBROADCASTSS high+132(FP), Y12
+	VMAXPS       Y0, Y11, Y0
+	VMINPS       Y0, Y12, Y0
+	VMAXPS       Y1, Y11, Y1
+	VMINPS       Y1, Y12, Y1
+	VMAXPS       Y2, Y11, Y2
+	VMINPS       Y2, Y12, Y2
+	VMAXPS       Y3, Y11, Y3
+	VMINPS       Y3, Y12, Y3
+	VMAXPS       Y4, Y11, Y4
+	VMINPS       Y4, Y12, Y4
+	VMAXPS       Y5, Y11, Y5
+	VMINPS       Y5, Y12, Y5
+	VMAXPS       Y6, Y11, Y6
+	VMINPS       Y6, Y12, Y6
+	VMAXPS       Y7, Y11, Y7
+	VMINPS       Y7, Y12, Y7
+	VMAXPS       Y8, Y11, Y8
+	VMINPS       Y8, Y12, Y8
+	VMAXPS       Y9, Y11, Y9
+	VMINPS       Y9, Y12, Y9
+	VMAXPS       Y10, Y11, Y10
+	VMINPS       Y10, Y12, Y10
+	MOVQ         out+56(FP), AX
+	MOVQ         ops+80(FP), CX
+	MOVQ         ojump+88(FP), DX
+	ADDQ         AX, DX
+	VMOVUPS      Y0, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y1, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y2, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y3, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y4, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y5, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y6, (DX)
+	ADDQ         CX, DX
+	VMOVUPS      Y7, (DX)
+	ADDQ         CX, DX
+	VMOVUPS      Y8, (DX)
+	ADDQ         CX, DX
+	VMOVUPS      Y9, (DX)
+	ADDQ         CX, DX
+	VMOVUPS      Y10, (DX)
+	ADDQ         CX, DX
+	VZEROUPPER
+	RET
+
+// func conv12x1AVX2Half(in *float32, off int, taps *int, nt int, ic int, w *float32, wob int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, res *float32, rps int, rjump int, low float32, high float32)
+// Requires: AVX, FMA3
+TEXT ·conv12x1AVX2Half(SB), NOSPLIT, $0-136
+	MOVQ    bias+96(FP), AX
+	TESTQ   AX, AX
+	JEQ     nobias
+	VMOVUPS (AX), Y0
+	VMOVUPS (AX), Y1
+	VMOVUPS (AX), Y2
+	VMOVUPS (AX), Y3
+	VMOVUPS (AX), Y4
+	VMOVUPS (AX), Y5
+	VMOVUPS (AX), Y6
+	VMOVUPS (AX), Y7
+	VMOVUPS (AX), Y8
+	VMOVUPS (AX), Y9
+	VMOVUPS (AX), Y10
+	VMOVUPS (AX), Y11
+	JMP     start
+
+nobias:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+
+start:
+	MOVQ  taps+16(FP), AX
+	MOVQ  nt+24(FP), CX
+	TESTQ CX, CX
+	JEQ   done
+	MOVQ  ips+64(FP), DX
+	LEAQ  (DX)(DX*2), BX
+
+tap:
+	MOVQ in+0(FP), SI
+	ADDQ off+8(FP), SI
+	ADDQ (AX), SI
+	LEAQ (SI)(DX*4), DI
+	ADDQ DX, DI
+	MOVQ ijump+72(FP), R8
+	ADDQ SI, R8
+	LEAQ (R8)(DX*4), R9
+	ADDQ DX, R9
+	MOVQ w+40(FP), R10
+	ADDQ 8(AX), R10
+	MOVQ ic+32(FP), R11
+	SUBQ $0x04, R11
+	JL   rest
+
+four:
+	VMOVUPS      (R10), Y12
+	VBROADCASTSS (SI), Y13
+	VFMADD231PS  Y13, Y12, Y0
+	VBROADCASTSS (SI)(DX*1), Y13
+	VFMADD231PS  Y13, Y12, Y1
+	VBROADCASTSS (SI)(DX*2), Y13
+	VFMADD231PS  Y13, Y12, Y2
+	VBROADCASTSS (SI)(BX*1), Y13
+	VFMADD231PS  Y13, Y12, Y3
+	VBROADCASTSS (SI)(DX*4), Y13
+	VFMADD231PS  Y13, Y12, Y4
+	VBROADCASTSS (DI), Y13
+	VFMADD231PS  Y13, Y12, Y5
+	VBROADCASTSS (R8), Y13
+	VFMADD231PS  Y13, Y12, Y6
+	VBROADCASTSS (R8)(DX*1), Y13
+	VFMADD231PS  Y13, Y12, Y7
+	VBROADCASTSS (R8)(DX*2), Y13
+	VFMADD231PS  Y13, Y12, Y8
+	VBROADCASTSS (R8)(BX*1), Y13
+	VFMADD231PS  Y13, Y12, Y9
+	VBROADCASTSS (R8)(DX*4), Y13
+	VFMADD231PS  Y13, Y12, Y10
+	VBROADCASTSS (R9), Y13
+	VFMADD231PS  Y13, Y12, Y11
+	VMOVUPS      64(R10), Y12
+	VBROADCASTSS 4(SI), Y13
+	VFMADD231PS  Y13, Y12, Y0
+	VBROADCASTSS 4(SI)(DX*1), Y13
+	VFMADD231PS  Y13, Y12, Y1
+	VBROADCASTSS 4(SI)(DX*2), Y13
+	VFMADD231PS  Y13, Y12, Y2
+	VBROADCASTSS 4(SI)(BX*1), Y13
+	VFMADD231PS  Y13, Y12, Y3
+	VBROADCASTSS 4(SI)(DX*4), Y13
+	VFMADD231PS  Y13, Y12, Y4
+	VBROADCASTSS 4(DI), Y13
+	VFMADD231PS  Y13, Y12, Y5
+	VBROADCASTSS 4(R8), Y13
+	VFMADD231PS  Y13, Y12, Y6
+	VBROADCASTSS 4(R8)(DX*1), Y13
+	VFMADD231PS  Y13, Y12, Y7
+	VBROADCASTSS 4(R8)(DX*2), Y13
+	VFMADD231PS  Y13, Y12, Y8
+	VBROADCASTSS 4(R8)(BX*1), Y13
+	VFMADD231PS  Y13, Y12, Y9
+	VBROADCASTSS 4(R8)(DX*4), Y13
+	VFMADD231PS  Y13, Y12, Y10
+	VBROADCASTSS 4(R9), Y13
+	VFMADD231PS  Y13, Y12, Y11
+	VMOVUPS      128(R10), Y12
+	VBROADCASTSS 8(SI), Y13
+	VFMADD231PS  Y13, Y12, Y0
+	VBROADCASTSS 8(SI)(DX*1), Y13
+	VFMADD231PS  Y13, Y12, Y1
+	VBROADCASTSS 8(SI)(DX*2), Y13
+	VFMADD231PS  Y13, Y12, Y2
+	VBROADCASTSS 8(SI)(BX*1), Y13
+	VFMADD231PS  Y13, Y12, Y3
+	VBROADCASTSS 8(SI)(DX*4), Y13
+	VFMADD231PS  Y13, Y12, Y4
+	VBROADCASTSS 8(DI), Y13
+	VFMADD231PS  Y13, Y12, Y5
+	VBROADCASTSS 8(R8), Y13
+	VFMADD231PS  Y13, Y12, Y6
+	VBROADCASTSS 8(R8)(DX*1), Y13
+	VFMADD231PS  Y13, Y12, Y7
+	VBROADCASTSS 8(R8)(DX*2), Y13
+	VFMADD231PS  Y13, Y12, Y8
+	VBROADCASTSS 8(R8)(BX*1), Y13
+	VFMADD231PS  Y13, Y12, Y9
+	VBROADCASTSS 8(R8)(DX*4), Y13
+	VFMADD231PS  Y13, Y12, Y10
+	VBROADCASTSS 8(R9), Y13
+	VFMADD231PS  Y13, Y12, Y11
+	VMOVUPS      192(R10), Y12
+	VBROADCASTSS 12(SI), Y13
+	VFMADD231PS  Y13, Y12, Y0
+	VBROADCASTSS 12(SI)(DX*1), Y13
+	VFMADD231PS  Y13, Y12, Y1
+	VBROADCASTSS 12(SI)(DX*2), Y13
+	VFMADD231PS  Y13, Y12, Y2
+	VBROADCASTSS 12(SI)(BX*1), Y13
+	VFMADD231PS  Y13, Y12, Y3
+	VBROADCASTSS 12(SI)(DX*4), Y13
+	VFMADD231PS  Y13, Y12, Y4
+	VBROADCASTSS 12(DI), Y13
+	VFMADD231PS  Y13, Y12, Y5
+	VBROADCASTSS 12(R8), Y13
+	VFMADD231PS  Y13, Y12, Y6
+	VBROADCASTSS 12(R8)(DX*1), Y13
+	VFMADD231PS  Y13, Y12, Y7
+	VBROADCASTSS 12(R8)(DX*2), Y13
+	VFMADD231PS  Y13, Y12, Y8
+	VBROADCASTSS 12(R8)(BX*1), Y13
+	VFMADD231PS  Y13, Y12, Y9
+	VBROADCASTSS 12(R8)(DX*4), Y13
+	VFMADD231PS  Y13, Y12, Y10
+	VBROADCASTSS 12(R9), Y13
+	VFMADD231PS  Y13, Y12, Y11
+	ADDQ         $0x00000100, R10
+	ADDQ         $0x10, SI
+	ADDQ         $0x10, DI
+	ADDQ         $0x10, R8
+	ADDQ         $0x10, R9
+	SUBQ         $0x04, R11
+	JGE          four
+
+rest:
+	ADDQ $0x04, R11
+	JEQ  next
+
+one:
+	VMOVUPS      (R10), Y12
+	VBROADCASTSS (SI), Y13
+	VFMADD231PS  Y13, Y12, Y0
+	VBROADCASTSS (SI)(DX*1), Y13
+	VFMADD231PS  Y13, Y12, Y1
+	VBROADCASTSS (SI)(DX*2), Y13
+	VFMADD231PS  Y13, Y12, Y2
+	VBROADCASTSS (SI)(BX*1), Y13
+	VFMADD231PS  Y13, Y12, Y3
+	VBROADCASTSS (SI)(DX*4), Y13
+	VFMADD231PS  Y13, Y12, Y4
+	VBROADCASTSS (DI), Y13
+	VFMADD231PS  Y13, Y12, Y5
+	VBROADCASTSS (R8), Y13
+	VFMADD231PS  Y13, Y12, Y6
+	VBROADCASTSS (R8)(DX*1), Y13
+	VFMADD231PS  Y13, Y12, Y7
+	VBROADCASTSS (R8)(DX*2), Y13
+	VFMADD231PS  Y13, Y12, Y8
+	VBROADCASTSS (R8)(BX*1), Y13
+	VFMADD231PS  Y13, Y12, Y9
+	VBROADCASTSS (R8)(DX*4), Y13
+	VFMADD231PS  Y13, Y12, Y10
+	VBROADCASTSS (R9), Y13
+	VFMADD231PS  Y13, Y12, Y11
+	ADDQ         $0x00000040, R10
+	ADDQ         $0x04, SI
+	ADDQ         $0x04, DI
+	ADDQ         $0x04, R8
+	ADDQ         $0x04, R9
+	DECQ         R11
+	JNE          one
+
+next:
+	ADDQ $0x10, AX
+	DECQ CX
+	JNE  tap
+
+done:
+	CMPQ   res+104(FP), $0x00
+	JEQ    nores
+	MOVQ   res+104(FP), AX
+	MOVQ   rps+112(FP), CX
+	MOVQ   rjump+120(FP), DX
+	ADDQ   AX, DX
+	VADDPS (AX), Y0, Y0
+	ADDQ   CX, AX
+	VADDPS (AX), Y1, Y1
+	ADDQ   CX, AX
+	VADDPS (AX), Y2, Y2
+	ADDQ   CX, AX
+	VADDPS (AX), Y3, Y3
+	ADDQ   CX, AX
+	VADDPS (AX), Y4, Y4
+	ADDQ   CX, AX
+	VADDPS (AX), Y5, Y5
+	ADDQ   CX, AX
+	VADDPS (DX), Y6, Y6
+	ADDQ   CX, DX
+	VADDPS (DX), Y7, Y7
+	ADDQ   CX, DX
+	VADDPS (DX), Y8, Y8
+	ADDQ   CX, DX
+	VADDPS (DX), Y9, Y9
+	ADDQ   CX, DX
+	VADDPS (DX), Y10, Y10
+	ADDQ   CX, DX
+	VADDPS (DX), Y11, Y11
+	ADDQ   CX, DX
+
+nores:
+	VBROADCASTSS low+128(FP), Y12
+	VBROADCASTSS high+132(FP), Y13
+	VMAXPS       Y0, Y12, Y0
+	VMINPS       Y0, Y13, Y0
+	VMAXPS       Y1, Y12, Y1
+	VMINPS       Y1, Y13, Y1
+	VMAXPS       Y2, Y12, Y2
+	VMINPS       Y2, Y13, Y2
+	VMAXPS       Y3, Y12, Y3
+	VMINPS       Y3, Y13, Y3
+	VMAXPS       Y4, Y12, Y4
+	VMINPS       Y4, Y13, Y4
+	VMAXPS       Y5, Y12, Y5
+	VMINPS       Y5, Y13, Y5
+	VMAXPS       Y6, Y12, Y6
+	VMINPS       Y6, Y13, Y6
+	VMAXPS       Y7, Y12, Y7
+	VMINPS       Y7, Y13, Y7
+	VMAXPS       Y8, Y12, Y8
+	VMINPS       Y8, Y13, Y8
+	VMAXPS       Y9, Y12, Y9
+	VMINPS       Y9, Y13, Y9
+	VMAXPS       Y10, Y12, Y10
+	VMINPS       Y10, Y13, Y10
+	VMAXPS       Y11, Y12, Y11
+	VMINPS       Y11, Y13, Y11
+	MOVQ         out+56(FP), AX
+	MOVQ         ops+80(FP), CX
+	MOVQ         ojump+88(FP), DX
+	ADDQ         AX, DX
+	VMOVUPS      Y0, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y1, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y2, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y3, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y4, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y5, (AX)
+	ADDQ         CX, AX
+	VMOVUPS      Y6, (DX)
+	ADDQ         CX, DX
+	VMOVUPS      Y7, (DX)
+	ADDQ         CX, DX
+	VMOVUPS      Y8, (DX)
+	ADDQ         CX, DX
+	VMOVUPS      Y9, (DX)
+	ADDQ         CX, DX
+	VMOVUPS      Y10, (DX)
+	ADDQ         CX, DX
+	VMOVUPS      Y11, (DX)
+	ADDQ         CX, DX
+	VZEROUPPER
+	RET
+
+// func wgrad1x1AVX2Half(x *float32, d *float32, dw *float32, wob int, images int, rows int, px int, xis int, xrs int, xps int, dis int, drs int, dps int)
+// Requires: AVX, FMA3
+TEXT ·wgrad1x1AVX2Half(SB), NOSPLIT, $0-104
+	MOVQ    dw+16(FP), AX
+	VMOVUPS (AX), Y0
+	MOVQ    x+0(FP), CX
+	MOVQ    d+8(FP), DX
+	MOVQ    xps+72(FP), BX
+	MOVQ    dps+96(FP), SI
+	MOVQ    images+32(FP), DI
+
+image:
+	MOVQ CX, R10
+	MOVQ DX, R11
+	MOVQ rows+40(FP), R8
+
+row:
+	MOVQ R10, R12
+	MOVQ R11, R13
+	MOVQ px+48(FP), R9
+
+pixel:
+	VMOVUPS      (R13), Y1
+	VBROADCASTSS (R12), Y2
+	VFMADD231PS  Y2, Y1, Y0
+	ADDQ         BX, R12
+	ADDQ         SI, R13
+	DECQ         R9
+	JNE          pixel
+	ADDQ         xrs+64(FP), R10
+	ADDQ         drs+88(FP), R11
+	DECQ         R8
+	JNE          row
+	ADDQ         xis+56(FP), CX
+	ADDQ         dis+80(FP), DX
+	DECQ         DI
+	JNE          image
+	VMOVUPS      Y0, (AX)
+	VZEROUPPER
+	RET
+
+// func wgrad2x1AVX2Half(x *float32, d *float32, dw *float32, wob int, images int, rows int, px int, xis int, xrs int, xps int, dis int, drs int, dps int)
+// Requires: AVX, FMA3
+TEXT ·wgrad2x1AVX2Half(SB), NOSPLIT, $0-104
+	MOVQ    dw+16(FP), AX
+	VMOVUPS (AX), Y0
+	VMOVUPS 64(AX), Y1
+	MOVQ    x+0(FP), CX
+	MOVQ    d+8(FP), DX
+	MOVQ    xps+72(FP), BX
+	MOVQ    dps+96(FP), SI
+	MOVQ    images+32(FP), DI
+
+image:
+	MOVQ CX, R10
+	MOVQ DX, R11
+	MOVQ rows+40(FP), R8
+
+row:
+	MOVQ R10, R12
+	MOVQ R11, R13
+	MOVQ px+48(FP), R9
+
+pixel:
+	VMOVUPS      (R13), Y2
+	VBROADCASTSS (R12), Y3
+	VFMADD231PS  Y3, Y2, Y0
+	VBROADCASTSS 4(R12), Y3
+	VFMADD231PS  Y3, Y2, Y1
+	ADDQ         BX, R12
+	ADDQ         SI, R13
+	DECQ         R9
+	JNE          pixel
+	ADDQ         xrs+64(FP), R10
+	ADDQ         drs+88(FP), R11
+	DECQ         R8
+	JNE          row
+	ADDQ         xis+56(FP), CX
+	ADDQ         dis+80(FP), DX
+	DECQ         DI
+	JNE          image
+	VMOVUPS      Y0, (AX)
+	VMOVUPS      Y1, 64(AX)
+	VZEROUPPER
+	RET
+
+// func wgrad3x1AVX2Half(x *float32, d *float32, dw *float32, wob int, images int, rows int, px int, xis int, xrs int, xps int, dis int, drs int, dps int)
+// Requires: AVX, FMA3
+TEXT ·wgrad3x1AVX2Half(SB), NOSPLIT, $0-104
+	MOVQ    dw+16(FP), AX
+	VMOVUPS (AX), Y0
+	VMOVUPS 64(AX), Y1
+	VMOVUPS 128(AX), Y2
+	MOVQ    x+0(FP), CX
+	MOVQ    d+8(FP), DX
+	MOVQ    xps+72(FP), BX
+	MOVQ    dps+96(FP), SI
+	MOVQ    images+32(FP), DI
+
+image:
+	MOVQ CX, R10
+	MOVQ DX, R11
+	MOVQ rows+40(FP), R8
+
+row:
+	MOVQ R10, R12
+	MOVQ R11, R13
+	MOVQ px+48(FP), R9
+
+pixel:
+	VMOVUPS      (R13), Y3
+	VBROADCASTSS (R12), Y4
+	VFMADD231PS  Y4, Y3, Y0
+	VBROADCASTSS 4(R12), Y4
+	VFMADD231PS  Y4, Y3, Y1
+	VBROADCASTSS 8(R12), Y4
+	VFMADD231PS  Y4, Y3, Y2
+	ADDQ         BX, R12
+	ADDQ         SI, R13
+	DECQ         R9
+	JNE          pixel
+	ADDQ         xrs+64(FP), R10
+	ADDQ         drs+88(FP), R11
+	DECQ         R8
+	JNE          row
+	ADDQ         xis+56(FP), CX
+	ADDQ         dis+80(FP), DX
+	DECQ         DI
+	JNE          image
+	VMOVUPS      Y0, (AX)
+	VMOVUPS      Y1, 64(AX)
+	VMOVUPS      Y2, 128(AX)
+	VZEROUPPER
+	RET
+
+// func wgrad4x1AVX2Half(x *float32, d *float32, dw *float32, wob int, images int, rows int, px int, xis int, xrs int, xps int, dis int, drs int, dps int)
+// Requires: AVX, FMA3
+TEXT ·wgrad4x1AVX2Half(SB), NOSPLIT, $0-104
+	MOVQ    dw+16(FP), AX
+	VMOVUPS (AX), Y0
+	VMOVUPS 64(AX), Y1
+	VMOVUPS 128(AX), Y2
+	VMOVUPS 192(AX), Y3
+	MOVQ    x+0(FP), CX
+	MOVQ    d+8(FP), DX
+	MOVQ    xps+72(FP), BX
+	MOVQ    dps+96(FP), SI
+	MOVQ    images+32(FP), DI
+
+image:
+	MOVQ CX, R10
+	MOVQ DX, R11
+	MOVQ rows+40(FP), R8
+
+row:
+	MOVQ R10, R12
+	MOVQ R11, R13
+	MOVQ px+48(FP), R9
+
+pixel:
+	VMOVUPS      (R13), Y4
+	VBROADCASTSS (R12), Y5
+	VFMADD231PS  Y5, Y4, Y0
+	VBROADCASTSS 4(R12), Y5
+	VFMADD231PS  Y5, Y4, Y1
+	VBROADCASTSS 8(R12), Y5
+	VFMADD231PS  Y5, Y4, Y2
+	VBROADCASTSS 12(R12), Y5
+	VFMADD231PS  Y5, Y4, Y3
+	ADDQ         BX, R12
+	ADDQ         SI, R13
+	DECQ         R9
+	JNE          pixel
+	ADDQ         xrs+64(FP), R10
+	ADDQ         drs+88(FP), R11
+	DECQ         R8
+	JNE          row
+	ADDQ         xis+56(FP), CX
+	ADDQ         dis+80(FP), DX
+	DECQ         DI
+	JNE          image
+	VMOVUPS      Y0, (AX)
+	VMOVUPS      Y1, 64(AX)
+	VMOVUPS      Y2, 128(AX)
+	VMOVUPS      Y3, 192(AX)
+	VZEROUPPER
+	RET
+
+// func wgrad5x1AVX2Half(x *float32, d *float32, dw *float32, wob int, images int, rows int, px int, xis int, xrs int, xps int, dis int, drs int, dps int)
+// Requires: AVX, FMA3
+TEXT ·wgrad5x1AVX2Half(SB), NOSPLIT, $0-104
+	MOVQ    dw+16(FP), AX
+	VMOVUPS (AX), Y0
+	VMOVUPS 64(AX), Y1
+	VMOVUPS 128(AX), Y2
+	VMOVUPS 192(AX), Y3
+	VMOVUPS 256(AX), Y4
+	MOVQ    x+0(FP), CX
+	MOVQ    d+8(FP), DX
+	MOVQ    xps+72(FP), BX
+	MOVQ    dps+96(FP), SI
+	MOVQ    images+32(FP), DI
+
+image:
+	MOVQ CX, R10
+	MOVQ DX, R11
+	MOVQ rows+40(FP), R8
+
+row:
+	MOVQ R10, R12
+	MOVQ R11, R13
+	MOVQ px+48(FP), R9
+
+pixel:
+	VMOVUPS      (R13), Y5
+	VBROADCASTSS (R12), Y6
+	VFMADD231PS  Y6, Y5, Y0
+	VBROADCASTSS 4(R12), Y6
+	VFMADD231PS  Y6, Y5, Y1
+	VBROADCASTSS 8(R12), Y6
+	VFMADD231PS  Y6, Y5, Y2
+	VBROADCASTSS 12(R12), Y6
+	VFMADD231PS  Y6, Y5, Y3
+	VBROADCASTSS 16(R12), Y6
+	VFMADD231PS  Y6, Y5, Y4
+	ADDQ         BX, R12
+	ADDQ         SI, R13
+	DECQ         R9
+	JNE          pixel
+	ADDQ         xrs+64(FP), R10
+	ADDQ         drs+88(FP), R11
+	DECQ         R8
+	JNE          row
+	ADDQ         xis+56(FP), CX
+	ADDQ         dis+80(FP), DX
+	DECQ         DI
+	JNE          image
+	VMOVUPS      Y0, (AX)
+	VMOVUPS      Y1, 64(AX)
+	VMOVUPS      Y2, 128(AX)
+	VMOVUPS      Y3, 192(AX)
+	VMOVUPS      Y4, 256(AX)
+	VZEROUPPER
+	RET
+
+// func wgrad6x1AVX2Half(x *float32, d *float32, dw *float32, wob int, images int, rows int, px int, xis int, xrs int, xps int, dis int, drs int, dps int)
+// Requires: AVX, FMA3
+TEXT ·wgrad6x1AVX2Half(SB), NOSPLIT, $0-104
+	MOVQ    dw+16(FP), AX
+	VMOVUPS (AX), Y0
+	VMOVUPS 64(AX), Y1
+	VMOVUPS 128(AX), Y2
+	VMOVUPS 192(AX), Y3
+	VMOVUPS 256(AX), Y4
+	VMOVUPS 320(AX), Y5
+	MOVQ    x+0(FP), CX
+	MOVQ    d+8(FP), DX
+	MOVQ    xps+72(FP), BX
+	MOVQ    dps+96(FP), SI
+	MOVQ    images+32(FP), DI
+
+image:
+	MOVQ CX, R10
+	MOVQ DX, R11
+	MOVQ rows+40(FP), R8
+
+row:
+	MOVQ R10, R12
+	MOVQ R11, R13
+	MOVQ px+48(FP), R9
+
+pixel:
+	VMOVUPS      (R13), Y6
+	VBROADCASTSS (R12), Y7
+	VFMADD231PS  Y7, Y6, Y0
+	VBROADCASTSS 4(R12), Y7
+	VFMADD231PS  Y7, Y6, Y1
+	VBROADCASTSS 8(R12), Y7
+	VFMADD231PS  Y7, Y6, Y2
+	VBROADCASTSS 12(R12), Y7
+	VFMADD231PS  Y7, Y6, Y3
+	VBROADCASTSS 16(R12), Y7
+	VFMADD231PS  Y7, Y6, Y4
+	VBROADCASTSS 20(R12), Y7
+	VFMADD231PS  Y7, Y6, Y5
+	ADDQ         BX, R12
+	ADDQ         SI, R13
+	DECQ         R9
+	JNE          pixel
+	ADDQ         xrs+64(FP), R10
+	ADDQ         drs+88(FP), R11
+	DECQ         R8
+	JNE          row
+	ADDQ         xis+56(FP), CX
+	ADDQ         dis+80(FP), DX
+	DECQ         DI
+	JNE          image
+	VMOVUPS      Y0, (AX)
+	VMOVUPS      Y1, 64(AX)
+	VMOVUPS      Y2, 128(AX)
+	VMOVUPS      Y3, 192(AX)
+	VMOVUPS      Y4, 256(AX)
+	VMOVUPS      Y5, 320(AX)
+	VZEROUPPER
+	RET
+
+// func wgrad7x1AVX2Half(x *float32, d *float32, dw *float32, wob int, images int, rows int, px int, xis int, xrs int, xps int, dis int, drs int, dps int)
+// Requires: AVX, FMA3
+TEXT ·wgrad7x1AVX2Half(SB), NOSPLIT, $0-104
+	MOVQ    dw+16(FP), AX
+	VMOVUPS (AX), Y0
+	VMOVUPS 64(AX), Y1
+	VMOVUPS 128(AX), Y2
+	VMOVUPS 192(AX), Y3
+	VMOVUPS 256(AX), Y4
+	VMOVUPS 320(AX), Y5
+	VMOVUPS 384(AX), Y6
+	MOVQ    x+0(FP), CX
+	MOVQ    d+8(FP), DX
+	MOVQ    xps+72(FP), BX
+	MOVQ    dps+96(FP), SI
+	MOVQ    images+32(FP), DI
+
+image:
+	MOVQ CX, R10
+	MOVQ DX, R11
+	MOVQ rows+40(FP), R8
+
+row:
+	MOVQ R10, R12
+	MOVQ R11, R13
+	MOVQ px+48(FP), R9
+
+pixel:
+	VMOVUPS      (R13), Y7
+	VBROADCASTSS (R12), Y8
+	VFMADD231PS  Y8, Y7, Y0
+	VBROADCASTSS 4(R12), Y8
+	VFMADD231PS  Y8, Y7, Y1
+	VBROADCASTSS 8(R12), Y8
+	VFMADD231PS  Y8, Y7, Y2
+	VBROADCASTSS 12(R12), Y8
+	VFMADD231PS  Y8, Y7, Y3
+	VBROADCASTSS 16(R12), Y8
+	VFMADD231PS  Y8, Y7, Y4
+	VBROADCASTSS 20(R12), Y8
+	VFMADD231PS  Y8, Y7, Y5
+	VBROADCASTSS 24(R12), Y8
+	VFMADD231PS  Y8, Y7, Y6
+	ADDQ         BX, R12
+	ADDQ         SI, R13
+	DECQ         R9
+	JNE          pixel
+	ADDQ         xrs+64(FP), R10
+	ADDQ         drs+88(FP), R11
+	DECQ         R8
+	JNE          row
+	ADDQ         xis+56(FP), CX
+	ADDQ         dis+80(FP), DX
+	DECQ         DI
+	JNE          image
+	VMOVUPS      Y0, (AX)
+	VMOVUPS      Y1, 64(AX)
+	VMOVUPS      Y2, 128(AX)
+	VMOVUPS      Y3, 192(AX)
+	VMOVUPS      Y4, 256(AX)
+	VMOVUPS      Y5, 320(AX)
+	VMOVUPS      Y6, 384(AX)
+	VZEROUPPER
+	RET
+
+// func wgrad8x1AVX2Half(x *float32, d *float32, dw *float32, wob int, images int, rows int, px int, xis int, xrs int, xps int, dis int, drs int, dps int)
+// Requires: AVX, FMA3
+TEXT ·wgrad8x1AVX2Half(SB), NOSPLIT, $0-104
+	MOVQ    dw+16(FP), AX
+	VMOVUPS (AX), Y0
+	VMOVUPS 64(AX), Y1
+	VMOVUPS 128(AX), Y2
+	VMOVUPS 192(AX), Y3
+	VMOVUPS 256(AX), Y4
+	VMOVUPS 320(AX), Y5
+	VMOVUPS 384(AX), Y6
+	VMOVUPS 448(AX), Y7
+	MOVQ    x+0(FP), CX
+	MOVQ    d+8(FP), DX
+	MOVQ    xps+72(FP), BX
+	MOVQ    dps+96(FP), SI
+	MOVQ    images+32(FP), DI
+
+image:
+	MOVQ CX, R10
+	MOVQ DX, R11
+	MOVQ rows+40(FP), R8
+
+row:
+	MOVQ R10, R12
+	MOVQ R11, R13
+	MOVQ px+48(FP), R9
+
+pixel:
+	VMOVUPS      (R13), Y8
+	VBROADCASTSS (R12), Y9
+	VFMADD231PS  Y9, Y8, Y0
+	VBROADCASTSS 4(R12), Y9
+	VFMADD231PS  Y9, Y8, Y1
+	VBROADCASTSS 8(R12), Y9
+	VFMADD231PS  Y9, Y8, Y2
+	VBROADCASTSS 12(R12), Y9
+	VFMADD231PS  Y9, Y8, Y3
+	VBROADCASTSS 16(R12), Y9
+	VFMADD231PS  Y9, Y8, Y4
+	VBROADCASTSS 20(R12), Y9
+	VFMADD231PS  Y9, Y8, Y5
+	VBROADCASTSS 24(R12), Y9
+	VFMADD231PS  Y9, Y8, Y6
+	VBROADCASTSS 28(R12), Y9
+	VFMADD231PS  Y9, Y8, Y7
+	ADDQ         BX, R12
+	ADDQ         SI, R13
+	DECQ         R9
+	JNE          pixel
+	ADDQ         xrs+64(FP), R10
+	ADDQ         drs+88(FP), R11
+	DECQ         R8
+	JNE          row
+	ADDQ         xis+56(FP), CX
+	ADDQ         dis+80(FP), DX
+	DECQ         DI
+	JNE          image
+	VMOVUPS      Y0, (AX)
+	VMOVUPS      Y1, 64(AX)
+	VMOVUPS      Y2, 128(AX)
+	VMOVUPS      Y3, 192(AX)
+	VMOVUPS      Y4, 256(AX)
+	VMOVUPS      Y5, 320(AX)
+	VMOVUPS      Y6, 384(AX)
+	VMOVUPS      Y7, 448(AX)
+	VZEROUPPER
+	RET
+
+// func wgrad9x1AVX2Half(x *float32, d *float32, dw *float32, wob int, images int, rows int, px int, xis int, xrs int, xps int, dis int, drs int, dps int)
+// Requires: AVX, FMA3
+TEXT ·wgrad9x1AVX2Half(SB), NOSPLIT, $0-104
+	MOVQ    dw+16(FP), AX
+	VMOVUPS (AX), Y0
+	VMOVUPS 64(AX), Y1
+	VMOVUPS 128(AX), Y2
+	VMOVUPS 192(AX), Y3
+	VMOVUPS 256(AX), Y4
+	VMOVUPS 320(AX), Y5
+	VMOVUPS 384(AX), Y6
+	VMOVUPS 448(AX), Y7
+	VMOVUPS 512(AX), Y8
+	MOVQ    x+0(FP), CX
+	MOVQ    d+8(FP), DX
+	MOVQ    xps+72(FP), BX
+	MOVQ    dps+96(FP), SI
+	MOVQ    images+32(FP), DI
+
+image:
+	MOVQ CX, R10
+	MOVQ DX, R11
+	MOVQ rows+40(FP), R8
+
+row:
+	MOVQ R10, R12
+	MOVQ R11, R13
+	MOVQ px+48(FP), R9
+
+pixel:
+	VMOVUPS      (R13), Y9
+	VBROADCASTSS (R12), Y10
+	VFMADD231PS  Y10, Y9, Y0
+	VBROADCASTSS 4(R12), Y10
+	VFMADD231PS  Y10, Y9, Y1
+	VBROADCASTSS 8(R12), Y10
+	VFMADD231PS  Y10, Y9, Y2
+	VBROADCASTSS 12(R12), Y10
+	VFMADD231PS  Y10, Y9, Y3
+	VBROADCASTSS 16(R12), Y10
+	VFMADD231PS  Y10, Y9, Y4
+	VBROADCASTSS 20(R12), Y10
+	VFMADD231PS  Y10, Y9, Y5
+	VBROADCASTSS 24(R12), Y10
+	VFMADD231PS  Y10, Y9, Y6
+	VBROADCASTSS 28(R12), Y10
+	VFMADD231PS  Y10, Y9, Y7
+	VBROADCASTSS 32(R12), Y10
+	VFMADD231PS  Y10, Y9, Y8
+	ADDQ         BX, R12
+	ADDQ         SI, R13
+	DECQ         R9
+	JNE          pixel
+	ADDQ         xrs+64(FP), R10
+	ADDQ         drs+88(FP), R11
+	DECQ         R8
+	JNE          row
+	ADDQ         xis+56(FP), CX
+	ADDQ         dis+80(FP), DX
+	DECQ         DI
+	JNE          image
+	VMOVUPS      Y0, (AX)
+	VMOVUPS      Y1, 64(AX)
+	VMOVUPS      Y2, 128(AX)
+	VMOVUPS      Y3, 192(AX)
+	VMOVUPS      Y4, 256(AX)
+	VMOVUPS      Y5, 320(AX)
+	VMOVUPS      Y6, 384(AX)
+	VMOVUPS      Y7, 448(AX)
+	VMOVUPS      Y8, 512(AX)
+	VZEROUPPER
+	RET
+
+// func wgrad10x1AVX2Half(x *float32, d *float32, dw *float32, wob int, images int, rows int, px int, xis int, xrs int, xps int, dis int, drs int, dps int)
+// Requires: AVX, FMA3
+TEXT ·wgrad10x1AVX2Half(SB), NOSPLIT, $0-104
+	MOVQ    dw+16(FP), AX
+	VMOVUPS (AX), Y0
+	VMOVUPS 64(AX), Y1
+	VMOVUPS 128(AX), Y2
+	VMOVUPS 192(AX), Y3
+	VMOVUPS 256(AX), Y4
+	VMOVUPS 320(AX), Y5
+	VMOVUPS 384(AX), Y6
+	VMOVUPS 448(AX), Y7
+	VMOVUPS 512(AX), Y8
+	VMOVUPS 576(AX), Y9
+	MOVQ    x+0(FP), CX
+	MOVQ    d+8(FP), DX
+	MOVQ    xps+72(FP), BX
+	MOVQ    dps+96(FP), SI
+	MOVQ    images+32(FP), DI
+
+image:
+	MOVQ CX, R10
+	MOVQ DX, R11
+	MOVQ rows+40(FP), R8
+
+row:
+	MOVQ R10, R12
+	MOVQ R11, R13
+	MOVQ px+48(FP), R9
+
+pixel:
+	VMOVUPS      (R13), Y10
+	VBROADCASTSS (R12), Y11
+	VFMADD231PS  Y11, Y10, Y0
+	VBROADCASTSS 4(R12), Y11
+	VFMADD231PS  Y11, Y10, Y1
+	VBROADCASTSS 8(R12), Y11
+	VFMADD231PS  Y11, Y10, Y2
+	VBROADCASTSS 12(R12), Y11
+	VFMADD231PS  Y11, Y10, Y3
+	VBROADCASTSS 16(R12), Y11
+	VFMADD231PS  Y11, Y10, Y4
+	VBROADCASTSS 20(R12), Y11
+	VFMADD231PS  Y11, Y10, Y5
+	VBROADCASTSS 24(R12), Y11
+	VFMADD231PS  Y11, Y10, Y6
+	VBROADCASTSS 28(R12), Y11
+	VFMADD231PS  Y11, Y10, Y7
+	VBROADCASTSS 32(R12), Y11
+	VFMADD231PS  Y11, Y10, Y8
+	VBROADCASTSS 36(R12), Y11
+	VFMADD231PS  Y11, Y10, Y9
+	ADDQ         BX, R12
+	ADDQ         SI, R13
+	DECQ         R9
+	JNE          pixel
+	ADDQ         xrs+64(FP), R10
+	ADDQ         drs+88(FP), R11
+	DECQ         R8
+	JNE          row
+	ADDQ         xis+56(FP), CX
+	ADDQ         dis+80(FP), DX
+	DECQ         DI
+	JNE          image
+	VMOVUPS      Y0, (AX)
+	VMOVUPS      Y1, 64(AX)
+	VMOVUPS      Y2, 128(AX)
+	VMOVUPS      Y3, 192(AX)
+	VMOVUPS      Y4, 256(AX)
+	VMOVUPS      Y5, 320(AX)
+	VMOVUPS      Y6, 384(AX)
+	VMOVUPS      Y7, 448(AX)
+	VMOVUPS      Y8, 512(AX)
+	VMOVUPS      Y9, 576(AX)
+	VZEROUPPER
+	RET
+
+// func wgrad11x1AVX2Half(x *float32, d *float32, dw *float32, wob int, images int, rows int, px int, xis int, xrs int, xps int, dis int, drs int, dps int)
+// Requires: AVX, FMA3
+TEXT ·wgrad11x1AVX2Half(SB), NOSPLIT, $0-104
+	MOVQ    dw+16(FP), AX
+	VMOVUPS (AX), Y0
+	VMOVUPS 64(AX), Y1
+	VMOVUPS 128(AX), Y2
+	VMOVUPS 192(AX), Y3
+	VMOVUPS 256(AX), Y4
+	VMOVUPS 320(AX), Y5
+	VMOVUPS 384(AX), Y6
+	VMOVUPS 448(AX), Y7
+	VMOVUPS 512(AX), Y8
+	VMOVUPS 576(AX), Y9
+	VMOVUPS 640(AX), Y10
+	MOVQ    x+0(FP), CX
+	MOVQ    d+8(FP), DX
+	MOVQ    xps+72(FP), BX
+	MOVQ    dps+96(FP), SI
+	MOVQ    images+32(FP), DI
+
+image:
+	MOVQ CX, R10
+	MOVQ DX, R11
+	MOVQ rows+40(FP), R8
+
+row:
+	MOVQ R10, R12
+	MOVQ R11, R13
+	MOVQ px+48(FP), R9
+
+pixel:
+	VMOVUPS      (R13), Y11
+	VBROADCASTSS (R12), Y12
+	VFMADD231PS  Y12, Y11, Y0
+	VBROADCASTSS 4(R12), Y12
+	VFMADD231PS  Y12, Y11, Y1
+	VBROADCASTSS 8(R12), Y12
+	VFMADD231PS  Y12, Y11, Y2
+	VBROADCASTSS 12(R12), Y12
+	VFMADD231PS  Y12, Y11, Y3
+	VBROADCASTSS 16(R12), Y12
+	VFMADD231PS  Y12, Y11, Y4
+	VBROADCASTSS 20(R12), Y12
+	VFMADD231PS  Y12, Y11, Y5
+	VBROADCASTSS 24(R12), Y12
+	VFMADD231PS  Y12, Y11, Y6
+	VBROADCASTSS 28(R12), Y12
+	VFMADD231PS  Y12, Y11, Y7
+	VBROADCASTSS 32(R12), Y12
+	VFMADD231PS  Y12, Y11, Y8
+	VBROADCASTSS 36(R12), Y12
+	VFMADD231PS  Y12, Y11, Y9
+	VBROADCASTSS 40(R12), Y12
+	VFMADD231PS  Y12, Y11, Y10
+	ADDQ         BX, R12
+	ADDQ         SI, R13
+	DECQ         R9
+	JNE          pixel
+	ADDQ         xrs+64(FP), R10
+	ADDQ         drs+88(FP), R11
+	DECQ         R8
+	JNE          row
+	ADDQ         xis+56(FP), CX
+	ADDQ         dis+80(FP), DX
+	DECQ         DI
+	JNE          image
+	VMOVUPS      Y0, (AX)
+	VMOVUPS      Y1, 64(AX)
+	VMOVUPS      Y2, 128(AX)
+	VMOVUPS      Y3, 192(AX)
+	VMOVUPS      Y4, 256(AX)
+	VMOVUPS      Y5, 320(AX)
+	VMOVUPS      Y6, 384(AX)
+	VMOVUPS      Y7, 448(AX)
+	VMOVUPS      Y8, 512(AX)
+	VMOVUPS      Y9, 576(AX)
+	VMOVUPS      Y10, 640(AX)
+	VZEROUPPER
+	RET
+
+// func wgrad12x1AVX2Half(x *float32, d *float32, dw *float32, wob int, images int, rows int, px int, xis int, xrs int, xps int, dis int, drs int, dps int)
+// Requires: AVX, FMA3
+TEXT ·wgrad12x1AVX2Half(SB), NOSPLIT, $0-104
+	MOVQ    dw+16(FP), AX
+	VMOVUPS (AX), Y0
+	VMOVUPS 64(AX), Y1
+	VMOVUPS 128(AX), Y2
+	VMOVUPS 192(AX), Y3
+	VMOVUPS 256(AX), Y4
+	VMOVUPS 320(AX), Y5
+	VMOVUPS 384(AX), Y6
+	VMOVUPS 448(AX), Y7
+	VMOVUPS 512(AX), Y8
+	VMOVUPS 576(AX), Y9
+	VMOVUPS 640(AX), Y10
+	VMOVUPS 704(AX), Y11
+	MOVQ    x+0(FP), CX
+	MOVQ    d+8(FP), DX
+	MOVQ    xps+72(FP), BX
+	MOVQ    dps+96(FP), SI
+	MOVQ    images+32(FP), DI
+
+image:
+	MOVQ CX, R10
+	MOVQ DX, R11
+	MOVQ rows+40(FP), R8
+
+row:
+	MOVQ R10, R12
+	MOVQ R11, R13
+	MOVQ px+48(FP), R9
+
+pixel:
+	VMOVUPS      (R13), Y12
+	VBROADCASTSS (R12), Y13
+	VFMADD231PS  Y13, Y12, Y0
+	VBROADCASTSS 4(R12), Y13
+	VFMADD231PS  Y13, Y12, Y1
+	VBROADCASTSS 8(R12), Y13
+	VFMADD231PS  Y13, Y12, Y2
+	VBROADCASTSS 12(R12), Y13
+	VFMADD231PS  Y13, Y12, Y3
+	VBROADCASTSS 16(R12), Y13
+	VFMADD231PS  Y13, Y12, Y4
+	VBROADCASTSS 20(R12), Y13
+	VFMADD231PS  Y13, Y12, Y5
+	VBROADCASTSS 24(R12), Y13
+	VFMADD231PS  Y13, Y12, Y6
+	VBROADCASTSS 28(R12), Y13
+	VFMADD231PS  Y13, Y12, Y7
+	VBROADCASTSS 32(R12), Y13
+	VFMADD231PS  Y13, Y12, Y8
+	VBROADCASTSS 36(R12), Y13
+	VFMADD231PS  Y13, Y12, Y9
+	VBROADCASTSS 40(R12), Y13
+	VFMADD231PS  Y13, Y12, Y10
+	VBROADCASTSS 44(R12), Y13
+	VFMADD231PS  Y13, Y12, Y11
+	ADDQ         BX, R12
+	ADDQ         SI, R13
+	DECQ         R9
+	JNE          pixel
+	ADDQ         xrs+64(FP), R10
+	ADDQ         drs+88(FP), R11
+	DECQ         R8
+	JNE          row
+	ADDQ         xis+56(FP), CX
+	ADDQ         dis+80(FP), DX
+	DECQ         DI
+	JNE          image
+	VMOVUPS      Y0, (AX)
+	VMOVUPS      Y1, 64(AX)
+	VMOVUPS      Y2, 128(AX)
+	VMOVUPS      Y3, 192(AX)
+	VMOVUPS      Y4, 256(AX)
+	VMOVUPS      Y5, 320(AX)
+	VMOVUPS      Y6, 384(AX)
+	VMOVUPS      Y7, 448(AX)
+	VMOVUPS      Y8, 512(AX)
+	VMOVUPS      Y9, 576(AX)
+	VMOVUPS      Y10, 640(AX)
+	VMOVUPS      Y11, 704(AX)
+	VZEROUPPER
+	RET
+
+// func winogradInAVX2Half(d0 *float32, d1 *float32, d2 *float32, d3 *float32, s0 int, s1 int, s2 int, s3 int, cols int, v *float32, vts int, vfs int)
+// Requires: AVX
+TEXT ·winogradInAVX2Half(SB), NOSPLIT, $0-96
+	MOVQ    d0+0(FP), AX
+	MOVQ    d1+8(FP), CX
+	MOVQ    d2+16(FP), DX
+	MOVQ    d3+24(FP), BX
+	MOVQ    vfs+88(FP), SI
+	MOVQ    v+72(FP), R8
+	LEAQ    (R8)(SI*4), R9
+	LEAQ    (R9)(SI*4), R10
+	LEAQ    (R10)(SI*4), R11
+	LEAQ    (SI)(SI*2), DI
+	MOVQ    vts+80(FP), R12
+	MOVQ    cols+64(FP), R13
+	VMOVUPS (AX), Y1
+	ADDQ    s0+32(FP), AX
+	VMOVUPS (CX), Y0
+	ADDQ    s1+40(FP), CX
+	VMOVUPS (DX), Y2
+	ADDQ    s2+48(FP), DX
+	VMOVUPS (BX), Y3
+	ADDQ    s3+56(FP), BX
+	VSUBPS  Y2, Y1, Y1
+	VADDPS  Y0, Y2, Y4
+	VSUBPS  Y3, Y0, Y3
+	VSUBPS  Y0, Y2, Y2
+	VMOVUPS (AX), Y5
+	ADDQ    s0+32(FP), AX
+	VMOVUPS (CX), Y0
+	ADDQ    s1+40(FP), CX
+	VMOVUPS (DX), Y6
+	ADDQ    s2+48(FP), DX
+	VMOVUPS (BX), Y7
+	ADDQ    s3+56(FP), BX
+	VSUBPS  Y6, Y5, Y5
+	VADDPS  Y0, Y6, Y8
+	VSUBPS  Y7, Y0, Y7
+	VSUBPS  Y0, Y6, Y6
+	SUBQ    $0x02, R13
+	JL      rest0
+
+tile0:
+	VMOVUPS (AX), Y9
+	ADDQ    s0+32(FP), AX
+	VMOVUPS (CX), Y0
+	ADDQ    s1+40(FP), CX
+	VMOVUPS (DX), Y10
+	ADDQ    s2+48(FP), DX
+	VMOVUPS (BX), Y11
+	ADDQ    s3+56(FP), BX
+	VSUBPS  Y10, Y9, Y9
+	VADDPS  Y0, Y10, Y12
+	VSUBPS  Y11, Y0, Y11
+	VSUBPS  Y0, Y10, Y10
+	VSUBPS  Y9, Y1, Y0
+	VMOVUPS Y0, (R8)
+	VADDPS  Y9, Y5, Y0
+	VMOVUPS Y0, (R8)(SI*1)
+	VSUBPS  Y5, Y9, Y0
+	VMOVUPS Y0, (R8)(SI*2)
+	VMOVAPS Y9, Y1
+	VSUBPS  Y12, Y4, Y0
+	VMOVUPS Y0, (R9)
+	VADDPS  Y12, Y8, Y0
+	VMOVUPS Y0, (R9)(SI*1)
+	VSUBPS  Y8, Y12, Y0
+	VMOVUPS Y0, (R9)(SI*2)
+	VMOVAPS Y12, Y4
+	VSUBPS  Y10, Y2, Y0
+	VMOVUPS Y0, (R10)
+	VADDPS  Y10, Y6, Y0
+	VMOVUPS Y0, (R10)(SI*1)
+	VSUBPS  Y6, Y10, Y0
+	VMOVUPS Y0, (R10)(SI*2)
+	VMOVAPS Y10, Y2
+	VSUBPS  Y11, Y3, Y0
+	VMOVUPS Y0, (R11)
+	VADDPS  Y11, Y7, Y0
+	VMOVUPS Y0, (R11)(SI*1)
+	VSUBPS  Y7, Y11, Y0
+	VMOVUPS Y0, (R11)(SI*2)
+	VMOVAPS Y11, Y3
+	VMOVUPS (AX), Y9
+	ADDQ    s0+32(FP), AX
+	VMOVUPS (CX), Y0
+	ADDQ    s1+40(FP), CX
+	VMOVUPS (DX), Y10
+	ADDQ    s2+48(FP), DX
+	VMOVUPS (BX), Y11
+	ADDQ    s3+56(FP), BX
+	VSUBPS  Y10, Y9, Y9
+	VADDPS  Y0, Y10, Y12
+	VSUBPS  Y11, Y0, Y11
+	VSUBPS  Y0, Y10, Y10
+	VSUBPS  Y9, Y5, Y0
+	VMOVUPS Y0, (R8)(DI*1)
+	VMOVAPS Y9, Y5
+	VSUBPS  Y12, Y8, Y0
+	VMOVUPS Y0, (R9)(DI*1)
+	VMOVAPS Y12, Y8
+	VSUBPS  Y10, Y6, Y0
+	VMOVUPS Y0, (R10)(DI*1)
+	VMOVAPS Y10, Y6
+	VSUBPS  Y11, Y7, Y0
+	VMOVUPS Y0, (R11)(DI*1)
+	VMOVAPS Y11, Y7
+	ADDQ    R12, R8
+	ADDQ    R12, R9
+	ADDQ    R12, R10
+	ADDQ    R12, R11
+	SUBQ    $0x02, R13
+	JGE     tile0
+
+rest0:
+	ADDQ    $0x02, R13
+	JEQ     end0
+	VMOVUPS (AX), Y9
+	ADDQ    s0+32(FP), AX
+	VMOVUPS (CX), Y0
+	ADDQ    s1+40(FP), CX
+	VMOVUPS (DX), Y10
+	ADDQ    s2+48(FP), DX
+	VMOVUPS (BX), Y11
+	ADDQ    s3+56(FP), BX
+	VSUBPS  Y10, Y9, Y9
+	VADDPS  Y0, Y10, Y12
+	VSUBPS  Y11, Y0, Y11
+	VSUBPS  Y0, Y10, Y10
+	VSUBPS  Y9, Y1, Y0
+	VMOVUPS Y0, (R8)
+	VADDPS  Y9, Y5, Y0
+	VMOVUPS Y0, (R8)(SI*1)
+	VSUBPS  Y5, Y9, Y0
+	VMOVUPS Y0, (R8)(SI*2)
+	VMOVAPS Y9, Y1
+	VSUBPS  Y12, Y4, Y0
+	VMOVUPS Y0, (R9)
+	VADDPS  Y12, Y8, Y0
+	VMOVUPS Y0, (R9)(SI*1)
+	VSUBPS  Y8, Y12, Y0
+	VMOVUPS Y0, (R9)(SI*2)
+	VMOVAPS Y12, Y4
+	VSUBPS  Y10, Y2, Y0
+	VMOVUPS Y0, (R10)
+	VADDPS  Y10, Y6, Y0
+	VMOVUPS Y0, (R10)(SI*1)
+	VSUBPS  Y6, Y10, Y0
+	VMOVUPS Y0, (R10)(SI*2)
+	VMOVAPS Y10, Y2
+	VSUBPS  Y11, Y3, Y0
+	VMOVUPS Y0, (R11)
+	VADDPS  Y11, Y7, Y0
+	VMOVUPS Y0, (R11)(SI*1)
+	VSUBPS  Y7, Y11, Y0
+	VMOVUPS Y0, (R11)(SI*2)
+	VMOVAPS Y11, Y3
+	VMOVUPS Y5, (R8)(DI*1)
+	VMOVUPS Y8, (R9)(DI*1)
+	VMOVUPS Y6, (R10)(DI*1)
+	VMOVUPS Y7, (R11)(DI*1)
+
+end0:
+	VZEROUPPER
+	RET
+
+// func winogradMultiplyAVX2Half(v *float32, ips int, ijump int, vbs int, vfs int, blocks int, u *float32, uskip int, ic int, groups int, m *float32, mskip int)
+// Requires: AVX, FMA3
+TEXT ·winogradMultiplyAVX2Half(SB), NOSPLIT, $8-96
+	MOVQ ips+8(FP), AX
+	LEAQ (AX)(AX*2), CX
+	MOVQ u+48(FP), R8
+	MOVQ m+80(FP), R9
+	MOVQ v+0(FP), R11
+	MOVQ $0x00000010, R15
+
+frequency:
+	MOVQ groups+72(FP), R13
+
+group:
+	MOVQ R11, R12
+	MOVQ blocks+40(FP), R14
+
+block:
+	MOVQ   R12, DX
+	LEAQ   (DX)(AX*4), BX
+	ADDQ   AX, BX
+	MOVQ   ijump+16(FP), SI
+	ADDQ   DX, SI
+	LEAQ   (SI)(AX*4), DI
+	ADDQ   AX, DI
+	ADDQ   vbs+24(FP), R12
+	MOVQ   R8, R10
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	MOVQ   ic+64(FP), BP
+	SUBQ   $0x04, BP
+	JL     rest
+
+four:
+	VMOVUPS      (R10), Y12
+	VBROADCASTSS (DX), Y13
+	VFMADD231PS  Y13, Y12, Y0
+	VBROADCASTSS (DX)(AX*1), Y13
+	VFMADD231PS  Y13, Y12, Y1
+	VBROADCASTSS (DX)(AX*2), Y13
+	VFMADD231PS  Y13, Y12, Y2
+	VBROADCASTSS (DX)(CX*1), Y13
+	VFMADD231PS  Y13, Y12, Y3
+	VBROADCASTSS (DX)(AX*4), Y13
+	VFMADD231PS  Y13, Y12, Y4
+	VBROADCASTSS (BX), Y13
+	VFMADD231PS  Y13, Y12, Y5
+	VBROADCASTSS (SI), Y13
+	VFMADD231PS  Y13, Y12, Y6
+	VBROADCASTSS (SI)(AX*1), Y13
+	VFMADD231PS  Y13, Y12, Y7
+	VBROADCASTSS (SI)(AX*2), Y13
+	VFMADD231PS  Y13, Y12, Y8
+	VBROADCASTSS (SI)(CX*1), Y13
+	VFMADD231PS  Y13, Y12, Y9
+	VBROADCASTSS (SI)(AX*4), Y13
+	VFMADD231PS  Y13, Y12, Y10
+	VBROADCASTSS (DI), Y13
+	VFMADD231PS  Y13, Y12, Y11
+	VMOVUPS      64(R10), Y12
+	VBROADCASTSS 4(DX), Y13
+	VFMADD231PS  Y13, Y12, Y0
+	VBROADCASTSS 4(DX)(AX*1), Y13
+	VFMADD231PS  Y13, Y12, Y1
+	VBROADCASTSS 4(DX)(AX*2), Y13
+	VFMADD231PS  Y13, Y12, Y2
+	VBROADCASTSS 4(DX)(CX*1), Y13
+	VFMADD231PS  Y13, Y12, Y3
+	VBROADCASTSS 4(DX)(AX*4), Y13
+	VFMADD231PS  Y13, Y12, Y4
+	VBROADCASTSS 4(BX), Y13
+	VFMADD231PS  Y13, Y12, Y5
+	VBROADCASTSS 4(SI), Y13
+	VFMADD231PS  Y13, Y12, Y6
+	VBROADCASTSS 4(SI)(AX*1), Y13
+	VFMADD231PS  Y13, Y12, Y7
+	VBROADCASTSS 4(SI)(AX*2), Y13
+	VFMADD231PS  Y13, Y12, Y8
+	VBROADCASTSS 4(SI)(CX*1), Y13
+	VFMADD231PS  Y13, Y12, Y9
+	VBROADCASTSS 4(SI)(AX*4), Y13
+	VFMADD231PS  Y13, Y12, Y10
+	VBROADCASTSS 4(DI), Y13
+	VFMADD231PS  Y13, Y12, Y11
+	VMOVUPS      128(R10), Y12
+	VBROADCASTSS 8(DX), Y13
+	VFMADD231PS  Y13, Y12, Y0
+	VBROADCASTSS 8(DX)(AX*1), Y13
+	VFMADD231PS  Y13, Y12, Y1
+	VBROADCASTSS 8(DX)(AX*2), Y13
+	VFMADD231PS  Y13, Y12, Y2
+	VBROADCASTSS 8(DX)(CX*1), Y13
+	VFMADD231PS  Y13, Y12, Y3
+	VBROADCASTSS 8(DX)(AX*4), Y13
+	VFMADD231PS  Y13, Y12, Y4
+	VBROADCASTSS 8(BX), Y13
+	VFMADD231PS  Y13, Y12, Y5
+	VBROADCASTSS 8(SI), Y13
+	VFMADD231PS  Y13, Y12, Y6
+	VBROADCASTSS 8(SI)(AX*1), Y13
+	VFMADD231PS  Y13, Y12, Y7
+	VBROADCASTSS 8(SI)(AX*2), Y13
+	VFMADD231PS  Y13, Y12, Y8
+	VBROADCASTSS 8(SI)(CX*1), Y13
+	VFMADD231PS  Y13, Y12, Y9
+	VBROADCASTSS 8(SI)(AX*4), Y13
+	VFMADD231PS  Y13, Y12, Y10
+	VBROADCASTSS 8(DI), Y13
+	VFMADD231PS  Y13, Y12, Y11
+	VMOVUPS      192(R10), Y12
+	VBROADCASTSS 12(DX), Y13
+	VFMADD231PS  Y13, Y12, Y0
+	VBROADCASTSS 12(DX)(AX*1), Y13
+	VFMADD231PS  Y13, Y12, Y1
+	VBROADCASTSS 12(DX)(AX*2), Y13
+	VFMADD231PS  Y13, Y12, Y2
+	VBROADCASTSS 12(DX)(CX*1), Y13
+	VFMADD231PS  Y13, Y12, Y3
+	VBROADCASTSS 12(DX)(AX*4), Y13
+	VFMADD231PS  Y13, Y12, Y4
+	VBROADCASTSS 12(BX), Y13
+	VFMADD231PS  Y13, Y12, Y5
+	VBROADCASTSS 12(SI), Y13
+	VFMADD231PS  Y13, Y12, Y6
+	VBROADCASTSS 12(SI)(AX*1), Y13
+	VFMADD231PS  Y13, Y12, Y7
+	VBROADCASTSS 12(SI)(AX*2), Y13
+	VFMADD231PS  Y13, Y12, Y8
+	VBROADCASTSS 12(SI)(CX*1), Y13
+	VFMADD231PS  Y13, Y12, Y9
+	VBROADCASTSS 12(SI)(AX*4), Y13
+	VFMADD231PS  Y13, Y12, Y10
+	VBROADCASTSS 12(DI), Y13
+	VFMADD231PS  Y13, Y12, Y11
+	ADDQ         $0x00000100, R10
+	ADDQ         $0x10, DX
+	ADDQ         $0x10, BX
+	ADDQ         $0x10, SI
+	ADDQ         $0x10, DI
+	SUBQ         $0x04, BP
+	JGE          four
+
+rest:
+	ADDQ $0x04, BP
+	JEQ  next
+
+one:
+	VMOVUPS      (R10), Y12
+	VBROADCASTSS (DX), Y13
+	VFMADD231PS  Y13, Y12, Y0
+	VBROADCASTSS (DX)(AX*1), Y13
+	VFMADD231PS  Y13, Y12, Y1
+	VBROADCASTSS (DX)(AX*2), Y13
+	VFMADD231PS  Y13, Y12, Y2
+	VBROADCASTSS (DX)(CX*1), Y13
+	VFMADD231PS  Y13, Y12, Y3
+	VBROADCASTSS (DX)(AX*4), Y13
+	VFMADD231PS  Y13, Y12, Y4
+	VBROADCASTSS (BX), Y13
+	VFMADD231PS  Y13, Y12, Y5
+	VBROADCASTSS (SI), Y13
+	VFMADD231PS  Y13, Y12, Y6
+	VBROADCASTSS (SI)(AX*1), Y13
+	VFMADD231PS  Y13, Y12, Y7
+	VBROADCASTSS (SI)(AX*2), Y13
+	VFMADD231PS  Y13, Y12, Y8
+	VBROADCASTSS (SI)(CX*1), Y13
+	VFMADD231PS  Y13, Y12, Y9
+	VBROADCASTSS (SI)(AX*4), Y13
+	VFMADD231PS  Y13, Y12, Y10
+	VBROADCASTSS (DI), Y13
+	VFMADD231PS  Y13, Y12, Y11
+	ADDQ         $0x00000040, R10
+	ADDQ         $0x04, DX
+	ADDQ         $0x04, BX
+	ADDQ         $0x04, SI
+	ADDQ         $0x04, DI
+	DECQ         BP
+	JNE          one
+
+next:
+	VMOVUPS Y0, (R9)
+	VMOVUPS Y1, 32(R9)
+	VMOVUPS Y2, 64(R9)
+	VMOVUPS Y3, 96(R9)
+	VMOVUPS Y4, 128(R9)
+	VMOVUPS Y5, 160(R9)
+	VMOVUPS Y6, 192(R9)
+	VMOVUPS Y7, 224(R9)
+	VMOVUPS Y8, 256(R9)
+	VMOVUPS Y9, 288(R9)
+	VMOVUPS Y10, 320(R9)
+	VMOVUPS Y11, 352(R9)
+	ADDQ    $0x00000180, R9
+	DECQ    R14
+	JNE     block
+	MOVQ    R10, R8
+	DECQ    R13
+	JNE     group
+	ADDQ    vfs+32(FP), R11
+	ADDQ    uskip+56(FP), R8
+	ADDQ    mskip+88(FP), R9
+	DECQ    R15
+	JNE     frequency
+	VZEROUPPER
+	RET
+
+// func winogradOut1AVX2Half(m *float32, mts int, mfs int, cols int, out *float32, ops int, ors int, bias *float32, res *float32, rps int, rrs int, low float32, high float32)
+// Requires: AVX
+TEXT ·winogradOut1AVX2Half(SB), NOSPLIT, $0-96
+	MOVQ         mfs+16(FP), AX
+	MOVQ         m+0(FP), DX
+	LEAQ         (DX)(AX*4), BX
+	LEAQ         (BX)(AX*4), SI
+	LEAQ         (SI)(AX*4), DI
+	LEAQ         (AX)(AX*2), CX
+	MOVQ         cols+24(FP), R8
+	MOVQ         out+32(FP), R9
+	MOVQ         ops+40(FP), R10
+	MOVQ         res+64(FP), R11
+	MOVQ         rps+72(FP), R12
+	MOVQ         ors+48(FP), R13
+	MOVQ         rrs+80(FP), R14
+	ADDQ         R9, R13
+	ADDQ         R11, R14
+	VBROADCASTSS low+88(FP), Y1
+	VBROADCASTSS high+92(FP), Y2
+	MOVQ         bias+56(FP), R13
+	VMOVUPS      (R13), Y0
+	SUBQ         $0x02, R8
+	JL           rest0
+
+tile0:
+	VMOVUPS (BX), Y3
+	VMOVUPS (SI), Y4
+	VADDPS  Y3, Y4, Y3
+	VADDPS  (DX), Y3, Y3
+	VMOVUPS (BX)(AX*1), Y4
+	VMOVUPS (SI)(AX*1), Y5
+	VADDPS  Y4, Y5, Y4
+	VADDPS  (DX)(AX*1), Y4, Y4
+	VADDPS  Y4, Y3, Y3
+	VMOVUPS (BX)(AX*2), Y5
+	VMOVUPS (SI)(AX*2), Y6
+	VADDPS  Y5, Y6, Y5
+	VADDPS  (DX)(AX*2), Y5, Y5
+	VADDPS  Y5, Y3, Y3
+	VSUBPS  Y5, Y4, Y4
+	VMOVUPS (BX)(CX*1), Y5
+	VMOVUPS (SI)(CX*1), Y6
+	VADDPS  Y5, Y6, Y5
+	VADDPS  (DX)(CX*1), Y5, Y5
+	VSUBPS  Y5, Y4, Y4
+	TESTQ   R11, R11
+	JEQ     sum0
+	VADDPS  (R11), Y3, Y3
+	VADDPS  (R11)(R12*1), Y4, Y4
+
+sum0:
+	VADDPS  Y0, Y3, Y3
+	VMAXPS  Y3, Y1, Y3
+	VMINPS  Y3, Y2, Y3
+	VMOVUPS Y3, (R9)
+	VADDPS  Y0, Y4, Y4
+	VMAXPS  Y4, Y1, Y4
+	VMINPS  Y4, Y2, Y4
+	VMOVUPS Y4, (R9)(R10*1)
+	ADDQ    mts+8(FP), DX
+	ADDQ    mts+8(FP), BX
+	ADDQ    mts+8(FP), SI
+	ADDQ    mts+8(FP), DI
+	LEAQ    (R9)(R10*2), R9
+	LEAQ    (R11)(R12*2), R11
+	SUBQ    $0x02, R8
+	JGE     tile0
+
+rest0:
+	ADDQ    $0x02, R8
+	JEQ     end0
+	VMOVUPS (BX), Y3
+	VMOVUPS (SI), Y4
+	VADDPS  Y3, Y4, Y3
+	VADDPS  (DX), Y3, Y3
+	VMOVUPS (BX)(AX*1), Y4
+	VMOVUPS (SI)(AX*1), Y5
+	VADDPS  Y4, Y5, Y4
+	VADDPS  (DX)(AX*1), Y4, Y4
+	VADDPS  Y4, Y3, Y3
+	VMOVUPS (BX)(AX*2), Y4
+	VMOVUPS (SI)(AX*2), Y5
+	VADDPS  Y4, Y5, Y4
+	VADDPS  (DX)(AX*2), Y4, Y4
+	VADDPS  Y4, Y3, Y3
+	TESTQ   R11, R11
+	JEQ     lastsum0
+	VADDPS  (R11), Y3, Y3
+
+lastsum0:
+	VADDPS  Y0, Y3, Y3
+	VMAXPS  Y3, Y1, Y3
+	VMINPS  Y3, Y2, Y3
+	VMOVUPS Y3, (R9)
+
+end0:
+	VZEROUPPER
+	RET
+
+// func winogradOut2AVX2Half(m *float32, mts int, mfs int, cols int, out *float32, ops int, ors int, bias *float32, res *float32, rps int, rrs int, low float32, high float32)
+// Requires: AVX
+TEXT ·winogradOut2AVX2Half(SB), NOSPLIT, $0-96
+	MOVQ         mfs+16(FP), AX
+	MOVQ         m+0(FP), DX
+	LEAQ         (DX)(AX*4), BX
+	LEAQ         (BX)(AX*4), SI
+	LEAQ         (SI)(AX*4), DI
+	LEAQ         (AX)(AX*2), CX
+	MOVQ         cols+24(FP), R8
+	MOVQ         out+32(FP), R9
+	MOVQ         ops+40(FP), R10
+	MOVQ         res+64(FP), R11
+	MOVQ         rps+72(FP), R12
+	MOVQ         ors+48(FP), R13
+	MOVQ         rrs+80(FP), R14
+	ADDQ         R9, R13
+	ADDQ         R11, R14
+	VBROADCASTSS low+88(FP), Y1
+	VBROADCASTSS high+92(FP), Y2
+	MOVQ         bias+56(FP), R15
+	VMOVUPS      (R15), Y0
+	SUBQ         $0x02, R8
+	JL           rest0
+
+tile0:
+	VMOVUPS (BX), Y3
+	VMOVUPS (SI), Y4
+	VADDPS  Y3, Y4, Y5
+	VADDPS  (DX), Y5, Y5
+	VSUBPS  Y4, Y3, Y3
+	VSUBPS  (DI), Y3, Y3
+	VMOVUPS (BX)(AX*1), Y4
+	VMOVUPS (SI)(AX*1), Y6
+	VADDPS  Y4, Y6, Y7
+	VADDPS  (DX)(AX*1), Y7, Y7
+	VSUBPS  Y6, Y4, Y4
+	VSUBPS  (DI)(AX*1), Y4, Y4
+	VADDPS  Y7, Y5, Y5
+	VADDPS  Y4, Y3, Y3
+	VMOVUPS (BX)(AX*2), Y6
+	VMOVUPS (SI)(AX*2), Y8
+	VADDPS  Y6, Y8, Y9
+	VADDPS  (DX)(AX*2), Y9, Y9
+	VSUBPS  Y8, Y6, Y6
+	VSUBPS  (DI)(AX*2), Y6, Y6
+	VADDPS  Y9, Y5, Y5
+	VSUBPS  Y9, Y7, Y7
+	VADDPS  Y6, Y3, Y3
+	VSUBPS  Y6, Y4, Y4
+	VMOVUPS (BX)(CX*1), Y6
+	VMOVUPS (SI)(CX*1), Y8
+	VADDPS  Y6, Y8, Y9
+	VADDPS  (DX)(CX*1), Y9, Y9
+	VSUBPS  Y8, Y6, Y6
+	VSUBPS  (DI)(CX*1), Y6, Y6
+	VSUBPS  Y9, Y7, Y7
+	VSUBPS  Y6, Y4, Y4
+	TESTQ   R11, R11
+	JEQ     sum0
+	VADDPS  (R11), Y5, Y5
+	VADDPS  (R11)(R12*1), Y7, Y7
+	VADDPS  (R14), Y3, Y3
+	VADDPS  (R14)(R12*1), Y4, Y4
+
+sum0:
+	VADDPS  Y0, Y5, Y5
+	VMAXPS  Y5, Y1, Y5
+	VMINPS  Y5, Y2, Y5
+	VMOVUPS Y5, (R9)
+	VADDPS  Y0, Y7, Y7
+	VMAXPS  Y7, Y1, Y7
+	VMINPS  Y7, Y2, Y7
+	VMOVUPS Y7, (R9)(R10*1)
+	VADDPS  Y0, Y3, Y3
+	VMAXPS  Y3, Y1, Y3
+	VMINPS  Y3, Y2, Y3
+	VMOVUPS Y3, (R13)
+	VADDPS  Y0, Y4, Y4
+	VMAXPS  Y4, Y1, Y4
+	VMINPS  Y4, Y2, Y4
+	VMOVUPS Y4, (R13)(R10*1)
+	ADDQ    mts+8(FP), DX
+	ADDQ    mts+8(FP), BX
+	ADDQ    mts+8(FP), SI
+	ADDQ    mts+8(FP), DI
+	LEAQ    (R9)(R10*2), R9
+	LEAQ    (R11)(R12*2), R11
+	LEAQ    (R13)(R10*2), R13
+	LEAQ    (R14)(R12*2), R14
+	SUBQ    $0x02, R8
+	JGE     tile0
+
+rest0:
+	ADDQ    $0x02, R8
+	JEQ     end0
+	VMOVUPS (BX), Y3
+	VMOVUPS (SI), Y4
+	VADDPS  Y3, Y4, Y5
+	VADDPS  (DX), Y5, Y5
+	VSUBPS  Y4, Y3, Y3
+	VSUBPS  (DI), Y3, Y3
+	VMOVUPS (BX)(AX*1), Y4
+	VMOVUPS (SI)(AX*1), Y6
+	VADDPS  Y4, Y6, Y7
+	VADDPS  (DX)(AX*1), Y7, Y7
+	VSUBPS  Y6, Y4, Y4
+	VSUBPS  (DI)(AX*1), Y4, Y4
+	VADDPS  Y7, Y5, Y5
+	VADDPS  Y4, Y3, Y3
+	VMOVUPS (BX)(AX*2), Y4
+	VMOVUPS (SI)(AX*2), Y6
+	VADDPS  Y4, Y6, Y7
+	VADDPS  (DX)(AX*2), Y7, Y7
+	VSUBPS  Y6, Y4, Y4
+	VSUBPS  (DI)(AX*2), Y4, Y4
+	VADDPS  Y7, Y5, Y5
+	VADDPS  Y4, Y3, Y3
+	TESTQ   R11, R11
+	JEQ     lastsum0
+	VADDPS  (R11), Y5, Y5
+	VADDPS  (R14), Y3, Y3
+
+lastsum0:
+	VADDPS  Y0, Y5, Y5
+	VMAXPS  Y5, Y1, Y5
+	VMINPS  Y5, Y2, Y5
+	VMOVUPS Y5, (R9)
+	VADDPS  Y0, Y3, Y3
+	VMAXPS  Y3, Y1, Y3
+	VMINPS  Y3, Y2, Y3
+	VMOVUPS Y3, (R13)
+
+end0:
+	VZEROUPPER
+	RET
+
+// func winogradGrad1AVX2Half(d *float32, dps int, drs int, cols int, m *float32, mts int, mfs int)
+// Requires: AVX
+TEXT ·winogradGrad1AVX2Half(SB), NOSPLIT, $0-56
+	MOVQ   mfs+48(FP), AX
+	MOVQ   m+32(FP), DX
+	LEAQ   (DX)(AX*4), BX
+	LEAQ   (BX)(AX*4), SI
+	LEAQ   (SI)(AX*4), DI
+	LEAQ   (AX)(AX*2), CX
+	MOVQ   mts+40(FP), R8
+	MOVQ   d+0(FP), R9
+	MOVQ   dps+8(FP), R10
+	MOVQ   drs+16(FP), R11
+	MOVQ   cols+24(FP), R12
+	ADDQ   R9, R11
+	VXORPS Y0, Y0, Y0
+	SUBQ   $0x02, R12
+	JL     rest0
+
+tile0:
+	VMOVUPS (R9), Y1
+	VMOVUPS (R9)(R10*1), Y2
+	VADDPS  Y1, Y2, Y3
+	VSUBPS  Y2, Y1, Y4
+	VSUBPS  Y2, Y0, Y5
+	VMOVUPS Y1, (DX)
+	VMOVUPS Y3, (DX)(AX*1)
+	VMOVUPS Y4, (DX)(AX*2)
+	VMOVUPS Y5, (DX)(CX*1)
+	VADDPS  Y1, Y2, Y3
+	VSUBPS  Y2, Y1, Y4
+	VSUBPS  Y2, Y0, Y5
+	VMOVUPS Y1, (BX)
+	VMOVUPS Y3, (BX)(AX*1)
+	VMOVUPS Y4, (BX)(AX*2)
+	VMOVUPS Y5, (BX)(CX*1)
+	VADDPS  Y1, Y2, Y3
+	VSUBPS  Y2, Y1, Y4
+	VSUBPS  Y2, Y0, Y2
+	VMOVUPS Y1, (SI)
+	VMOVUPS Y3, (SI)(AX*1)
+	VMOVUPS Y4, (SI)(AX*2)
+	VMOVUPS Y2, (SI)(CX*1)
+	VADDPS  Y0, Y0, Y1
+	VSUBPS  Y0, Y0, Y2
+	VSUBPS  Y0, Y0, Y3
+	VMOVUPS Y0, (DI)
+	VMOVUPS Y1, (DI)(AX*1)
+	VMOVUPS Y2, (DI)(AX*2)
+	VMOVUPS Y3, (DI)(CX*1)
+	ADDQ    R8, DX
+	ADDQ    R8, BX
+	ADDQ    R8, SI
+	ADDQ    R8, DI
+	LEAQ    (R9)(R10*2), R9
+	SUBQ    $0x02, R12
+	JGE     tile0
+
+rest0:
+	ADDQ    $0x02, R12
+	JEQ     end0
+	VMOVUPS (R9), Y1
+	VMOVUPS Y1, (DX)
+	VMOVUPS Y1, (DX)(AX*1)
+	VMOVUPS Y1, (DX)(AX*2)
+	VMOVUPS Y0, (DX)(CX*1)
+	VMOVUPS Y1, (BX)
+	VMOVUPS Y1, (BX)(AX*1)
+	VMOVUPS Y1, (BX)(AX*2)
+	VMOVUPS Y0, (BX)(CX*1)
+	VMOVUPS Y1, (SI)
+	VMOVUPS Y1, (SI)(AX*1)
+	VMOVUPS Y1, (SI)(AX*2)
+	VMOVUPS Y0, (SI)(CX*1)
+	VMOVUPS Y0, (DI)
+	VMOVUPS Y0, (DI)(AX*1)
+	VMOVUPS Y0, (DI)(AX*2)
+	VMOVUPS Y0, (DI)(CX*1)
+
+end0:
+	VZEROUPPER
+	RET
+
+// func winogradGrad2AVX2Half(d *float32, dps int, drs int, cols int, m *float32, mts int, mfs int)
+// Requires: AVX
+TEXT ·winogradGrad2AVX2Half(SB), NOSPLIT, $0-56
+	MOVQ   mfs+48(FP), AX
+	MOVQ   m+32(FP), DX
+	LEAQ   (DX)(AX*4), BX
+	LEAQ   (BX)(AX*4), SI
+	LEAQ   (SI)(AX*4), DI
+	LEAQ   (AX)(AX*2), CX
+	MOVQ   mts+40(FP), R8
+	MOVQ   d+0(FP), R9
+	MOVQ   dps+8(FP), R10
+	MOVQ   drs+16(FP), R11
+	MOVQ   cols+24(FP), R12
+	ADDQ   R9, R11
+	VXORPS Y0, Y0, Y0
+	SUBQ   $0x02, R12
+	JL     rest0
+
+tile0:
+	VMOVUPS (R9), Y1
+	VMOVUPS (R11), Y2
+	VADDPS  Y1, Y2, Y3
+	VSUBPS  Y2, Y1, Y4
+	VSUBPS  Y2, Y0, Y2
+	VMOVUPS (R9)(R10*1), Y5
+	VMOVUPS (R11)(R10*1), Y6
+	VADDPS  Y5, Y6, Y7
+	VSUBPS  Y6, Y5, Y8
+	VSUBPS  Y6, Y0, Y6
+	VADDPS  Y1, Y5, Y9
+	VSUBPS  Y5, Y1, Y10
+	VSUBPS  Y5, Y0, Y5
+	VMOVUPS Y1, (DX)
+	VMOVUPS Y9, (DX)(AX*1)
+	VMOVUPS Y10, (DX)(AX*2)
+	VMOVUPS Y5, (DX)(CX*1)
+	VADDPS  Y3, Y7, Y1
+	VSUBPS  Y7, Y3, Y5
+	VSUBPS  Y7, Y0, Y7
+	VMOVUPS Y3, (BX)
+	VMOVUPS Y1, (BX)(AX*1)
+	VMOVUPS Y5, (BX)(AX*2)
+	VMOVUPS Y7, (BX)(CX*1)
+	VADDPS  Y4, Y8, Y1
+	VSUBPS  Y8, Y4, Y3
+	VSUBPS  Y8, Y0, Y5
+	VMOVUPS Y4, (SI)
+	VMOVUPS Y1, (SI)(AX*1)
+	VMOVUPS Y3, (SI)(AX*2)
+	VMOVUPS Y5, (SI)(CX*1)
+	VADDPS  Y2, Y6, Y1
+	VSUBPS  Y6, Y2, Y3
+	VSUBPS  Y6, Y0, Y4
+	VMOVUPS Y2, (DI)
+	VMOVUPS Y1, (DI)(AX*1)
+	VMOVUPS Y3, (DI)(AX*2)
+	VMOVUPS Y4, (DI)(CX*1)
+	ADDQ    R8, DX
+	ADDQ    R8, BX
+	ADDQ    R8, SI
+	ADDQ    R8, DI
+	LEAQ    (R9)(R10*2), R9
+	LEAQ    (R11)(R10*2), R11
+	SUBQ    $0x02, R12
+	JGE     tile0
+
+rest0:
+	ADDQ    $0x02, R12
+	JEQ     end0
+	VMOVUPS (R9), Y1
+	VMOVUPS (R11), Y2
+	VADDPS  Y1, Y2, Y3
+	VSUBPS  Y2, Y1, Y4
+	VSUBPS  Y2, Y0, Y2
+	VMOVUPS Y1, (DX)
+	VMOVUPS Y1, (DX)(AX*1)
+	VMOVUPS Y1, (DX)(AX*2)
+	VMOVUPS Y0, (DX)(CX*1)
+	VMOVUPS Y3, (BX)
+	VMOVUPS Y3, (BX)(AX*1)
+	VMOVUPS Y3, (BX)(AX*2)
+	VMOVUPS Y0, (BX)(CX*1)
+	VMOVUPS Y4, (SI)
+	VMOVUPS Y4, (SI)(AX*1)
+	VMOVUPS Y4, (SI)(AX*2)
+	VMOVUPS Y0, (SI)(CX*1)
+	VMOVUPS Y2, (DI)
+	VMOVUPS Y2, (DI)(AX*1)
+	VMOVUPS Y2, (DI)(AX*2)
+	VMOVUPS Y0, (DI)(CX*1)
+
+end0:
+	VZEROUPPER
+	RET
+
+// func depthwise1AVX2Half(in *float32, off int, taps *int, nt int, w *float32, wgs int, end int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, low float32, high float32)
+// Requires: AVX, FMA3
+TEXT ·depthwise1AVX2Half(SB), NOSPLIT, $0-112
+	MOVQ w+32(FP), AX
+	MOVQ ips+64(FP), CX
+	LEAQ (CX)(CX*2), CX
+	XORQ CX, CX
+
+group:
+	MOVQ    bias+96(FP), DX
+	TESTQ   DX, DX
+	JEQ     nobias
+	VMOVUPS (DX)(CX*1), Y0
+	JMP     start
+
+nobias:
+	VXORPS Y0, Y0, Y0
+
+start:
+	MOVQ  taps+16(FP), BX
+	MOVQ  nt+24(FP), SI
+	TESTQ SI, SI
+	JEQ   done
+	MOVQ  in+0(FP), DI
+	MOVQ  ijump+72(FP), DX
+	ADDQ  off+8(FP), DI
+	ADDQ  CX, DI
+
+tap:
+	MOVQ        (BX), R8
+	LEAQ        (DI)(R8*1), DX
+	MOVQ        8(BX), R8
+	VMOVUPS     (AX)(R8*1), Y1
+	VFMADD231PS (DX), Y1, Y0
+	ADDQ        $0x10, BX
+	DECQ        SI
+	JNE         tap
+
+done:
+	VBROADCASTSS low+104(FP), Y1
+	VBROADCASTSS high+108(FP), Y2
+	VMAXPS       Y0, Y1, Y0
+	VMINPS       Y0, Y2, Y0
+	MOVQ         out+56(FP), DX
+	MOVQ         ops+80(FP), BX
+	MOVQ         ojump+88(FP), SI
+	ADDQ         DX, SI
+	VMOVUPS      Y0, (DX)(CX*1)
+	ADDQ         BX, DX
+	ADDQ         wgs+40(FP), AX
+	ADDQ         $0x20, CX
+	CMPQ         CX, end+48(FP)
+	JLT          group
+	VZEROUPPER
+	RET
+
+// func depthwise2AVX2Half(in *float32, off int, taps *int, nt int, w *float32, wgs int, end int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, low float32, high float32)
+// Requires: AVX, FMA3
+TEXT ·depthwise2AVX2Half(SB), NOSPLIT, $0-112
+	MOVQ w+32(FP), AX
+	MOVQ ips+64(FP), CX
+	LEAQ (CX)(CX*2), CX
+	XORQ CX, CX
+
+group:
+	MOVQ    bias+96(FP), DX
+	TESTQ   DX, DX
+	JEQ     nobias
+	VMOVUPS (DX)(CX*1), Y0
+	VMOVUPS (DX)(CX*1), Y1
+	JMP     start
+
+nobias:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+
+start:
+	MOVQ  taps+16(FP), SI
+	MOVQ  nt+24(FP), DI
+	TESTQ DI, DI
+	JEQ   done
+	MOVQ  in+0(FP), R8
+	MOVQ  ijump+72(FP), R9
+	ADDQ  off+8(FP), R8
+	ADDQ  CX, R8
+
+tap:
+	MOVQ        (SI), R10
+	LEAQ        (R8)(R10*1), DX
+	LEAQ        (DX)(R9*1), BX
+	MOVQ        8(SI), R10
+	VMOVUPS     (AX)(R10*1), Y2
+	VFMADD231PS (DX), Y2, Y0
+	VFMADD231PS (BX), Y2, Y1
+	ADDQ        $0x10, SI
+	DECQ        DI
+	JNE         tap
+
+done:
+	VBROADCASTSS low+104(FP), Y2
+	VBROADCASTSS high+108(FP), Y3
+	VMAXPS       Y0, Y2, Y0
+	VMINPS       Y0, Y3, Y0
+	VMAXPS       Y1, Y2, Y1
+	VMINPS       Y1, Y3, Y1
+	MOVQ         out+56(FP), DX
+	MOVQ         ops+80(FP), BX
+	MOVQ         ojump+88(FP), SI
+	ADDQ         DX, SI
+	VMOVUPS      Y0, (DX)(CX*1)
+	ADDQ         BX, DX
+	VMOVUPS      Y1, (SI)(CX*1)
+	ADDQ         BX, SI
+	ADDQ         wgs+40(FP), AX
+	ADDQ         $0x20, CX
+	CMPQ         CX, end+48(FP)
+	JLT          group
+	VZEROUPPER
+	RET
+
+// func depthwise3AVX2Half(in *float32, off int, taps *int, nt int, w *float32, wgs int, end int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, low float32, high float32)
+// Requires: AVX, FMA3
+TEXT ·depthwise3AVX2Half(SB), NOSPLIT, $0-112
+	MOVQ w+32(FP), AX
+	MOVQ ips+64(FP), DX
+	LEAQ (DX)(DX*2), CX
+	XORQ CX, CX
+
+group:
+	MOVQ    bias+96(FP), BX
+	TESTQ   BX, BX
+	JEQ     nobias
+	VMOVUPS (BX)(CX*1), Y0
+	VMOVUPS (BX)(CX*1), Y1
+	VMOVUPS (BX)(CX*1), Y2
+	JMP     start
+
+nobias:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+
+start:
+	MOVQ  taps+16(FP), DI
+	MOVQ  nt+24(FP), R8
+	TESTQ R8, R8
+	JEQ   done
+	MOVQ  in+0(FP), R9
+	MOVQ  ijump+72(FP), R10
+	ADDQ  off+8(FP), R9
+	ADDQ  CX, R9
+
+tap:
+	MOVQ        (DI), R11
+	LEAQ        (R9)(R11*1), BX
+	LEAQ        (BX)(R10*1), SI
+	MOVQ        8(DI), R11
+	VMOVUPS     (AX)(R11*1), Y3
+	VFMADD231PS (BX), Y3, Y0
+	VFMADD231PS (BX)(DX*1), Y3, Y1
+	VFMADD231PS (SI), Y3, Y2
+	ADDQ        $0x10, DI
+	DECQ        R8
+	JNE         tap
+
+done:
+	VBROADCASTSS low+104(FP), Y3
+	VBROADCASTSS high+108(FP), Y4
+	VMAXPS       Y0, Y3, Y0
+	VMINPS       Y0, Y4, Y0
+	VMAXPS       Y1, Y3, Y1
+	VMINPS       Y1, Y4, Y1
+	VMAXPS       Y2, Y3, Y2
+	VMINPS       Y2, Y4, Y2
+	MOVQ         out+56(FP), BX
+	MOVQ         ops+80(FP), SI
+	MOVQ         ojump+88(FP), DI
+	ADDQ         BX, DI
+	VMOVUPS      Y0, (BX)(CX*1)
+	ADDQ         SI, BX
+	VMOVUPS      Y1, (BX)(CX*1)
+	ADDQ         SI, BX
+	VMOVUPS      Y2, (DI)(CX*1)
+	ADDQ         SI, DI
+	ADDQ         wgs+40(FP), AX
+	ADDQ         $0x20, CX
+	CMPQ         CX, end+48(FP)
+	JLT          group
+	VZEROUPPER
+	RET
+
+// func depthwise4AVX2Half(in *float32, off int, taps *int, nt int, w *float32, wgs int, end int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, low float32, high float32)
+// Requires: AVX, FMA3
+TEXT ·depthwise4AVX2Half(SB), NOSPLIT, $0-112
+	MOVQ w+32(FP), AX
+	MOVQ ips+64(FP), DX
+	LEAQ (DX)(DX*2), CX
+	XORQ CX, CX
+
+group:
+	MOVQ    bias+96(FP), BX
+	TESTQ   BX, BX
+	JEQ     nobias
+	VMOVUPS (BX)(CX*1), Y0
+	VMOVUPS (BX)(CX*1), Y1
+	VMOVUPS (BX)(CX*1), Y2
+	VMOVUPS (BX)(CX*1), Y3
+	JMP     start
+
+nobias:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+
+start:
+	MOVQ  taps+16(FP), DI
+	MOVQ  nt+24(FP), R8
+	TESTQ R8, R8
+	JEQ   done
+	MOVQ  in+0(FP), R9
+	MOVQ  ijump+72(FP), R10
+	ADDQ  off+8(FP), R9
+	ADDQ  CX, R9
+
+tap:
+	MOVQ        (DI), R11
+	LEAQ        (R9)(R11*1), BX
+	LEAQ        (BX)(R10*1), SI
+	MOVQ        8(DI), R11
+	VMOVUPS     (AX)(R11*1), Y4
+	VFMADD231PS (BX), Y4, Y0
+	VFMADD231PS (BX)(DX*1), Y4, Y1
+	VFMADD231PS (SI), Y4, Y2
+	VFMADD231PS (SI)(DX*1), Y4, Y3
+	ADDQ        $0x10, DI
+	DECQ        R8
+	JNE         tap
+
+done:
+	VBROADCASTSS low+104(FP), Y4
+	VBROADCASTSS high+108(FP), Y5
+	VMAXPS       Y0, Y4, Y0
+	VMINPS       Y0, Y5, Y0
+	VMAXPS       Y1, Y4, Y1
+	VMINPS       Y1, Y5, Y1
+	VMAXPS       Y2, Y4, Y2
+	VMINPS       Y2, Y5, Y2
+	VMAXPS       Y3, Y4, Y3
+	VMINPS       Y3, Y5, Y3
+	MOVQ         out+56(FP), BX
+	MOVQ         ops+80(FP), SI
+	MOVQ         ojump+88(FP), DI
+	ADDQ         BX, DI
+	VMOVUPS      Y0, (BX)(CX*1)
+	ADDQ         SI, BX
+	VMOVUPS      Y1, (BX)(CX*1)
+	ADDQ         SI, BX
+	VMOVUPS      Y2, (DI)(CX*1)
+	ADDQ         SI, DI
+	VMOVUPS      Y3, (DI)(CX*1)
+	ADDQ         SI, DI
+	ADDQ         wgs+40(FP), AX
+	ADDQ         $0x20, CX
+	CMPQ         CX, end+48(FP)
+	JLT          group
+	VZEROUPPER
+	RET
+
+// func depthwise5AVX2Half(in *float32, off int, taps *int, nt int, w *float32, wgs int, end int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, low float32, high float32)
+// Requires: AVX, FMA3
+TEXT ·depthwise5AVX2Half(SB), NOSPLIT, $0-112
+	MOVQ w+32(FP), AX
+	MOVQ ips+64(FP), DX
+	LEAQ (DX)(DX*2), CX
+	XORQ CX, CX
+
+group:
+	MOVQ    bias+96(FP), BX
+	TESTQ   BX, BX
+	JEQ     nobias
+	VMOVUPS (BX)(CX*1), Y0
+	VMOVUPS (BX)(CX*1), Y1
+	VMOVUPS (BX)(CX*1), Y2
+	VMOVUPS (BX)(CX*1), Y3
+	VMOVUPS (BX)(CX*1), Y4
+	JMP     start
+
+nobias:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+
+start:
+	MOVQ  taps+16(FP), DI
+	MOVQ  nt+24(FP), R8
+	TESTQ R8, R8
+	JEQ   done
+	MOVQ  in+0(FP), R9
+	MOVQ  ijump+72(FP), R10
+	ADDQ  off+8(FP), R9
+	ADDQ  CX, R9
+
+tap:
+	MOVQ        (DI), R11
+	LEAQ        (R9)(R11*1), BX
+	LEAQ        (BX)(R10*1), SI
+	MOVQ        8(DI), R11
+	VMOVUPS     (AX)(R11*1), Y5
+	VFMADD231PS (BX), Y5, Y0
+	VFMADD231PS (BX)(DX*1), Y5, Y1
+	VFMADD231PS (BX)(DX*2), Y5, Y2
+	VFMADD231PS (SI), Y5, Y3
+	VFMADD231PS (SI)(DX*1), Y5, Y4
+	ADDQ        $0x10, DI
+	DECQ        R8
+	JNE         tap
+
+done:
+	VBROADCASTSS low+104(FP), Y5
+	VBROADCASTSS high+108(FP), Y6
+	VMAXPS       Y0, Y5, Y0
+	VMINPS       Y0, Y6, Y0
+	VMAXPS       Y1, Y5, Y1
+	VMINPS       Y1, Y6, Y1
+	VMAXPS       Y2, Y5, Y2
+	VMINPS       Y2, Y6, Y2
+	VMAXPS       Y3, Y5, Y3
+	VMINPS       Y3, Y6, Y3
+	VMAXPS       Y4, Y5, Y4
+	VMINPS       Y4, Y6, Y4
+	MOVQ         out+56(FP), BX
+	MOVQ         ops+80(FP), SI
+	MOVQ         ojump+88(FP), DI
+	ADDQ         BX, DI
+	VMOVUPS      Y0, (BX)(CX*1)
+	ADDQ         SI, BX
+	VMOVUPS      Y1, (BX)(CX*1)
+	ADDQ         SI, BX
+	VMOVUPS      Y2, (BX)(CX*1)
+	ADDQ         SI, BX
+	VMOVUPS      Y3, (DI)(CX*1)
+	ADDQ         SI, DI
+	VMOVUPS      Y4, (DI)(CX*1)
+	ADDQ         SI, DI
+	ADDQ         wgs+40(FP), AX
+	ADDQ         $0x20, CX
+	CMPQ         CX, end+48(FP)
+	JLT          group
+	VZEROUPPER
+	RET
+
+// func depthwise6AVX2Half(in *float32, off int, taps *int, nt int, w *float32, wgs int, end int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, low float32, high float32)
+// Requires: AVX, FMA3
+TEXT ·depthwise6AVX2Half(SB), NOSPLIT, $0-112
+	MOVQ w+32(FP), AX
+	MOVQ ips+64(FP), DX
+	LEAQ (DX)(DX*2), CX
+	XORQ CX, CX
+
+group:
+	MOVQ    bias+96(FP), BX
+	TESTQ   BX, BX
+	JEQ     nobias
+	VMOVUPS (BX)(CX*1), Y0
+	VMOVUPS (BX)(CX*1), Y1
+	VMOVUPS (BX)(CX*1), Y2
+	VMOVUPS (BX)(CX*1), Y3
+	VMOVUPS (BX)(CX*1), Y4
+	VMOVUPS (BX)(CX*1), Y5
+	JMP     start
+
+nobias:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+
+start:
+	MOVQ  taps+16(FP), DI
+	MOVQ  nt+24(FP), R8
+	TESTQ R8, R8
+	JEQ   done
+	MOVQ  in+0(FP), R9
+	MOVQ  ijump+72(FP), R10
+	ADDQ  off+8(FP), R9
+	ADDQ  CX, R9
+
+tap:
+	MOVQ        (DI), R11
+	LEAQ        (R9)(R11*1), BX
+	LEAQ        (BX)(R10*1), SI
+	MOVQ        8(DI), R11
+	VMOVUPS     (AX)(R11*1), Y6
+	VFMADD231PS (BX), Y6, Y0
+	VFMADD231PS (BX)(DX*1), Y6, Y1
+	VFMADD231PS (BX)(DX*2), Y6, Y2
+	VFMADD231PS (SI), Y6, Y3
+	VFMADD231PS (SI)(DX*1), Y6, Y4
+	VFMADD231PS (SI)(DX*2), Y6, Y5
+	ADDQ        $0x10, DI
+	DECQ        R8
+	JNE         tap
+
+done:
+	VBROADCASTSS low+104(FP), Y6
+	VBROADCASTSS high+108(FP), Y7
+	VMAXPS       Y0, Y6, Y0
+	VMINPS       Y0, Y7, Y0
+	VMAXPS       Y1, Y6, Y1
+	VMINPS       Y1, Y7, Y1
+	VMAXPS       Y2, Y6, Y2
+	VMINPS       Y2, Y7, Y2
+	VMAXPS       Y3, Y6, Y3
+	VMINPS       Y3, Y7, Y3
+	VMAXPS       Y4, Y6, Y4
+	VMINPS       Y4, Y7, Y4
+	VMAXPS       Y5, Y6, Y5
+	VMINPS       Y5, Y7, Y5
+	MOVQ         out+56(FP), BX
+	MOVQ         ops+80(FP), SI
+	MOVQ         ojump+88(FP), DI
+	ADDQ         BX, DI
+	VMOVUPS      Y0, (BX)(CX*1)
+	ADDQ         SI, BX
+	VMOVUPS      Y1, (BX)(CX*1)
+	ADDQ         SI, BX
+	VMOVUPS      Y2, (BX)(CX*1)
+	ADDQ         SI, BX
+	VMOVUPS      Y3, (DI)(CX*1)
+	ADDQ         SI, DI
+	VMOVUPS      Y4, (DI)(CX*1)
+	ADDQ         SI, DI
+	VMOVUPS      Y5, (DI)(CX*1)
+	ADDQ         SI, DI
+	ADDQ         wgs+40(FP), AX
+	ADDQ         $0x20, CX
+	CMPQ         CX, end+48(FP)
+	JLT          group
+	VZEROUPPER
+	RET
+
+// func depthwise7AVX2Half(in *float32, off int, taps *int, nt int, w *float32, wgs int, end int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, low float32, high float32)
+// Requires: AVX, FMA3
+TEXT ·depthwise7AVX2Half(SB), NOSPLIT, $0-112
+	MOVQ w+32(FP), AX
+	MOVQ ips+64(FP), DX
+	LEAQ (DX)(DX*2), BX
+	XORQ CX, CX
+
+group:
+	MOVQ    bias+96(FP), SI
+	TESTQ   SI, SI
+	JEQ     nobias
+	VMOVUPS (SI)(CX*1), Y0
+	VMOVUPS (SI)(CX*1), Y1
+	VMOVUPS (SI)(CX*1), Y2
+	VMOVUPS (SI)(CX*1), Y3
+	VMOVUPS (SI)(CX*1), Y4
+	VMOVUPS (SI)(CX*1), Y5
+	VMOVUPS (SI)(CX*1), Y6
+	JMP     start
+
+nobias:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+
+start:
+	MOVQ  taps+16(FP), R8
+	MOVQ  nt+24(FP), R9
+	TESTQ R9, R9
+	JEQ   done
+	MOVQ  in+0(FP), R10
+	MOVQ  ijump+72(FP), R11
+	ADDQ  off+8(FP), R10
+	ADDQ  CX, R10
+
+tap:
+	MOVQ        (R8), R12
+	LEAQ        (R10)(R12*1), SI
+	LEAQ        (SI)(R11*1), DI
+	MOVQ        8(R8), R12
+	VMOVUPS     (AX)(R12*1), Y7
+	VFMADD231PS (SI), Y7, Y0
+	VFMADD231PS (SI)(DX*1), Y7, Y1
+	VFMADD231PS (SI)(DX*2), Y7, Y2
+	VFMADD231PS (SI)(BX*1), Y7, Y3
+	VFMADD231PS (DI), Y7, Y4
+	VFMADD231PS (DI)(DX*1), Y7, Y5
+	VFMADD231PS (DI)(DX*2), Y7, Y6
+	ADDQ        $0x10, R8
+	DECQ        R9
+	JNE         tap
+
+done:
+	VBROADCASTSS low+104(FP), Y7
+	VBROADCASTSS high+108(FP), Y8
+	VMAXPS       Y0, Y7, Y0
+	VMINPS       Y0, Y8, Y0
+	VMAXPS       Y1, Y7, Y1
+	VMINPS       Y1, Y8, Y1
+	VMAXPS       Y2, Y7, Y2
+	VMINPS       Y2, Y8, Y2
+	VMAXPS       Y3, Y7, Y3
+	VMINPS       Y3, Y8, Y3
+	VMAXPS       Y4, Y7, Y4
+	VMINPS       Y4, Y8, Y4
+	VMAXPS       Y5, Y7, Y5
+	VMINPS       Y5, Y8, Y5
+	VMAXPS       Y6, Y7, Y6
+	VMINPS       Y6, Y8, Y6
+	MOVQ         out+56(FP), SI
+	MOVQ         ops+80(FP), DI
+	MOVQ         ojump+88(FP), R8
+	ADDQ         SI, R8
+	VMOVUPS      Y0, (SI)(CX*1)
+	ADDQ         DI, SI
+	VMOVUPS      Y1, (SI)(CX*1)
+	ADDQ         DI, SI
+	VMOVUPS      Y2, (SI)(CX*1)
+	ADDQ         DI, SI
+	VMOVUPS      Y3, (SI)(CX*1)
+	ADDQ         DI, SI
+	VMOVUPS      Y4, (R8)(CX*1)
+	ADDQ         DI, R8
+	VMOVUPS      Y5, (R8)(CX*1)
+	ADDQ         DI, R8
+	VMOVUPS      Y6, (R8)(CX*1)
+	ADDQ         DI, R8
+	ADDQ         wgs+40(FP), AX
+	ADDQ         $0x20, CX
+	CMPQ         CX, end+48(FP)
+	JLT          group
+	VZEROUPPER
+	RET
+
+// func depthwise8AVX2Half(in *float32, off int, taps *int, nt int, w *float32, wgs int, end int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, low float32, high float32)
+// Requires: AVX, FMA3
+TEXT ·depthwise8AVX2Half(SB), NOSPLIT, $0-112
+	MOVQ w+32(FP), AX
+	MOVQ ips+64(FP), DX
+	LEAQ (DX)(DX*2), BX
+	XORQ CX, CX
+
+group:
+	MOVQ    bias+96(FP), SI
+	TESTQ   SI, SI
+	JEQ     nobias
+	VMOVUPS (SI)(CX*1), Y0
+	VMOVUPS (SI)(CX*1), Y1
+	VMOVUPS (SI)(CX*1), Y2
+	VMOVUPS (SI)(CX*1), Y3
+	VMOVUPS (SI)(CX*1), Y4
+	VMOVUPS (SI)(CX*1), Y5
+	VMOVUPS (SI)(CX*1), Y6
+	VMOVUPS (SI)(CX*1), Y7
+	JMP     start
+
+nobias:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+
+start:
+	MOVQ  taps+16(FP), R8
+	MOVQ  nt+24(FP), R9
+	TESTQ R9, R9
+	JEQ   done
+	MOVQ  in+0(FP), R10
+	MOVQ  ijump+72(FP), R11
+	ADDQ  off+8(FP), R10
+	ADDQ  CX, R10
+
+tap:
+	MOVQ        (R8), R12
+	LEAQ        (R10)(R12*1), SI
+	LEAQ        (SI)(R11*1), DI
+	MOVQ        8(R8), R12
+	VMOVUPS     (AX)(R12*1), Y8
+	VFMADD231PS (SI), Y8, Y0
+	VFMADD231PS (SI)(DX*1), Y8, Y1
+	VFMADD231PS (SI)(DX*2), Y8, Y2
+	VFMADD231PS (SI)(BX*1), Y8, Y3
+	VFMADD231PS (DI), Y8, Y4
+	VFMADD231PS (DI)(DX*1), Y8, Y5
+	VFMADD231PS (DI)(DX*2), Y8, Y6
+	VFMADD231PS (DI)(BX*1), Y8, Y7
+	ADDQ        $0x10, R8
+	DECQ        R9
+	JNE         tap
+
+done:
+	VBROADCASTSS low+104(FP), Y8
+	VBROADCASTSS high+108(FP), Y9
+	VMAXPS       Y0, Y8, Y0
+	VMINPS       Y0, Y9, Y0
+	VMAXPS       Y1, Y8, Y1
+	VMINPS       Y1, Y9, Y1
+	VMAXPS       Y2, Y8, Y2
+	VMINPS       Y2, Y9, Y2
+	VMAXPS       Y3, Y8, Y3
+	VMINPS       Y3, Y9, Y3
+	VMAXPS       Y4, Y8, Y4
+	VMINPS       Y4, Y9, Y4
+	VMAXPS       Y5, Y8, Y5
+	VMINPS       Y5, Y9, Y5
+	VMAXPS       Y6, Y8, Y6
+	VMINPS       Y6, Y9, Y6
+	VMAXPS       Y7, Y8, Y7
+	VMINPS       Y7, Y9, Y7
+	MOVQ         out+56(FP), SI
+	MOVQ         ops+80(FP), DI
+	MOVQ         ojump+88(FP), R8
+	ADDQ         SI, R8
+	VMOVUPS      Y0, (SI)(CX*1)
+	ADDQ         DI, SI
+	VMOVUPS      Y1, (SI)(CX*1)
+	ADDQ         DI, SI
+	VMOVUPS      Y2, (SI)(CX*1)
+	ADDQ         DI, SI
+	VMOVUPS      Y3, (SI)(CX*1)
+	ADDQ         DI, SI
+	VMOVUPS      Y4, (R8)(CX*1)
+	ADDQ         DI, R8
+	VMOVUPS      Y5, (R8)(CX*1)
+	ADDQ         DI, R8
+	VMOVUPS      Y6, (R8)(CX*1)
+	ADDQ         DI, R8
+	VMOVUPS      Y7, (R8)(CX*1)
+	ADDQ         DI, R8
+	ADDQ         wgs+40(FP), AX
+	ADDQ         $0x20, CX
+	CMPQ         CX, end+48(FP)
+	JLT          group
+	VZEROUPPER
+	RET
+
+// func depthwise9AVX2Half(in *float32, off int, taps *int, nt int, w *float32, wgs int, end int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, low float32, high float32)
+// Requires: AVX, FMA3
+TEXT ·depthwise9AVX2Half(SB), NOSPLIT, $0-112
+	MOVQ w+32(FP), AX
+	MOVQ ips+64(FP), DX
+	LEAQ (DX)(DX*2), BX
+	XORQ CX, CX
+
+group:
+	MOVQ    bias+96(FP), SI
+	TESTQ   SI, SI
+	JEQ     nobias
+	VMOVUPS (SI)(CX*1), Y0
+	VMOVUPS (SI)(CX*1), Y1
+	VMOVUPS (SI)(CX*1), Y2
+	VMOVUPS (SI)(CX*1), Y3
+	VMOVUPS (SI)(CX*1), Y4
+	VMOVUPS (SI)(CX*1), Y5
+	VMOVUPS (SI)(CX*1), Y6
+	VMOVUPS (SI)(CX*1), Y7
+	VMOVUPS (SI)(CX*1), Y8
+	JMP     start
+
+nobias:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+
+start:
+	MOVQ  taps+16(FP), R8
+	MOVQ  nt+24(FP), R9
+	TESTQ R9, R9
+	JEQ   done
+	MOVQ  in+0(FP), R10
+	MOVQ  ijump+72(FP), R11
+	ADDQ  off+8(FP), R10
+	ADDQ  CX, R10
+
+tap:
+	MOVQ        (R8), R12
+	LEAQ        (R10)(R12*1), SI
+	LEAQ        (SI)(R11*1), DI
+	MOVQ        8(R8), R12
+	VMOVUPS     (AX)(R12*1), Y9
+	VFMADD231PS (SI), Y9, Y0
+	VFMADD231PS (SI)(DX*1), Y9, Y1
+	VFMADD231PS (SI)(DX*2), Y9, Y2
+	VFMADD231PS (SI)(BX*1), Y9, Y3
+	VFMADD231PS (SI)(DX*4), Y9, Y4
+	VFMADD231PS (DI), Y9, Y5
+	VFMADD231PS (DI)(DX*1), Y9, Y6
+	VFMADD231PS (DI)(DX*2), Y9, Y7
+	VFMADD231PS (DI)(BX*1), Y9, Y8
+	ADDQ        $0x10, R8
+	DECQ        R9
+	JNE         tap
+
+done:
+	VBROADCASTSS low+104(FP), Y9
+	VBROADCASTSS high+108(FP), Y10
+	VMAXPS       Y0, Y9, Y0
+	VMINPS       Y0, Y10, Y0
+	VMAXPS       Y1, Y9, Y1
+	VMINPS       Y1, Y10, Y1
+	VMAXPS       Y2, Y9, Y2
+	VMINPS       Y2, Y10, Y2
+	VMAXPS       Y3, Y9, Y3
+	VMINPS       Y3, Y10, Y3
+	VMAXPS       Y4, Y9, Y4
+	VMINPS       Y4, Y10, Y4
+	VMAXPS       Y5, Y9, Y5
+	VMINPS       Y5, Y10, Y5
+	VMAXPS       Y6, Y9, Y6
+	VMINPS       Y6, Y10, Y6
+	VMAXPS       Y7, Y9, Y7
+	VMINPS       Y7, Y10, Y7
+	VMAXPS       Y8, Y9, Y8
+	VMINPS       Y8, Y10, Y8
+	MOVQ         out+56(FP), SI
+	MOVQ         ops+80(FP), DI
+	MOVQ         ojump+88(FP), R8
+	ADDQ         SI, R8
+	VMOVUPS      Y0, (SI)(CX*1)
+	ADDQ         DI, SI
+	VMOVUPS      Y1, (SI)(CX*1)
+	ADDQ         DI, SI
+	VMOVUPS      Y2, (SI)(CX*1)
+	ADDQ         DI, SI
+	VMOVUPS      Y3, (SI)(CX*1)
+	ADDQ         DI, SI
+	VMOVUPS      Y4, (SI)(CX*1)
+	ADDQ         DI, SI
+	VMOVUPS      Y5, (R8)(CX*1)
+	ADDQ         DI, R8
+	VMOVUPS      Y6, (R8)(CX*1)
+	ADDQ         DI, R8
+	VMOVUPS      Y7, (R8)(CX*1)
+	ADDQ         DI, R8
+	VMOVUPS      Y8, (R8)(CX*1)
+	ADDQ         DI, R8
+	ADDQ         wgs+40(FP), AX
+	ADDQ         $0x20, CX
+	CMPQ         CX, end+48(FP)
+	JLT          group
+	VZEROUPPER
+	RET
+
+// func depthwise10AVX2Half(in *float32, off int, taps *int, nt int, w *float32, wgs int, end int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, low float32, high float32)
+// Requires: AVX, FMA3
+TEXT ·depthwise10AVX2Half(SB), NOSPLIT, $0-112
+	MOVQ w+32(FP), AX
+	MOVQ ips+64(FP), DX
+	LEAQ (DX)(DX*2), BX
+	XORQ CX, CX
+
+group:
+	MOVQ    bias+96(FP), SI
+	TESTQ   SI, SI
+	JEQ     nobias
+	VMOVUPS (SI)(CX*1), Y0
+	VMOVUPS (SI)(CX*1), Y1
+	VMOVUPS (SI)(CX*1), Y2
+	VMOVUPS (SI)(CX*1), Y3
+	VMOVUPS (SI)(CX*1), Y4
+	VMOVUPS (SI)(CX*1), Y5
+	VMOVUPS (SI)(CX*1), Y6
+	VMOVUPS (SI)(CX*1), Y7
+	VMOVUPS (SI)(CX*1), Y8
+	VMOVUPS (SI)(CX*1), Y9
+	JMP     start
+
+nobias:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+
+start:
+	MOVQ  taps+16(FP), R8
+	MOVQ  nt+24(FP), R9
+	TESTQ R9, R9
+	JEQ   done
+	MOVQ  in+0(FP), R10
+	MOVQ  ijump+72(FP), R11
+	ADDQ  off+8(FP), R10
+	ADDQ  CX, R10
+
+tap:
+	MOVQ        (R8), R12
+	LEAQ        (R10)(R12*1), SI
+	LEAQ        (SI)(R11*1), DI
+	MOVQ        8(R8), R12
+	VMOVUPS     (AX)(R12*1), Y10
+	VFMADD231PS (SI), Y10, Y0
+	VFMADD231PS (SI)(DX*1), Y10, Y1
+	VFMADD231PS (SI)(DX*2), Y10, Y2
+	VFMADD231PS (SI)(BX*1), Y10, Y3
+	VFMADD231PS (SI)(DX*4), Y10, Y4
+	VFMADD231PS (DI), Y10, Y5
+	VFMADD231PS (DI)(DX*1), Y10, Y6
+	VFMADD231PS (DI)(DX*2), Y10, Y7
+	VFMADD231PS (DI)(BX*1), Y10, Y8
+	VFMADD231PS (DI)(DX*4), Y10, Y9
+	ADDQ        $0x10, R8
+	DECQ        R9
+	JNE         tap
+
+done:
+	VBROADCASTSS low+104(FP), Y10
+	VBROADCASTSS high+108(FP), Y11
+	VMAXPS       Y0, Y10, Y0
+	VMINPS       Y0, Y11, Y0
+	VMAXPS       Y1, Y10, Y1
+	VMINPS       Y1, Y11, Y1
+	VMAXPS       Y2, Y10, Y2
+	VMINPS       Y2, Y11, Y2
+	VMAXPS       Y3, Y10, Y3
+	VMINPS       Y3, Y11, Y3
+	VMAXPS       Y4, Y10, Y4
+	VMINPS       Y4, Y11, Y4
+	VMAXPS       Y5, Y10, Y5
+	VMINPS       Y5, Y11, Y5
+	VMAXPS       Y6, Y10, Y6
+	VMINPS       Y6, Y11, Y6
+	VMAXPS       Y7, Y10, Y7
+	VMINPS       Y7, Y11, Y7
+	VMAXPS       Y8, Y10, Y8
+	VMINPS       Y8, Y11, Y8
+	VMAXPS       Y9, Y10, Y9
+	VMINPS       Y9, Y11, Y9
+	MOVQ         out+56(FP), SI
+	MOVQ         ops+80(FP), DI
+	MOVQ         ojump+88(FP), R8
+	ADDQ         SI, R8
+	VMOVUPS      Y0, (SI)(CX*1)
+	ADDQ         DI, SI
+	VMOVUPS      Y1, (SI)(CX*1)
+	ADDQ         DI, SI
+	VMOVUPS      Y2, (SI)(CX*1)
+	ADDQ         DI, SI
+	VMOVUPS      Y3, (SI)(CX*1)
+	ADDQ         DI, SI
+	VMOVUPS      Y4, (SI)(CX*1)
+	ADDQ         DI, SI
+	VMOVUPS      Y5, (R8)(CX*1)
+	ADDQ         DI, R8
+	VMOVUPS      Y6, (R8)(CX*1)
+	ADDQ         DI, R8
+	VMOVUPS      Y7, (R8)(CX*1)
+	ADDQ         DI, R8
+	VMOVUPS      Y8, (R8)(CX*1)
+	ADDQ         DI, R8
+	VMOVUPS      Y9, (R8)(CX*1)
+	ADDQ         DI, R8
+	ADDQ         wgs+40(FP), AX
+	ADDQ         $0x20, CX
+	CMPQ         CX, end+48(FP)
+	JLT          group
+	VZEROUPPER
+	RET
+
+// func depthwise11AVX2Half(in *float32, off int, taps *int, nt int, w *float32, wgs int, end int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, low float32, high float32)
+// Requires: AVX, FMA3
+TEXT ·depthwise11AVX2Half(SB), NOSPLIT, $0-112
+	MOVQ w+32(FP), AX
+	MOVQ ips+64(FP), DX
+	LEAQ (DX)(DX*2), BX
+	XORQ CX, CX
+
+group:
+	MOVQ    bias+96(FP), SI
+	TESTQ   SI, SI
+	JEQ     nobias
+	VMOVUPS (SI)(CX*1), Y0
+	VMOVUPS (SI)(CX*1), Y1
+	VMOVUPS (SI)(CX*1), Y2
+	VMOVUPS (SI)(CX*1), Y3
+	VMOVUPS (SI)(CX*1), Y4
+	VMOVUPS (SI)(CX*1), Y5
+	VMOVUPS (SI)(CX*1), Y6
+	VMOVUPS (SI)(CX*1), Y7
+	VMOVUPS (SI)(CX*1), Y8
+	VMOVUPS (SI)(CX*1), Y9
+	VMOVUPS (SI)(CX*1), Y10
+	JMP     start
+
+nobias:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+
+start:
+	MOVQ  taps+16(FP), R9
+	MOVQ  nt+24(FP), R10
+	TESTQ R10, R10
+	JEQ   done
+	MOVQ  in+0(FP), R11
+	MOVQ  ijump+72(FP), R12
+	ADDQ  off+8(FP), R11
+	ADDQ  CX, R11
+
+tap:
+	MOVQ        (R9), R13
+	LEAQ        (R11)(R13*1), SI
+	LEAQ        (SI)(DX*4), DI
+	ADDQ        DX, DI
+	LEAQ        (SI)(R12*1), R8
+	MOVQ        8(R9), R13
+	VMOVUPS     (AX)(R13*1), Y11
+	VFMADD231PS (SI), Y11, Y0
+	VFMADD231PS (SI)(DX*1), Y11, Y1
+	VFMADD231PS (SI)(DX*2), Y11, Y2
+	VFMADD231PS (SI)(BX*1), Y11, Y3
+	VFMADD231PS (SI)(DX*4), Y11, Y4
+	VFMADD231PS (DI), Y11, Y5
+	VFMADD231PS (R8), Y11, Y6
+	VFMADD231PS (R8)(DX*1), Y11, Y7
+	VFMADD231PS (R8)(DX*2), Y11, Y8
+	VFMADD231PS (R8)(BX*1), Y11, Y9
+	VFMADD231PS (R8)(DX*4), Y11, Y10
+	ADDQ        $0x10, R9
+	DECQ        R10
+	JNE         tap
+
+done:
+	VBROADCASTSS low+104(FP), Y11
+	VBROADCASTSS high+108(FP), Y12
+	VMAXPS       Y0, Y11, Y0
+	VMINPS       Y0, Y12, Y0
+	VMAXPS       Y1, Y11, Y1
+	VMINPS       Y1, Y12, Y1
+	VMAXPS       Y2, Y11, Y2
+	VMINPS       Y2, Y12, Y2
+	VMAXPS       Y3, Y11, Y3
+	VMINPS       Y3, Y12, Y3
+	VMAXPS       Y4, Y11, Y4
+	VMINPS       Y4, Y12, Y4
+	VMAXPS       Y5, Y11, Y5
+	VMINPS       Y5, Y12, Y5
+	VMAXPS       Y6, Y11, Y6
+	VMINPS       Y6, Y12, Y6
+	VMAXPS       Y7, Y11, Y7
+	VMINPS       Y7, Y12, Y7
+	VMAXPS       Y8, Y11, Y8
+	VMINPS       Y8, Y12, Y8
+	VMAXPS       Y9, Y11, Y9
+	VMINPS       Y9, Y12, Y9
+	VMAXPS       Y10, Y11, Y10
+	VMINPS       Y10, Y12, Y10
+	MOVQ         out+56(FP), SI
+	MOVQ         ops+80(FP), DI
+	MOVQ         ojump+88(FP), R8
+	ADDQ         SI, R8
+	VMOVUPS      Y0, (SI)(CX*1)
+	ADDQ         DI, SI
+	VMOVUPS      Y1, (SI)(CX*1)
+	ADDQ         DI, SI
+	VMOVUPS      Y2, (SI)(CX*1)
+	ADDQ         DI, SI
+	VMOVUPS      Y3, (SI)(CX*1)
+	ADDQ         DI, SI
+	VMOVUPS      Y4, (SI)(CX*1)
+	ADDQ         DI, SI
+	VMOVUPS      Y5, (SI)(CX*1)
+	ADDQ         DI, SI
+	VMOVUPS      Y6, (R8)(CX*1)
+	ADDQ         DI, R8
+	VMOVUPS      Y7, (R8)(CX*1)
+	ADDQ         DI, R8
+	VMOVUPS      Y8, (R8)(CX*1)
+	ADDQ         DI, R8
+	VMOVUPS      Y9, (R8)(CX*1)
+	ADDQ         DI, R8
+	VMOVUPS      Y10, (R8)(CX*1)
+	ADDQ         DI, R8
+	ADDQ         wgs+40(FP), AX
+	ADDQ         $0x20, CX
+	CMPQ         CX, end+48(FP)
+	JLT          group
+	VZEROUPPER
+	RET
+
+// func depthwise12AVX2Half(in *float32, off int, taps *int, nt int, w *float32, wgs int, end int, out *float32, ips int, ijump int, ops int, ojump int, bias *float32, low float32, high float32)
+// Requires: AVX, FMA3
+TEXT ·depthwise12AVX2Half(SB), NOSPLIT, $0-112
+	MOVQ w+32(FP), AX
+	MOVQ ips+64(FP), DX
+	LEAQ (DX)(DX*2), BX
+	XORQ CX, CX
+
+group:
+	MOVQ    bias+96(FP), SI
+	TESTQ   SI, SI
+	JEQ     nobias
+	VMOVUPS (SI)(CX*1), Y0
+	VMOVUPS (SI)(CX*1), Y1
+	VMOVUPS (SI)(CX*1), Y2
+	VMOVUPS (SI)(CX*1), Y3
+	VMOVUPS (SI)(CX*1), Y4
+	VMOVUPS (SI)(CX*1), Y5
+	VMOVUPS (SI)(CX*1), Y6
+	VMOVUPS (SI)(CX*1), Y7
+	VMOVUPS (SI)(CX*1), Y8
+	VMOVUPS (SI)(CX*1), Y9
+	VMOVUPS (SI)(CX*1), Y10
+	VMOVUPS (SI)(CX*1), Y11
+	JMP     start
+
+nobias:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+
+start:
+	MOVQ  taps+16(FP), R10
+	MOVQ  nt+24(FP), R11
+	TESTQ R11, R11
+	JEQ   done
+	MOVQ  in+0(FP), R12
+	MOVQ  ijump+72(FP), R13
+	ADDQ  off+8(FP), R12
+	ADDQ  CX, R12
+
+tap:
+	MOVQ        (R10), R14
+	LEAQ        (R12)(R14*1), SI
+	LEAQ        (SI)(DX*4), DI
+	ADDQ        DX, DI
+	LEAQ        (SI)(R13*1), R8
+	LEAQ        (R8)(DX*4), R9
+	ADDQ        DX, R9
+	MOVQ        8(R10), R14
+	VMOVUPS     (AX)(R14*1), Y12
+	VFMADD231PS (SI), Y12, Y0
+	VFMADD231PS (SI)(DX*1), Y12, Y1
+	VFMADD231PS (SI)(DX*2), Y12, Y2
+	VFMADD231PS (SI)(BX*1), Y12, Y3
+	VFMADD231PS (SI)(DX*4), Y12, Y4
+	VFMADD231PS (DI), Y12, Y5
+	VFMADD231PS (R8), Y12, Y6
+	VFMADD231PS (R8)(DX*1), Y12, Y7
+	VFMADD231PS (R8)(DX*2), Y12, Y8
+	VFMADD231PS (R8)(BX*1), Y12, Y9
+	VFMADD231PS (R8)(DX*4), Y12, Y10
+	VFMADD231PS (R9), Y12, Y11
+	ADDQ        $0x10, R10
+	DECQ        R11
+	JNE         tap
+
+done:
+	VBROADCASTSS low+104(FP), Y12
+	VBROADCASTSS high+108(FP), Y13
+	VMAXPS       Y0, Y12, Y0
+	VMINPS       Y0, Y13, Y0
+	VMAXPS       Y1, Y12, Y1
+	VMINPS       Y1, Y13, Y1
+	VMAXPS       Y2, Y12, Y2
+	VMINPS       Y2, Y13, Y2
+	VMAXPS       Y3, Y12, Y3
+	VMINPS       Y3, Y13, Y3
+	VMAXPS       Y4, Y12, Y4
+	VMINPS       Y4, Y13, Y4
+	VMAXPS       Y5, Y12, Y5
+	VMINPS       Y5, Y13, Y5
+	VMAXPS       Y6, Y12, Y6
+	VMINPS       Y6, Y13, Y6
+	VMAXPS       Y7, Y12, Y7
+	VMINPS       Y7, Y13, Y7
+	VMAXPS       Y8, Y12, Y8
+	VMINPS       Y8, Y13, Y8
+	VMAXPS       Y9, Y12, Y9
+	VMINPS       Y9, Y13, Y9
+	VMAXPS       Y10, Y12, Y10
+	VMINPS       Y10, Y13, Y10
+	VMAXPS       Y11, Y12, Y11
+	VMINPS       Y11, Y13, Y11
+	MOVQ         out+56(FP), SI
+	MOVQ         ops+80(FP), DI
+	MOVQ         ojump+88(FP), R8
+	ADDQ         SI, R8
+	VMOVUPS      Y0, (SI)(CX*1)
+	ADDQ         DI, SI
+	VMOVUPS      Y1, (SI)(CX*1)
+	ADDQ         DI, SI
+	VMOVUPS      Y2, (SI)(CX*1)
+	ADDQ         DI, SI
+	VMOVUPS      Y3, (SI)(CX*1)
+	ADDQ         DI, SI
+	VMOVUPS      Y4, (SI)(CX*1)
+	ADDQ         DI, SI
+	VMOVUPS      Y5, (SI)(CX*1)
+	ADDQ         DI, SI
+	VMOVUPS      Y6, (R8)(CX*1)
+	ADDQ         DI, R8
+	VMOVUPS      Y7, (R8)(CX*1)
+	ADDQ         DI, R8
+	VMOVUPS      Y8, (R8)(CX*1)
+	ADDQ         DI, R8
+	VMOVUPS      Y9, (R8)(CX*1)
+	ADDQ         DI, R8
+	VMOVUPS      Y10, (R8)(CX*1)
+	ADDQ         DI, R8
+	VMOVUPS      Y11, (R8)(CX*1)
+	ADDQ         DI, R8
+	ADDQ         wgs+40(FP), AX
+	ADDQ         $0x20, CX
+	CMPQ         CX, end+48(FP)
+	JLT          group
+	VZEROUPPER
+	RET
+
+// func depthwiseGrad1AVX2Half(x *float32, xrs int, xps int, xcs int, d *float32, drs int, dps int, dw *float32, rows int, px int)
+// Requires: AVX, FMA3
+TEXT ·depthwiseGrad1AVX2Half(SB), NOSPLIT, $0-80
+	MOVQ    dw+56(FP), AX
+	VMOVUPS (AX), Y0
+	MOVQ    x+0(FP), CX
+	MOVQ    d+32(FP), DX
+	MOVQ    rows+64(FP), BX
+	MOVQ    xps+16(FP), SI
+	MOVQ    dps+48(FP), DI
+	MOVQ    xcs+24(FP), R8
+	LEAQ    (R8)(R8*2), R8
+
+row:
+	MOVQ CX, R8
+	MOVQ DX, R9
+	MOVQ px+72(FP), R10
+
+one:
+	VMOVUPS     (R9), Y1
+	VFMADD231PS (R8), Y1, Y0
+	ADDQ        SI, R8
+	ADDQ        DI, R9
+	DECQ        R10
+	JNE         one
+	ADDQ        xrs+8(FP), CX
+	ADDQ        drs+40(FP), DX
+	DECQ        BX
+	JNE         row
+	VMOVUPS     Y0, (AX)
+	VZEROUPPER
+	RET
+
+// func depthwiseGrad2AVX2Half(x *float32, xrs int, xps int, xcs int, d *float32, drs int, dps int, dw *float32, rows int, px int)
+// Requires: AVX, FMA3
+TEXT ·depthwiseGrad2AVX2Half(SB), NOSPLIT, $0-80
+	MOVQ    dw+56(FP), AX
+	VMOVUPS (AX), Y0
+	VMOVUPS 64(AX), Y1
+	MOVQ    x+0(FP), CX
+	MOVQ    d+32(FP), DX
+	MOVQ    rows+64(FP), BX
+	MOVQ    xps+16(FP), SI
+	MOVQ    dps+48(FP), DI
+	MOVQ    xcs+24(FP), R8
+	LEAQ    (R8)(R8*2), R9
+
+row:
+	MOVQ CX, R9
+	MOVQ DX, R10
+	MOVQ px+72(FP), R11
+
+one:
+	VMOVUPS     (R10), Y2
+	VFMADD231PS (R9), Y2, Y0
+	VFMADD231PS (R9)(R8*1), Y2, Y1
+	ADDQ        SI, R9
+	ADDQ        DI, R10
+	DECQ        R11
+	JNE         one
+	ADDQ        xrs+8(FP), CX
+	ADDQ        drs+40(FP), DX
+	DECQ        BX
+	JNE         row
+	VMOVUPS     Y0, (AX)
+	VMOVUPS     Y1, 64(AX)
+	VZEROUPPER
+	RET
+
+// func depthwiseGrad3AVX2Half(x *float32, xrs int, xps int, xcs int, d *float32, drs int, dps int, dw *float32, rows int, px int)
+// Requires: AVX, FMA3
+TEXT ·depthwiseGrad3AVX2Half(SB), NOSPLIT, $0-80
+	MOVQ    dw+56(FP), AX
+	VMOVUPS (AX), Y0
+	VMOVUPS 64(AX), Y1
+	VMOVUPS 128(AX), Y2
+	MOVQ    x+0(FP), CX
+	MOVQ    d+32(FP), DX
+	MOVQ    rows+64(FP), BX
+	MOVQ    xps+16(FP), SI
+	MOVQ    dps+48(FP), DI
+	MOVQ    xcs+24(FP), R8
+	LEAQ    (R8)(R8*2), R9
+
+row:
+	MOVQ CX, R9
+	MOVQ DX, R10
+	MOVQ px+72(FP), R11
+
+one:
+	VMOVUPS     (R10), Y3
+	VFMADD231PS (R9), Y3, Y0
+	VFMADD231PS (R9)(R8*1), Y3, Y1
+	VFMADD231PS (R9)(R8*2), Y3, Y2
+	ADDQ        SI, R9
+	ADDQ        DI, R10
+	DECQ        R11
+	JNE         one
+	ADDQ        xrs+8(FP), CX
+	ADDQ        drs+40(FP), DX
+	DECQ        BX
+	JNE         row
+	VMOVUPS     Y0, (AX)
+	VMOVUPS     Y1, 64(AX)
+	VMOVUPS     Y2, 128(AX)
+	VZEROUPPER
+	RET
+
+// func depthwiseGrad4AVX2Half(x *float32, xrs int, xps int, xcs int, d *float32, drs int, dps int, dw *float32, rows int, px int)
+// Requires: AVX, FMA3
+TEXT ·depthwiseGrad4AVX2Half(SB), NOSPLIT, $0-80
+	MOVQ    dw+56(FP), AX
+	VMOVUPS (AX), Y0
+	VMOVUPS 64(AX), Y1
+	VMOVUPS 128(AX), Y2
+	VMOVUPS 192(AX), Y3
+	MOVQ    x+0(FP), CX
+	MOVQ    d+32(FP), DX
+	MOVQ    rows+64(FP), BX
+	MOVQ    xps+16(FP), SI
+	MOVQ    dps+48(FP), DI
+	MOVQ    xcs+24(FP), R8
+	LEAQ    (R8)(R8*2), R9
+
+row:
+	MOVQ CX, R10
+	MOVQ DX, R11
+	MOVQ px+72(FP), R12
+
+one:
+	VMOVUPS     (R11), Y4
+	VFMADD231PS (R10), Y4, Y0
+	VFMADD231PS (R10)(R8*1), Y4, Y1
+	VFMADD231PS (R10)(R8*2), Y4, Y2
+	VFMADD231PS (R10)(R9*1), Y4, Y3
+	ADDQ        SI, R10
+	ADDQ        DI, R11
+	DECQ        R12
+	JNE         one
+	ADDQ        xrs+8(FP), CX
+	ADDQ        drs+40(FP), DX
+	DECQ        BX
+	JNE         row
+	VMOVUPS     Y0, (AX)
+	VMOVUPS     Y1, 64(AX)
+	VMOVUPS     Y2, 128(AX)
+	VMOVUPS     Y3, 192(AX)
+	VZEROUPPER
+	RET
+
+// func depthwiseGrad5AVX2Half(x *float32, xrs int, xps int, xcs int, d *float32, drs int, dps int, dw *float32, rows int, px int)
+// Requires: AVX, FMA3
+TEXT ·depthwiseGrad5AVX2Half(SB), NOSPLIT, $0-80
+	MOVQ    dw+56(FP), AX
+	VMOVUPS (AX), Y0
+	VMOVUPS 64(AX), Y1
+	VMOVUPS 128(AX), Y2
+	VMOVUPS 192(AX), Y3
+	VMOVUPS 256(AX), Y4
+	MOVQ    x+0(FP), CX
+	MOVQ    d+32(FP), DX
+	MOVQ    rows+64(FP), BX
+	MOVQ    xps+16(FP), SI
+	MOVQ    dps+48(FP), DI
+	MOVQ    xcs+24(FP), R8
+	LEAQ    (R8)(R8*2), R9
+
+row:
+	MOVQ CX, R10
+	MOVQ DX, R11
+	MOVQ px+72(FP), R12
+
+one:
+	VMOVUPS     (R11), Y5
+	VFMADD231PS (R10), Y5, Y0
+	VFMADD231PS (R10)(R8*1), Y5, Y1
+	VFMADD231PS (R10)(R8*2), Y5, Y2
+	VFMADD231PS (R10)(R9*1), Y5, Y3
+	VFMADD231PS (R10)(R8*4), Y5, Y4
+	ADDQ        SI, R10
+	ADDQ        DI, R11
+	DECQ        R12
+	JNE         one
+	ADDQ        xrs+8(FP), CX
+	ADDQ        drs+40(FP), DX
+	DECQ        BX
+	JNE         row
+	VMOVUPS     Y0, (AX)
+	VMOVUPS     Y1, 64(AX)
+	VMOVUPS     Y2, 128(AX)
+	VMOVUPS     Y3, 192(AX)
+	VMOVUPS     Y4, 256(AX)
+	VZEROUPPER
+	RET
+
+// func statsAVX2Half(rows int, px int, y *float32, yps int, yskip int, ref *float32, s1 *float64, s2 *float64)
+// Requires: AVX, FMA3
+TEXT ·statsAVX2Half(SB), NOSPLIT, $0-64
+	MOVQ    y+16(FP), AX
+	MOVQ    yps+24(FP), CX
+	MOVQ    ref+40(FP), DX
+	VMOVUPS (DX), Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	MOVQ    rows+0(FP), DX
+
+row:
+	MOVQ px+8(FP), BX
+	SUBQ $0x04, BX
+	JL   rest
+
+four:
+	VMOVUPS     (AX), Y5
+	VSUBPS      Y0, Y5, Y5
+	VADDPS      Y5, Y1, Y1
+	VFMADD231PS Y5, Y5, Y2
+	VMOVUPS     (AX)(CX*1), Y5
+	VSUBPS      Y0, Y5, Y5
+	VADDPS      Y5, Y3, Y3
+	VFMADD231PS Y5, Y5, Y4
+	LEAQ        (AX)(CX*2), AX
+	VMOVUPS     (AX), Y5
+	VSUBPS      Y0, Y5, Y5
+	VADDPS      Y5, Y1, Y1
+	VFMADD231PS Y5, Y5, Y2
+	VMOVUPS     (AX)(CX*1), Y5
+	VSUBPS      Y0, Y5, Y5
+	VADDPS      Y5, Y3, Y3
+	VFMADD231PS Y5, Y5, Y4
+	LEAQ        (AX)(CX*2), AX
+	SUBQ        $0x04, BX
+	JGE         four
+
+rest:
+	ADDQ $0x04, BX
+	JEQ  rowend
+
+one:
+	VMOVUPS     (AX), Y5
+	VSUBPS      Y0, Y5, Y5
+	VADDPS      Y5, Y1, Y1
+	VFMADD231PS Y5, Y5, Y2
+	ADDQ        CX, AX
+	DECQ        BX
+	JNE         one
+
+rowend:
+	ADDQ         yskip+32(FP), AX
+	DECQ         DX
+	JNE          row
+	VADDPS       Y3, Y1, Y1
+	VADDPS       Y4, Y2, Y2
+	MOVQ         s1+48(FP), AX
+	VEXTRACTF128 $0x00, Y1, X0
+	VCVTPS2PD    X0, Y0
+	VADDPD       (AX), Y0, Y0
+	VMOVUPD      Y0, (AX)
+	VEXTRACTF128 $0x01, Y1, X0
+	VCVTPS2PD    X0, Y0
+	VADDPD       32(AX), Y0, Y0
+	VMOVUPD      Y0, 32(AX)
+	MOVQ         s2+56(FP), AX
+	VEXTRACTF128 $0x00, Y2, X0
+	VCVTPS2PD    X0, Y0
+	VADDPD       (AX), Y0, Y0
+	VMOVUPD      Y0, (AX)
+	VEXTRACTF128 $0x01, Y2, X0
+	VCVTPS2PD    X0, Y0
+	VADDPD       32(AX), Y0, Y0
+	VMOVUPD      Y0, 32(AX)
+	VZEROUPPER
+	RET
+
+// func applyLinearAVX2Half(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint8, mps int, mskip int, scale *float32, shift *float32)
+// Requires: AVX, FMA3
+TEXT ·applyLinearAVX2Half(SB), NOSPLIT, $0-128
+	MOVQ    y+16(FP), AX
+	MOVQ    yps+24(FP), CX
+	MOVQ    a+40(FP), DX
+	MOVQ    aps+48(FP), BX
+	MOVQ    scale+112(FP), SI
+	VMOVUPS (SI), Y0
+	MOVQ    shift+120(FP), SI
+	VMOVUPS (SI), Y1
+	VXORPS  Y2, Y2, Y2
+	MOVQ    rows+0(FP), SI
+
+row:
+	MOVQ px+8(FP), DI
+	SUBQ $0x04, DI
+	JL   rest
+
+four:
+	VMOVUPS     (AX), Y2
+	VFMADD213PS Y1, Y0, Y2
+	VMOVUPS     Y2, (DX)
+	VMOVUPS     (AX)(CX*1), Y2
+	VFMADD213PS Y1, Y0, Y2
+	VMOVUPS     Y2, (DX)(BX*1)
+	LEAQ        (AX)(CX*2), AX
+	LEAQ        (DX)(BX*2), DX
+	VMOVUPS     (AX), Y2
+	VFMADD213PS Y1, Y0, Y2
+	VMOVUPS     Y2, (DX)
+	VMOVUPS     (AX)(CX*1), Y2
+	VFMADD213PS Y1, Y0, Y2
+	VMOVUPS     Y2, (DX)(BX*1)
+	LEAQ        (AX)(CX*2), AX
+	LEAQ        (DX)(BX*2), DX
+	SUBQ        $0x04, DI
+	JGE         four
+
+rest:
+	ADDQ $0x04, DI
+	JEQ  rowend
+
+one:
+	VMOVUPS     (AX), Y2
+	VFMADD213PS Y1, Y0, Y2
+	VMOVUPS     Y2, (DX)
+	ADDQ        CX, AX
+	ADDQ        BX, DX
+	DECQ        DI
+	JNE         one
+
+rowend:
+	ADDQ yskip+32(FP), AX
+	ADDQ askip+56(FP), DX
+	DECQ SI
+	JNE  row
+	VZEROUPPER
+	RET
+
+// func applyReLUAVX2Half(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint8, mps int, mskip int, scale *float32, shift *float32)
+// Requires: AVX, FMA3
+TEXT ·applyReLUAVX2Half(SB), NOSPLIT, $0-128
+	MOVQ    y+16(FP), AX
+	MOVQ    yps+24(FP), CX
+	MOVQ    a+40(FP), DX
+	MOVQ    aps+48(FP), BX
+	MOVQ    scale+112(FP), SI
+	VMOVUPS (SI), Y0
+	MOVQ    shift+120(FP), SI
+	VMOVUPS (SI), Y1
+	VXORPS  Y2, Y2, Y2
+	MOVQ    rows+0(FP), SI
+
+row:
+	MOVQ px+8(FP), DI
+	SUBQ $0x04, DI
+	JL   rest
+
+four:
+	VMOVUPS     (AX), Y3
+	VFMADD213PS Y1, Y0, Y3
+	VMAXPS      Y3, Y2, Y3
+	VMOVUPS     Y3, (DX)
+	VMOVUPS     (AX)(CX*1), Y3
+	VFMADD213PS Y1, Y0, Y3
+	VMAXPS      Y3, Y2, Y3
+	VMOVUPS     Y3, (DX)(BX*1)
+	LEAQ        (AX)(CX*2), AX
+	LEAQ        (DX)(BX*2), DX
+	VMOVUPS     (AX), Y3
+	VFMADD213PS Y1, Y0, Y3
+	VMAXPS      Y3, Y2, Y3
+	VMOVUPS     Y3, (DX)
+	VMOVUPS     (AX)(CX*1), Y3
+	VFMADD213PS Y1, Y0, Y3
+	VMAXPS      Y3, Y2, Y3
+	VMOVUPS     Y3, (DX)(BX*1)
+	LEAQ        (AX)(CX*2), AX
+	LEAQ        (DX)(BX*2), DX
+	SUBQ        $0x04, DI
+	JGE         four
+
+rest:
+	ADDQ $0x04, DI
+	JEQ  rowend
+
+one:
+	VMOVUPS     (AX), Y3
+	VFMADD213PS Y1, Y0, Y3
+	VMAXPS      Y3, Y2, Y3
+	VMOVUPS     Y3, (DX)
+	ADDQ        CX, AX
+	ADDQ        BX, DX
+	DECQ        DI
+	JNE         one
+
+rowend:
+	ADDQ yskip+32(FP), AX
+	ADDQ askip+56(FP), DX
+	DECQ SI
+	JNE  row
+	VZEROUPPER
+	RET
+
+// func applyMaskAVX2Half(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint8, mps int, mskip int, scale *float32, shift *float32)
+// Requires: AVX, FMA3
+TEXT ·applyMaskAVX2Half(SB), NOSPLIT, $0-128
+	MOVQ    y+16(FP), AX
+	MOVQ    yps+24(FP), CX
+	MOVQ    a+40(FP), DX
+	MOVQ    aps+48(FP), BX
+	MOVQ    m+88(FP), SI
+	MOVQ    mps+96(FP), DI
+	MOVQ    scale+112(FP), R8
+	VMOVUPS (R8), Y0
+	MOVQ    shift+120(FP), R8
+	VMOVUPS (R8), Y1
+	VXORPS  Y2, Y2, Y2
+	MOVQ    rows+0(FP), R8
+
+row:
+	MOVQ px+8(FP), R9
+	SUBQ $0x04, R9
+	JL   rest
+
+four:
+	VMOVUPS     (AX), Y3
+	VFMADD213PS Y1, Y0, Y3
+	VCMPPS      $0x16, Y2, Y3, Y4
+	VMOVMSKPS   Y4, R10
+	VMAXPS      Y3, Y2, Y3
+	VMOVUPS     Y3, (DX)
+	VMOVUPS     (AX)(CX*1), Y3
+	VFMADD213PS Y1, Y0, Y3
+	VCMPPS      $0x16, Y2, Y3, Y4
+	VMOVMSKPS   Y4, R11
+	VMAXPS      Y3, Y2, Y3
+	VMOVUPS     Y3, (DX)(BX*1)
+	LEAQ        (AX)(CX*2), AX
+	LEAQ        (DX)(BX*2), DX
+	VMOVUPS     (AX), Y3
+	VFMADD213PS Y1, Y0, Y3
+	VCMPPS      $0x16, Y2, Y3, Y4
+	VMOVMSKPS   Y4, R12
+	VMAXPS      Y3, Y2, Y3
+	VMOVUPS     Y3, (DX)
+	VMOVUPS     (AX)(CX*1), Y3
+	VFMADD213PS Y1, Y0, Y3
+	VCMPPS      $0x16, Y2, Y3, Y4
+	VMOVMSKPS   Y4, R13
+	VMAXPS      Y3, Y2, Y3
+	VMOVUPS     Y3, (DX)(BX*1)
+	LEAQ        (AX)(CX*2), AX
+	LEAQ        (DX)(BX*2), DX
+	MOVB        R10, (SI)
+	MOVB        R11, (SI)(DI*1)
+	LEAQ        (SI)(DI*2), SI
+	MOVB        R12, (SI)
+	MOVB        R13, (SI)(DI*1)
+	LEAQ        (SI)(DI*2), SI
+	SUBQ        $0x04, R9
+	JGE         four
+
+rest:
+	ADDQ $0x04, R9
+	JEQ  rowend
+
+one:
+	VMOVUPS     (AX), Y3
+	VFMADD213PS Y1, Y0, Y3
+	VCMPPS      $0x16, Y2, Y3, Y4
+	VMOVMSKPS   Y4, R10
+	VMAXPS      Y3, Y2, Y3
+	VMOVUPS     Y3, (DX)
+	ADDQ        CX, AX
+	ADDQ        BX, DX
+	MOVB        R10, (SI)
+	ADDQ        DI, SI
+	DECQ        R9
+	JNE         one
+
+rowend:
+	ADDQ yskip+32(FP), AX
+	ADDQ askip+56(FP), DX
+	ADDQ mskip+104(FP), SI
+	DECQ R8
+	JNE  row
+	VZEROUPPER
+	RET
+
+// func applyReLU6AVX2Half(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint8, mps int, mskip int, scale *float32, shift *float32)
+// Requires: AVX, FMA3
+TEXT ·applyReLU6AVX2Half(SB), NOSPLIT, $0-128
+	MOVQ         y+16(FP), AX
+	MOVQ         yps+24(FP), CX
+	MOVQ         a+40(FP), DX
+	MOVQ         aps+48(FP), BX
+	MOVQ         scale+112(FP), SI
+	VMOVUPS      (SI), Y0
+	MOVQ         shift+120(FP), SI
+	VMOVUPS      (SI), Y1
+	VXORPS       Y2, Y2, Y2
+	VBROADCASTSS six<>+0(SB), Y3
+	MOVQ         rows+0(FP), SI
+
+row:
+	MOVQ px+8(FP), DI
+	SUBQ $0x04, DI
+	JL   rest
+
+four:
+	VMOVUPS     (AX), Y4
+	VFMADD213PS Y1, Y0, Y4
+	VMAXPS      Y4, Y2, Y4
+	VMINPS      Y4, Y3, Y4
+	VMOVUPS     Y4, (DX)
+	VMOVUPS     (AX)(CX*1), Y4
+	VFMADD213PS Y1, Y0, Y4
+	VMAXPS      Y4, Y2, Y4
+	VMINPS      Y4, Y3, Y4
+	VMOVUPS     Y4, (DX)(BX*1)
+	LEAQ        (AX)(CX*2), AX
+	LEAQ        (DX)(BX*2), DX
+	VMOVUPS     (AX), Y4
+	VFMADD213PS Y1, Y0, Y4
+	VMAXPS      Y4, Y2, Y4
+	VMINPS      Y4, Y3, Y4
+	VMOVUPS     Y4, (DX)
+	VMOVUPS     (AX)(CX*1), Y4
+	VFMADD213PS Y1, Y0, Y4
+	VMAXPS      Y4, Y2, Y4
+	VMINPS      Y4, Y3, Y4
+	VMOVUPS     Y4, (DX)(BX*1)
+	LEAQ        (AX)(CX*2), AX
+	LEAQ        (DX)(BX*2), DX
+	SUBQ        $0x04, DI
+	JGE         four
+
+rest:
+	ADDQ $0x04, DI
+	JEQ  rowend
+
+one:
+	VMOVUPS     (AX), Y4
+	VFMADD213PS Y1, Y0, Y4
+	VMAXPS      Y4, Y2, Y4
+	VMINPS      Y4, Y3, Y4
+	VMOVUPS     Y4, (DX)
+	ADDQ        CX, AX
+	ADDQ        BX, DX
+	DECQ        DI
+	JNE         one
+
+rowend:
+	ADDQ yskip+32(FP), AX
+	ADDQ askip+56(FP), DX
+	DECQ SI
+	JNE  row
+	VZEROUPPER
+	RET
+
+// func applyMask6AVX2Half(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint8, mps int, mskip int, scale *float32, shift *float32)
+// Requires: AVX, FMA3
+TEXT ·applyMask6AVX2Half(SB), NOSPLIT, $0-128
+	MOVQ         y+16(FP), AX
+	MOVQ         yps+24(FP), CX
+	MOVQ         a+40(FP), DX
+	MOVQ         aps+48(FP), BX
+	MOVQ         m+88(FP), SI
+	MOVQ         mps+96(FP), DI
+	MOVQ         scale+112(FP), R8
+	VMOVUPS      (R8), Y0
+	MOVQ         shift+120(FP), R8
+	VMOVUPS      (R8), Y1
+	VXORPS       Y2, Y2, Y2
+	VBROADCASTSS six<>+0(SB), Y3
+	MOVQ         rows+0(FP), R8
+
+row:
+	MOVQ px+8(FP), R9
+	SUBQ $0x04, R9
+	JL   rest
+
+four:
+	VMOVUPS     (AX), Y4
+	VFMADD213PS Y1, Y0, Y4
+	VCMPPS      $0x16, Y2, Y4, Y5
+	VCMPPS      $0x19, Y3, Y4, Y6
+	VANDPS      Y6, Y5, Y5
+	VMOVMSKPS   Y5, R10
+	VMAXPS      Y4, Y2, Y4
+	VMINPS      Y4, Y3, Y4
+	VMOVUPS     Y4, (DX)
+	VMOVUPS     (AX)(CX*1), Y4
+	VFMADD213PS Y1, Y0, Y4
+	VCMPPS      $0x16, Y2, Y4, Y5
+	VCMPPS      $0x19, Y3, Y4, Y6
+	VANDPS      Y6, Y5, Y5
+	VMOVMSKPS   Y5, R11
+	VMAXPS      Y4, Y2, Y4
+	VMINPS      Y4, Y3, Y4
+	VMOVUPS     Y4, (DX)(BX*1)
+	LEAQ        (AX)(CX*2), AX
+	LEAQ        (DX)(BX*2), DX
+	VMOVUPS     (AX), Y4
+	VFMADD213PS Y1, Y0, Y4
+	VCMPPS      $0x16, Y2, Y4, Y5
+	VCMPPS      $0x19, Y3, Y4, Y6
+	VANDPS      Y6, Y5, Y5
+	VMOVMSKPS   Y5, R12
+	VMAXPS      Y4, Y2, Y4
+	VMINPS      Y4, Y3, Y4
+	VMOVUPS     Y4, (DX)
+	VMOVUPS     (AX)(CX*1), Y4
+	VFMADD213PS Y1, Y0, Y4
+	VCMPPS      $0x16, Y2, Y4, Y5
+	VCMPPS      $0x19, Y3, Y4, Y6
+	VANDPS      Y6, Y5, Y5
+	VMOVMSKPS   Y5, R13
+	VMAXPS      Y4, Y2, Y4
+	VMINPS      Y4, Y3, Y4
+	VMOVUPS     Y4, (DX)(BX*1)
+	LEAQ        (AX)(CX*2), AX
+	LEAQ        (DX)(BX*2), DX
+	MOVB        R10, (SI)
+	MOVB        R11, (SI)(DI*1)
+	LEAQ        (SI)(DI*2), SI
+	MOVB        R12, (SI)
+	MOVB        R13, (SI)(DI*1)
+	LEAQ        (SI)(DI*2), SI
+	SUBQ        $0x04, R9
+	JGE         four
+
+rest:
+	ADDQ $0x04, R9
+	JEQ  rowend
+
+one:
+	VMOVUPS     (AX), Y4
+	VFMADD213PS Y1, Y0, Y4
+	VCMPPS      $0x16, Y2, Y4, Y5
+	VCMPPS      $0x19, Y3, Y4, Y6
+	VANDPS      Y6, Y5, Y5
+	VMOVMSKPS   Y5, R10
+	VMAXPS      Y4, Y2, Y4
+	VMINPS      Y4, Y3, Y4
+	VMOVUPS     Y4, (DX)
+	ADDQ        CX, AX
+	ADDQ        BX, DX
+	MOVB        R10, (SI)
+	ADDQ        DI, SI
+	DECQ        R9
+	JNE         one
+
+rowend:
+	ADDQ yskip+32(FP), AX
+	ADDQ askip+56(FP), DX
+	ADDQ mskip+104(FP), SI
+	DECQ R8
+	JNE  row
+	VZEROUPPER
+	RET
+
+// func applyLinearResidualAVX2Half(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint8, mps int, mskip int, scale *float32, shift *float32)
+// Requires: AVX, FMA3
+TEXT ·applyLinearResidualAVX2Half(SB), NOSPLIT, $0-128
+	MOVQ    y+16(FP), AX
+	MOVQ    yps+24(FP), CX
+	MOVQ    a+40(FP), DX
+	MOVQ    aps+48(FP), BX
+	MOVQ    r+64(FP), SI
+	MOVQ    rps+72(FP), DI
+	MOVQ    scale+112(FP), R8
+	VMOVUPS (R8), Y0
+	MOVQ    shift+120(FP), R8
+	VMOVUPS (R8), Y1
+	VXORPS  Y2, Y2, Y2
+	MOVQ    rows+0(FP), R8
+
+row:
+	MOVQ px+8(FP), R9
+	SUBQ $0x04, R9
+	JL   rest
+
+four:
+	VMOVUPS     (AX), Y2
+	VFMADD213PS Y1, Y0, Y2
+	VADDPS      (SI), Y2, Y2
+	VMOVUPS     Y2, (DX)
+	VMOVUPS     (AX)(CX*1), Y2
+	VFMADD213PS Y1, Y0, Y2
+	VADDPS      (SI)(DI*1), Y2, Y2
+	VMOVUPS     Y2, (DX)(BX*1)
+	LEAQ        (AX)(CX*2), AX
+	LEAQ        (DX)(BX*2), DX
+	LEAQ        (SI)(DI*2), SI
+	VMOVUPS     (AX), Y2
+	VFMADD213PS Y1, Y0, Y2
+	VADDPS      (SI), Y2, Y2
+	VMOVUPS     Y2, (DX)
+	VMOVUPS     (AX)(CX*1), Y2
+	VFMADD213PS Y1, Y0, Y2
+	VADDPS      (SI)(DI*1), Y2, Y2
+	VMOVUPS     Y2, (DX)(BX*1)
+	LEAQ        (AX)(CX*2), AX
+	LEAQ        (DX)(BX*2), DX
+	LEAQ        (SI)(DI*2), SI
+	SUBQ        $0x04, R9
+	JGE         four
+
+rest:
+	ADDQ $0x04, R9
+	JEQ  rowend
+
+one:
+	VMOVUPS     (AX), Y2
+	VFMADD213PS Y1, Y0, Y2
+	VADDPS      (SI), Y2, Y2
+	VMOVUPS     Y2, (DX)
+	ADDQ        CX, AX
+	ADDQ        BX, DX
+	ADDQ        DI, SI
+	DECQ        R9
+	JNE         one
+
+rowend:
+	ADDQ yskip+32(FP), AX
+	ADDQ askip+56(FP), DX
+	ADDQ rskip+80(FP), SI
+	DECQ R8
+	JNE  row
+	VZEROUPPER
+	RET
+
+// func applyReLUResidualAVX2Half(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint8, mps int, mskip int, scale *float32, shift *float32)
+// Requires: AVX, FMA3
+TEXT ·applyReLUResidualAVX2Half(SB), NOSPLIT, $0-128
+	MOVQ    y+16(FP), AX
+	MOVQ    yps+24(FP), CX
+	MOVQ    a+40(FP), DX
+	MOVQ    aps+48(FP), BX
+	MOVQ    r+64(FP), SI
+	MOVQ    rps+72(FP), DI
+	MOVQ    scale+112(FP), R8
+	VMOVUPS (R8), Y0
+	MOVQ    shift+120(FP), R8
+	VMOVUPS (R8), Y1
+	VXORPS  Y2, Y2, Y2
+	MOVQ    rows+0(FP), R8
+
+row:
+	MOVQ px+8(FP), R9
+	SUBQ $0x04, R9
+	JL   rest
+
+four:
+	VMOVUPS     (AX), Y3
+	VFMADD213PS Y1, Y0, Y3
+	VADDPS      (SI), Y3, Y3
+	VMAXPS      Y3, Y2, Y3
+	VMOVUPS     Y3, (DX)
+	VMOVUPS     (AX)(CX*1), Y3
+	VFMADD213PS Y1, Y0, Y3
+	VADDPS      (SI)(DI*1), Y3, Y3
+	VMAXPS      Y3, Y2, Y3
+	VMOVUPS     Y3, (DX)(BX*1)
+	LEAQ        (AX)(CX*2), AX
+	LEAQ        (DX)(BX*2), DX
+	LEAQ        (SI)(DI*2), SI
+	VMOVUPS     (AX), Y3
+	VFMADD213PS Y1, Y0, Y3
+	VADDPS      (SI), Y3, Y3
+	VMAXPS      Y3, Y2, Y3
+	VMOVUPS     Y3, (DX)
+	VMOVUPS     (AX)(CX*1), Y3
+	VFMADD213PS Y1, Y0, Y3
+	VADDPS      (SI)(DI*1), Y3, Y3
+	VMAXPS      Y3, Y2, Y3
+	VMOVUPS     Y3, (DX)(BX*1)
+	LEAQ        (AX)(CX*2), AX
+	LEAQ        (DX)(BX*2), DX
+	LEAQ        (SI)(DI*2), SI
+	SUBQ        $0x04, R9
+	JGE         four
+
+rest:
+	ADDQ $0x04, R9
+	JEQ  rowend
+
+one:
+	VMOVUPS     (AX), Y3
+	VFMADD213PS Y1, Y0, Y3
+	VADDPS      (SI), Y3, Y3
+	VMAXPS      Y3, Y2, Y3
+	VMOVUPS     Y3, (DX)
+	ADDQ        CX, AX
+	ADDQ        BX, DX
+	ADDQ        DI, SI
+	DECQ        R9
+	JNE         one
+
+rowend:
+	ADDQ yskip+32(FP), AX
+	ADDQ askip+56(FP), DX
+	ADDQ rskip+80(FP), SI
+	DECQ R8
+	JNE  row
+	VZEROUPPER
+	RET
+
+// func applyMaskResidualAVX2Half(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint8, mps int, mskip int, scale *float32, shift *float32)
+// Requires: AVX, FMA3
+TEXT ·applyMaskResidualAVX2Half(SB), NOSPLIT, $0-128
+	MOVQ    y+16(FP), AX
+	MOVQ    yps+24(FP), CX
+	MOVQ    a+40(FP), DX
+	MOVQ    aps+48(FP), BX
+	MOVQ    r+64(FP), SI
+	MOVQ    rps+72(FP), DI
+	MOVQ    m+88(FP), R8
+	MOVQ    mps+96(FP), R9
+	MOVQ    scale+112(FP), R10
+	VMOVUPS (R10), Y0
+	MOVQ    shift+120(FP), R10
+	VMOVUPS (R10), Y1
+	VXORPS  Y2, Y2, Y2
+	MOVQ    rows+0(FP), R10
+
+row:
+	MOVQ px+8(FP), R11
+	SUBQ $0x04, R11
+	JL   rest
+
+four:
+	VMOVUPS     (AX), Y3
+	VFMADD213PS Y1, Y0, Y3
+	VADDPS      (SI), Y3, Y3
+	VCMPPS      $0x16, Y2, Y3, Y4
+	VMOVMSKPS   Y4, R12
+	VMAXPS      Y3, Y2, Y3
+	VMOVUPS     Y3, (DX)
+	VMOVUPS     (AX)(CX*1), Y3
+	VFMADD213PS Y1, Y0, Y3
+	VADDPS      (SI)(DI*1), Y3, Y3
+	VCMPPS      $0x16, Y2, Y3, Y4
+	VMOVMSKPS   Y4, R13
+	VMAXPS      Y3, Y2, Y3
+	VMOVUPS     Y3, (DX)(BX*1)
+	LEAQ        (AX)(CX*2), AX
+	LEAQ        (DX)(BX*2), DX
+	LEAQ        (SI)(DI*2), SI
+	VMOVUPS     (AX), Y3
+	VFMADD213PS Y1, Y0, Y3
+	VADDPS      (SI), Y3, Y3
+	VCMPPS      $0x16, Y2, Y3, Y4
+	VMOVMSKPS   Y4, R14
+	VMAXPS      Y3, Y2, Y3
+	VMOVUPS     Y3, (DX)
+	VMOVUPS     (AX)(CX*1), Y3
+	VFMADD213PS Y1, Y0, Y3
+	VADDPS      (SI)(DI*1), Y3, Y3
+	VCMPPS      $0x16, Y2, Y3, Y4
+	VMOVMSKPS   Y4, R15
+	VMAXPS      Y3, Y2, Y3
+	VMOVUPS     Y3, (DX)(BX*1)
+	LEAQ        (AX)(CX*2), AX
+	LEAQ        (DX)(BX*2), DX
+	LEAQ        (SI)(DI*2), SI
+	MOVB        R12, (R8)
+	MOVB        R13, (R8)(R9*1)
+	LEAQ        (R8)(R9*2), R8
+	MOVB        R14, (R8)
+	MOVB        R15, (R8)(R9*1)
+	LEAQ        (R8)(R9*2), R8
+	SUBQ        $0x04, R11
+	JGE         four
+
+rest:
+	ADDQ $0x04, R11
+	JEQ  rowend
+
+one:
+	VMOVUPS     (AX), Y3
+	VFMADD213PS Y1, Y0, Y3
+	VADDPS      (SI), Y3, Y3
+	VCMPPS      $0x16, Y2, Y3, Y4
+	VMOVMSKPS   Y4, R12
+	VMAXPS      Y3, Y2, Y3
+	VMOVUPS     Y3, (DX)
+	ADDQ        CX, AX
+	ADDQ        BX, DX
+	ADDQ        DI, SI
+	MOVB        R12, (R8)
+	ADDQ        R9, R8
+	DECQ        R11
+	JNE         one
+
+rowend:
+	ADDQ yskip+32(FP), AX
+	ADDQ askip+56(FP), DX
+	ADDQ rskip+80(FP), SI
+	ADDQ mskip+104(FP), R8
+	DECQ R10
+	JNE  row
+	VZEROUPPER
+	RET
+
+// func applyReLU6ResidualAVX2Half(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint8, mps int, mskip int, scale *float32, shift *float32)
+// Requires: AVX, FMA3
+TEXT ·applyReLU6ResidualAVX2Half(SB), NOSPLIT, $0-128
+	MOVQ         y+16(FP), AX
+	MOVQ         yps+24(FP), CX
+	MOVQ         a+40(FP), DX
+	MOVQ         aps+48(FP), BX
+	MOVQ         r+64(FP), SI
+	MOVQ         rps+72(FP), DI
+	MOVQ         scale+112(FP), R8
+	VMOVUPS      (R8), Y0
+	MOVQ         shift+120(FP), R8
+	VMOVUPS      (R8), Y1
+	VXORPS       Y2, Y2, Y2
+	VBROADCASTSS six<>+0(SB), Y3
+	MOVQ         rows+0(FP), R8
+
+row:
+	MOVQ px+8(FP), R9
+	SUBQ $0x04, R9
+	JL   rest
+
+four:
+	VMOVUPS     (AX), Y4
+	VFMADD213PS Y1, Y0, Y4
+	VADDPS      (SI), Y4, Y4
+	VMAXPS      Y4, Y2, Y4
+	VMINPS      Y4, Y3, Y4
+	VMOVUPS     Y4, (DX)
+	VMOVUPS     (AX)(CX*1), Y4
+	VFMADD213PS Y1, Y0, Y4
+	VADDPS      (SI)(DI*1), Y4, Y4
+	VMAXPS      Y4, Y2, Y4
+	VMINPS      Y4, Y3, Y4
+	VMOVUPS     Y4, (DX)(BX*1)
+	LEAQ        (AX)(CX*2), AX
+	LEAQ        (DX)(BX*2), DX
+	LEAQ        (SI)(DI*2), SI
+	VMOVUPS     (AX), Y4
+	VFMADD213PS Y1, Y0, Y4
+	VADDPS      (SI), Y4, Y4
+	VMAXPS      Y4, Y2, Y4
+	VMINPS      Y4, Y3, Y4
+	VMOVUPS     Y4, (DX)
+	VMOVUPS     (AX)(CX*1), Y4
+	VFMADD213PS Y1, Y0, Y4
+	VADDPS      (SI)(DI*1), Y4, Y4
+	VMAXPS      Y4, Y2, Y4
+	VMINPS      Y4, Y3, Y4
+	VMOVUPS     Y4, (DX)(BX*1)
+	LEAQ        (AX)(CX*2), AX
+	LEAQ        (DX)(BX*2), DX
+	LEAQ        (SI)(DI*2), SI
+	SUBQ        $0x04, R9
+	JGE         four
+
+rest:
+	ADDQ $0x04, R9
+	JEQ  rowend
+
+one:
+	VMOVUPS     (AX), Y4
+	VFMADD213PS Y1, Y0, Y4
+	VADDPS      (SI), Y4, Y4
+	VMAXPS      Y4, Y2, Y4
+	VMINPS      Y4, Y3, Y4
+	VMOVUPS     Y4, (DX)
+	ADDQ        CX, AX
+	ADDQ        BX, DX
+	ADDQ        DI, SI
+	DECQ        R9
+	JNE         one
+
+rowend:
+	ADDQ yskip+32(FP), AX
+	ADDQ askip+56(FP), DX
+	ADDQ rskip+80(FP), SI
+	DECQ R8
+	JNE  row
+	VZEROUPPER
+	RET
+
+// func applyMask6ResidualAVX2Half(rows int, px int, y *float32, yps int, yskip int, a *float32, aps int, askip int, r *float32, rps int, rskip int, m *uint8, mps int, mskip int, scale *float32, shift *float32)
+// Requires: AVX, FMA3
+TEXT ·applyMask6ResidualAVX2Half(SB), NOSPLIT, $0-128
+	MOVQ         y+16(FP), AX
+	MOVQ         yps+24(FP), CX
+	MOVQ         a+40(FP), DX
+	MOVQ         aps+48(FP), BX
+	MOVQ         r+64(FP), SI
+	MOVQ         rps+72(FP), DI
+	MOVQ         m+88(FP), R8
+	MOVQ         mps+96(FP), R9
+	MOVQ         scale+112(FP), R10
+	VMOVUPS      (R10), Y0
+	MOVQ         shift+120(FP), R10
+	VMOVUPS      (R10), Y1
+	VXORPS       Y2, Y2, Y2
+	VBROADCASTSS six<>+0(SB), Y3
+	MOVQ         rows+0(FP), R10
+
+row:
+	MOVQ px+8(FP), R11
+	SUBQ $0x04, R11
+	JL   rest
+
+four:
+	VMOVUPS     (AX), Y4
+	VFMADD213PS Y1, Y0, Y4
+	VADDPS      (SI), Y4, Y4
+	VCMPPS      $0x16, Y2, Y4, Y5
+	VCMPPS      $0x19, Y3, Y4, Y6
+	VANDPS      Y6, Y5, Y5
+	VMOVMSKPS   Y5, R12
+	VMAXPS      Y4, Y2, Y4
+	VMINPS      Y4, Y3, Y4
+	VMOVUPS     Y4, (DX)
+	VMOVUPS     (AX)(CX*1), Y4
+	VFMADD213PS Y1, Y0, Y4
+	VADDPS      (SI)(DI*1), Y4, Y4
+	VCMPPS      $0x16, Y2, Y4, Y5
+	VCMPPS      $0x19, Y3, Y4, Y6
+	VANDPS      Y6, Y5, Y5
+	VMOVMSKPS   Y5, R13
+	VMAXPS      Y4, Y2, Y4
+	VMINPS      Y4, Y3, Y4
+	VMOVUPS     Y4, (DX)(BX*1)
+	LEAQ        (AX)(CX*2), AX
+	LEAQ        (DX)(BX*2), DX
+	LEAQ        (SI)(DI*2), SI
+	VMOVUPS     (AX), Y4
+	VFMADD213PS Y1, Y0, Y4
+	VADDPS      (SI), Y4, Y4
+	VCMPPS      $0x16, Y2, Y4, Y5
+	VCMPPS      $0x19, Y3, Y4, Y6
+	VANDPS      Y6, Y5, Y5
+	VMOVMSKPS   Y5, R14
+	VMAXPS      Y4, Y2, Y4
+	VMINPS      Y4, Y3, Y4
+	VMOVUPS     Y4, (DX)
+	VMOVUPS     (AX)(CX*1), Y4
+	VFMADD213PS Y1, Y0, Y4
+	VADDPS      (SI)(DI*1), Y4, Y4
+	VCMPPS      $0x16, Y2, Y4, Y5
+	VCMPPS      $0x19, Y3, Y4, Y6
+	VANDPS      Y6, Y5, Y5
+	VMOVMSKPS   Y5, R15
+	VMAXPS      Y4, Y2, Y4
+	VMINPS      Y4, Y3, Y4
+	VMOVUPS     Y4, (DX)(BX*1)
+	LEAQ        (AX)(CX*2), AX
+	LEAQ        (DX)(BX*2), DX
+	LEAQ        (SI)(DI*2), SI
+	MOVB        R12, (R8)
+	MOVB        R13, (R8)(R9*1)
+	LEAQ        (R8)(R9*2), R8
+	MOVB        R14, (R8)
+	MOVB        R15, (R8)(R9*1)
+	LEAQ        (R8)(R9*2), R8
+	SUBQ        $0x04, R11
+	JGE         four
+
+rest:
+	ADDQ $0x04, R11
+	JEQ  rowend
+
+one:
+	VMOVUPS     (AX), Y4
+	VFMADD213PS Y1, Y0, Y4
+	VADDPS      (SI), Y4, Y4
+	VCMPPS      $0x16, Y2, Y4, Y5
+	VCMPPS      $0x19, Y3, Y4, Y6
+	VANDPS      Y6, Y5, Y5
+	VMOVMSKPS   Y5, R12
+	VMAXPS      Y4, Y2, Y4
+	VMINPS      Y4, Y3, Y4
+	VMOVUPS     Y4, (DX)
+	ADDQ        CX, AX
+	ADDQ        BX, DX
+	ADDQ        DI, SI
+	MOVB        R12, (R8)
+	ADDQ        R9, R8
+	DECQ        R11
+	JNE         one
+
+rowend:
+	ADDQ yskip+32(FP), AX
+	ADDQ askip+56(FP), DX
+	ADDQ rskip+80(FP), SI
+	ADDQ mskip+104(FP), R8
+	DECQ R10
+	JNE  row
+	VZEROUPPER
+	RET
+
+// func backStatsAVX2Half(rows int, px int, d *float32, dps int, dskip int, r *float32, rps int, rskip int, m *uint8, mps int, mskip int, y *float32, yps int, yskip int, z *float32, zps int, zskip int, mean *float32, s1 *float64, s2 *float64)
+// Requires: AVX, FMA3
+TEXT ·backStatsAVX2Half(SB), NOSPLIT, $0-160
+	MOVQ    d+16(FP), AX
+	MOVQ    dps+24(FP), CX
+	MOVQ    y+88(FP), DX
+	MOVQ    yps+96(FP), BX
+	MOVQ    z+112(FP), SI
+	MOVQ    zps+120(FP), DI
+	MOVQ    mean+136(FP), R8
+	VMOVUPS (R8), Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	MOVQ    rows+0(FP), R8
+
+row:
+	MOVQ px+8(FP), R9
+	SUBQ $0x04, R9
+	JL   rest
+
+four:
+	VMOVUPS     (AX), Y5
+	VMOVUPS     Y5, (SI)
+	VMOVUPS     (DX), Y6
+	VSUBPS      Y0, Y6, Y6
+	VADDPS      Y5, Y1, Y1
+	VFMADD231PS Y6, Y5, Y2
+	VMOVUPS     (AX)(CX*1), Y5
+	VMOVUPS     Y5, (SI)(DI*1)
+	VMOVUPS     (DX)(BX*1), Y6
+	VSUBPS      Y0, Y6, Y6
+	VADDPS      Y5, Y3, Y3
+	VFMADD231PS Y6, Y5, Y4
+	LEAQ        (AX)(CX*2), AX
+	LEAQ        (DX)(BX*2), DX
+	LEAQ        (SI)(DI*2), SI
+	VMOVUPS     (AX), Y5
+	VMOVUPS     Y5, (SI)
+	VMOVUPS     (DX), Y6
+	VSUBPS      Y0, Y6, Y6
+	VADDPS      Y5, Y1, Y1
+	VFMADD231PS Y6, Y5, Y2
+	VMOVUPS     (AX)(CX*1), Y5
+	VMOVUPS     Y5, (SI)(DI*1)
+	VMOVUPS     (DX)(BX*1), Y6
+	VSUBPS      Y0, Y6, Y6
+	VADDPS      Y5, Y3, Y3
+	VFMADD231PS Y6, Y5, Y4
+	LEAQ        (AX)(CX*2), AX
+	LEAQ        (DX)(BX*2), DX
+	LEAQ        (SI)(DI*2), SI
+	SUBQ        $0x04, R9
+	JGE         four
+
+rest:
+	ADDQ $0x04, R9
+	JEQ  rowend
+
+one:
+	VMOVUPS     (AX), Y5
+	VMOVUPS     Y5, (SI)
+	VMOVUPS     (DX), Y6
+	VSUBPS      Y0, Y6, Y6
+	VADDPS      Y5, Y1, Y1
+	VFMADD231PS Y6, Y5, Y2
+	ADDQ        CX, AX
+	ADDQ        BX, DX
+	ADDQ        DI, SI
+	DECQ        R9
+	JNE         one
+
+rowend:
+	ADDQ         dskip+32(FP), AX
+	ADDQ         yskip+104(FP), DX
+	ADDQ         zskip+128(FP), SI
+	DECQ         R8
+	JNE          row
+	VADDPS       Y3, Y1, Y1
+	VADDPS       Y4, Y2, Y2
+	MOVQ         s1+144(FP), AX
+	VEXTRACTF128 $0x00, Y1, X0
+	VCVTPS2PD    X0, Y0
+	VADDPD       (AX), Y0, Y0
+	VMOVUPD      Y0, (AX)
+	VEXTRACTF128 $0x01, Y1, X0
+	VCVTPS2PD    X0, Y0
+	VADDPD       32(AX), Y0, Y0
+	VMOVUPD      Y0, 32(AX)
+	MOVQ         s2+152(FP), AX
+	VEXTRACTF128 $0x00, Y2, X0
+	VCVTPS2PD    X0, Y0
+	VADDPD       (AX), Y0, Y0
+	VMOVUPD      Y0, (AX)
+	VEXTRACTF128 $0x01, Y2, X0
+	VCVTPS2PD    X0, Y0
+	VADDPD       32(AX), Y0, Y0
+	VMOVUPD      Y0, 32(AX)
+	VZEROUPPER
+	RET
+
+// func backStatsMaskAVX2Half(rows int, px int, d *float32, dps int, dskip int, r *float32, rps int, rskip int, m *uint8, mps int, mskip int, y *float32, yps int, yskip int, z *float32, zps int, zskip int, mean *float32, s1 *float64, s2 *float64)
+// Requires: AVX, AVX2, FMA3
+TEXT ·backStatsMaskAVX2Half(SB), NOSPLIT, $0-160
+	MOVQ    d+16(FP), AX
+	MOVQ    dps+24(FP), CX
+	MOVQ    y+88(FP), DX
+	MOVQ    yps+96(FP), BX
+	MOVQ    z+112(FP), SI
+	MOVQ    zps+120(FP), DI
+	MOVQ    m+64(FP), R8
+	MOVQ    mps+72(FP), R9
+	VMOVUPS bits<>+0(SB), Y0
+	MOVQ    mean+136(FP), R10
+	VMOVUPS (R10), Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	MOVQ    rows+0(FP), R10
+
+row:
+	MOVQ px+8(FP), R11
+	SUBQ $0x04, R11
+	JL   rest
+
+four:
+	VMOVUPS      (AX), Y6
+	VPBROADCASTB (R8), Y7
+	VPAND        Y0, Y7, Y7
+	VPCMPEQD     Y0, Y7, Y7
+	VANDPS       Y7, Y6, Y6
+	VMOVUPS      Y6, (SI)
+	VMOVUPS      (DX), Y7
+	VSUBPS       Y1, Y7, Y7
+	VADDPS       Y6, Y2, Y2
+	VFMADD231PS  Y7, Y6, Y3
+	VMOVUPS      (AX)(CX*1), Y6
+	VPBROADCASTB (R8)(R9*1), Y7
+	VPAND        Y0, Y7, Y7
+	VPCMPEQD     Y0, Y7, Y7
+	VANDPS       Y7, Y6, Y6
+	VMOVUPS      Y6, (SI)(DI*1)
+	VMOVUPS      (DX)(BX*1), Y7
+	VSUBPS       Y1, Y7, Y7
+	VADDPS       Y6, Y4, Y4
+	VFMADD231PS  Y7, Y6, Y5
+	LEAQ         (AX)(CX*2), AX
+	LEAQ         (DX)(BX*2), DX
+	LEAQ         (SI)(DI*2), SI
+	LEAQ         (R8)(R9*2), R8
+	VMOVUPS      (AX), Y6
+	VPBROADCASTB (R8), Y7
+	VPAND        Y0, Y7, Y7
+	VPCMPEQD     Y0, Y7, Y7
+	VANDPS       Y7, Y6, Y6
+	VMOVUPS      Y6, (SI)
+	VMOVUPS      (DX), Y7
+	VSUBPS       Y1, Y7, Y7
+	VADDPS       Y6, Y2, Y2
+	VFMADD231PS  Y7, Y6, Y3
+	VMOVUPS      (AX)(CX*1), Y6
+	VPBROADCASTB (R8)(R9*1), Y7
+	VPAND        Y0, Y7, Y7
+	VPCMPEQD     Y0, Y7, Y7
+	VANDPS       Y7, Y6, Y6
+	VMOVUPS      Y6, (SI)(DI*1)
+	VMOVUPS      (DX)(BX*1), Y7
+	VSUBPS       Y1, Y7, Y7
+	VADDPS       Y6, Y4, Y4
+	VFMADD231PS  Y7, Y6, Y5
+	LEAQ         (AX)(CX*2), AX
+	LEAQ         (DX)(BX*2), DX
+	LEAQ         (SI)(DI*2), SI
+	LEAQ         (R8)(R9*2), R8
+	SUBQ         $0x04, R11
+	JGE          four
+
+rest:
+	ADDQ $0x04, R11
+	JEQ  rowend
+
+one:
+	VMOVUPS      (AX), Y6
+	VPBROADCASTB (R8), Y7
+	VPAND        Y0, Y7, Y7
+	VPCMPEQD     Y0, Y7, Y7
+	VANDPS       Y7, Y6, Y6
+	VMOVUPS      Y6, (SI)
+	VMOVUPS      (DX), Y7
+	VSUBPS       Y1, Y7, Y7
+	VADDPS       Y6, Y2, Y2
+	VFMADD231PS  Y7, Y6, Y3
+	ADDQ         CX, AX
+	ADDQ         BX, DX
+	ADDQ         DI, SI
+	ADDQ         R9, R8
+	DECQ         R11
+	JNE          one
+
+rowend:
+	ADDQ         dskip+32(FP), AX
+	ADDQ         yskip+104(FP), DX
+	ADDQ         zskip+128(FP), SI
+	ADDQ         mskip+80(FP), R8
+	DECQ         R10
+	JNE          row
+	VADDPS       Y4, Y2, Y2
+	VADDPS       Y5, Y3, Y3
+	MOVQ         s1+144(FP), AX
+	VEXTRACTF128 $0x00, Y2, X0
+	VCVTPS2PD    X0, Y0
+	VADDPD       (AX), Y0, Y0
+	VMOVUPD      Y0, (AX)
+	VEXTRACTF128 $0x01, Y2, X0
+	VCVTPS2PD    X0, Y0
+	VADDPD       32(AX), Y0, Y0
+	VMOVUPD      Y0, 32(AX)
+	MOVQ         s2+152(FP), AX
+	VEXTRACTF128 $0x00, Y3, X0
+	VCVTPS2PD    X0, Y0
+	VADDPD       (AX), Y0, Y0
+	VMOVUPD      Y0, (AX)
+	VEXTRACTF128 $0x01, Y3, X0
+	VCVTPS2PD    X0, Y0
+	VADDPD       32(AX), Y0, Y0
+	VMOVUPD      Y0, 32(AX)
+	VZEROUPPER
+	RET
+
+// func backStatsResidualAVX2Half(rows int, px int, d *float32, dps int, dskip int, r *float32, rps int, rskip int, m *uint8, mps int, mskip int, y *float32, yps int, yskip int, z *float32, zps int, zskip int, mean *float32, s1 *float64, s2 *float64)
+// Requires: AVX, FMA3
+TEXT ·backStatsResidualAVX2Half(SB), NOSPLIT, $0-160
+	MOVQ    d+16(FP), AX
+	MOVQ    dps+24(FP), CX
+	MOVQ    y+88(FP), DX
+	MOVQ    yps+96(FP), BX
+	MOVQ    z+112(FP), SI
+	MOVQ    zps+120(FP), DI
+	MOVQ    r+40(FP), R8
+	MOVQ    rps+48(FP), R9
+	MOVQ    mean+136(FP), R10
+	VMOVUPS (R10), Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	MOVQ    rows+0(FP), R10
+
+row:
+	MOVQ px+8(FP), R11
+	SUBQ $0x04, R11
+	JL   rest
+
+four:
+	VMOVUPS     (AX), Y5
+	VADDPS      (R8), Y5, Y5
+	VMOVUPS     Y5, (SI)
+	VMOVUPS     (DX), Y6
+	VSUBPS      Y0, Y6, Y6
+	VADDPS      Y5, Y1, Y1
+	VFMADD231PS Y6, Y5, Y2
+	VMOVUPS     (AX)(CX*1), Y5
+	VADDPS      (R8)(R9*1), Y5, Y5
+	VMOVUPS     Y5, (SI)(DI*1)
+	VMOVUPS     (DX)(BX*1), Y6
+	VSUBPS      Y0, Y6, Y6
+	VADDPS      Y5, Y3, Y3
+	VFMADD231PS Y6, Y5, Y4
+	LEAQ        (AX)(CX*2), AX
+	LEAQ        (DX)(BX*2), DX
+	LEAQ        (SI)(DI*2), SI
+	LEAQ        (R8)(R9*2), R8
+	VMOVUPS     (AX), Y5
+	VADDPS      (R8), Y5, Y5
+	VMOVUPS     Y5, (SI)
+	VMOVUPS     (DX), Y6
+	VSUBPS      Y0, Y6, Y6
+	VADDPS      Y5, Y1, Y1
+	VFMADD231PS Y6, Y5, Y2
+	VMOVUPS     (AX)(CX*1), Y5
+	VADDPS      (R8)(R9*1), Y5, Y5
+	VMOVUPS     Y5, (SI)(DI*1)
+	VMOVUPS     (DX)(BX*1), Y6
+	VSUBPS      Y0, Y6, Y6
+	VADDPS      Y5, Y3, Y3
+	VFMADD231PS Y6, Y5, Y4
+	LEAQ        (AX)(CX*2), AX
+	LEAQ        (DX)(BX*2), DX
+	LEAQ        (SI)(DI*2), SI
+	LEAQ        (R8)(R9*2), R8
+	SUBQ        $0x04, R11
+	JGE         four
+
+rest:
+	ADDQ $0x04, R11
+	JEQ  rowend
+
+one:
+	VMOVUPS     (AX), Y5
+	VADDPS      (R8), Y5, Y5
+	VMOVUPS     Y5, (SI)
+	VMOVUPS     (DX), Y6
+	VSUBPS      Y0, Y6, Y6
+	VADDPS      Y5, Y1, Y1
+	VFMADD231PS Y6, Y5, Y2
+	ADDQ        CX, AX
+	ADDQ        BX, DX
+	ADDQ        DI, SI
+	ADDQ        R9, R8
+	DECQ        R11
+	JNE         one
+
+rowend:
+	ADDQ         dskip+32(FP), AX
+	ADDQ         yskip+104(FP), DX
+	ADDQ         zskip+128(FP), SI
+	ADDQ         rskip+56(FP), R8
+	DECQ         R10
+	JNE          row
+	VADDPS       Y3, Y1, Y1
+	VADDPS       Y4, Y2, Y2
+	MOVQ         s1+144(FP), AX
+	VEXTRACTF128 $0x00, Y1, X0
+	VCVTPS2PD    X0, Y0
+	VADDPD       (AX), Y0, Y0
+	VMOVUPD      Y0, (AX)
+	VEXTRACTF128 $0x01, Y1, X0
+	VCVTPS2PD    X0, Y0
+	VADDPD       32(AX), Y0, Y0
+	VMOVUPD      Y0, 32(AX)
+	MOVQ         s2+152(FP), AX
+	VEXTRACTF128 $0x00, Y2, X0
+	VCVTPS2PD    X0, Y0
+	VADDPD       (AX), Y0, Y0
+	VMOVUPD      Y0, (AX)
+	VEXTRACTF128 $0x01, Y2, X0
+	VCVTPS2PD    X0, Y0
+	VADDPD       32(AX), Y0, Y0
+	VMOVUPD      Y0, 32(AX)
+	VZEROUPPER
+	RET
+
+// func backStatsMaskResidualAVX2Half(rows int, px int, d *float32, dps int, dskip int, r *float32, rps int, rskip int, m *uint8, mps int, mskip int, y *float32, yps int, yskip int, z *float32, zps int, zskip int, mean *float32, s1 *float64, s2 *float64)
+// Requires: AVX, AVX2, FMA3
+TEXT ·backStatsMaskResidualAVX2Half(SB), NOSPLIT, $0-160
+	MOVQ    d+16(FP), AX
+	MOVQ    dps+24(FP), CX
+	MOVQ    y+88(FP), DX
+	MOVQ    yps+96(FP), BX
+	MOVQ    z+112(FP), SI
+	MOVQ    zps+120(FP), DI
+	MOVQ    r+40(FP), R8
+	MOVQ    rps+48(FP), R9
+	MOVQ    m+64(FP), R10
+	MOVQ    mps+72(FP), R11
+	VMOVUPS bits<>+0(SB), Y0
+	MOVQ    mean+136(FP), R12
+	VMOVUPS (R12), Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	MOVQ    rows+0(FP), R12
+
+row:
+	MOVQ px+8(FP), R13
+	SUBQ $0x04, R13
+	JL   rest
+
+four:
+	VMOVUPS      (AX), Y6
+	VADDPS       (R8), Y6, Y6
+	VPBROADCASTB (R10), Y7
+	VPAND        Y0, Y7, Y7
+	VPCMPEQD     Y0, Y7, Y7
+	VANDPS       Y7, Y6, Y6
+	VMOVUPS      Y6, (SI)
+	VMOVUPS      (DX), Y7
+	VSUBPS       Y1, Y7, Y7
+	VADDPS       Y6, Y2, Y2
+	VFMADD231PS  Y7, Y6, Y3
+	VMOVUPS      (AX)(CX*1), Y6
+	VADDPS       (R8)(R9*1), Y6, Y6
+	VPBROADCASTB (R10)(R11*1), Y7
+	VPAND        Y0, Y7, Y7
+	VPCMPEQD     Y0, Y7, Y7
+	VANDPS       Y7, Y6, Y6
+	VMOVUPS      Y6, (SI)(DI*1)
+	VMOVUPS      (DX)(BX*1), Y7
+	VSUBPS       Y1, Y7, Y7
+	VADDPS       Y6, Y4, Y4
+	VFMADD231PS  Y7, Y6, Y5
+	LEAQ         (AX)(CX*2), AX
+	LEAQ         (DX)(BX*2), DX
+	LEAQ         (SI)(DI*2), SI
+	LEAQ         (R8)(R9*2), R8
+	LEAQ         (R10)(R11*2), R10
+	VMOVUPS      (AX), Y6
+	VADDPS       (R8), Y6, Y6
+	VPBROADCASTB (R10), Y7
+	VPAND        Y0, Y7, Y7
+	VPCMPEQD     Y0, Y7, Y7
+	VANDPS       Y7, Y6, Y6
+	VMOVUPS      Y6, (SI)
+	VMOVUPS      (DX), Y7
+	VSUBPS       Y1, Y7, Y7
+	VADDPS       Y6, Y2, Y2
+	VFMADD231PS  Y7, Y6, Y3
+	VMOVUPS      (AX)(CX*1), Y6
+	VADDPS       (R8)(R9*1), Y6, Y6
+	VPBROADCASTB (R10)(R11*1), Y7
+	VPAND        Y0, Y7, Y7
+	VPCMPEQD     Y0, Y7, Y7
+	VANDPS       Y7, Y6, Y6
+	VMOVUPS      Y6, (SI)(DI*1)
+	VMOVUPS      (DX)(BX*1), Y7
+	VSUBPS       Y1, Y7, Y7
+	VADDPS       Y6, Y4, Y4
+	VFMADD231PS  Y7, Y6, Y5
+	LEAQ         (AX)(CX*2), AX
+	LEAQ         (DX)(BX*2), DX
+	LEAQ         (SI)(DI*2), SI
+	LEAQ         (R8)(R9*2), R8
+	LEAQ         (R10)(R11*2), R10
+	SUBQ         $0x04, R13
+	JGE          four
+
+rest:
+	ADDQ $0x04, R13
+	JEQ  rowend
+
+one:
+	VMOVUPS      (AX), Y6
+	VADDPS       (R8), Y6, Y6
+	VPBROADCASTB (R10), Y7
+	VPAND        Y0, Y7, Y7
+	VPCMPEQD     Y0, Y7, Y7
+	VANDPS       Y7, Y6, Y6
+	VMOVUPS      Y6, (SI)
+	VMOVUPS      (DX), Y7
+	VSUBPS       Y1, Y7, Y7
+	VADDPS       Y6, Y2, Y2
+	VFMADD231PS  Y7, Y6, Y3
+	ADDQ         CX, AX
+	ADDQ         BX, DX
+	ADDQ         DI, SI
+	ADDQ         R9, R8
+	ADDQ         R11, R10
+	DECQ         R13
+	JNE          one
+
+rowend:
+	ADDQ         dskip+32(FP), AX
+	ADDQ         yskip+104(FP), DX
+	ADDQ         zskip+128(FP), SI
+	ADDQ         rskip+56(FP), R8
+	ADDQ         mskip+80(FP), R10
+	DECQ         R12
+	JNE          row
+	VADDPS       Y4, Y2, Y2
+	VADDPS       Y5, Y3, Y3
+	MOVQ         s1+144(FP), AX
+	VEXTRACTF128 $0x00, Y2, X0
+	VCVTPS2PD    X0, Y0
+	VADDPD       (AX), Y0, Y0
+	VMOVUPD      Y0, (AX)
+	VEXTRACTF128 $0x01, Y2, X0
+	VCVTPS2PD    X0, Y0
+	VADDPD       32(AX), Y0, Y0
+	VMOVUPD      Y0, 32(AX)
+	MOVQ         s2+152(FP), AX
+	VEXTRACTF128 $0x00, Y3, X0
+	VCVTPS2PD    X0, Y0
+	VADDPD       (AX), Y0, Y0
+	VMOVUPD      Y0, (AX)
+	VEXTRACTF128 $0x01, Y3, X0
+	VCVTPS2PD    X0, Y0
+	VADDPD       32(AX), Y0, Y0
+	VMOVUPD      Y0, 32(AX)
+	VZEROUPPER
+	RET
+
+// func backApplyAVX2Half(rows int, px int, z *float32, zps int, zskip int, y *float32, yps int, yskip int, d *float32, dps int, dskip int, k1 *float32, k2 *float32, k3 *float32)
+// Requires: AVX, FMA3
+TEXT ·backApplyAVX2Half(SB), NOSPLIT, $0-112
+	MOVQ    z+16(FP), AX
+	MOVQ    zps+24(FP), CX
+	MOVQ    y+40(FP), DX
+	MOVQ    yps+48(FP), BX
+	MOVQ    d+64(FP), SI
+	MOVQ    dps+72(FP), DI
+	MOVQ    k1+88(FP), R8
+	VMOVUPS (R8), Y0
+	MOVQ    k2+96(FP), R8
+	VMOVUPS (R8), Y1
+	MOVQ    k3+104(FP), R8
+	VMOVUPS (R8), Y2
+	MOVQ    rows+0(FP), R8
+
+row:
+	MOVQ px+8(FP), R9
+	SUBQ $0x04, R9
+	JL   rest
+
+four:
+	VMOVUPS     (DX), Y3
+	VFMADD213PS Y2, Y1, Y3
+	VFMADD231PS (AX), Y0, Y3
+	VMOVUPS     Y3, (SI)
+	VMOVUPS     (DX)(BX*1), Y3
+	VFMADD213PS Y2, Y1, Y3
+	VFMADD231PS (AX)(CX*1), Y0, Y3
+	VMOVUPS     Y3, (SI)(DI*1)
+	LEAQ        (AX)(CX*2), AX
+	LEAQ        (DX)(BX*2), DX
+	LEAQ        (SI)(DI*2), SI
+	VMOVUPS     (DX), Y3
+	VFMADD213PS Y2, Y1, Y3
+	VFMADD231PS (AX), Y0, Y3
+	VMOVUPS     Y3, (SI)
+	VMOVUPS     (DX)(BX*1), Y3
+	VFMADD213PS Y2, Y1, Y3
+	VFMADD231PS (AX)(CX*1), Y0, Y3
+	VMOVUPS     Y3, (SI)(DI*1)
+	LEAQ        (AX)(CX*2), AX
+	LEAQ        (DX)(BX*2), DX
+	LEAQ        (SI)(DI*2), SI
+	SUBQ        $0x04, R9
+	JGE         four
+
+rest:
+	ADDQ $0x04, R9
+	JEQ  rowend
+
+one:
+	VMOVUPS     (DX), Y3
+	VFMADD213PS Y2, Y1, Y3
+	VFMADD231PS (AX), Y0, Y3
+	VMOVUPS     Y3, (SI)
+	ADDQ        CX, AX
+	ADDQ        BX, DX
+	ADDQ        DI, SI
+	DECQ        R9
+	JNE         one
+
+rowend:
+	ADDQ zskip+32(FP), AX
+	ADDQ yskip+56(FP), DX
+	ADDQ dskip+80(FP), SI
+	DECQ R8
+	JNE  row
+	VZEROUPPER
+	RET
+
+// func addScaledAVX2Half(rows int, px int, d *float32, dps int, dskip int, s *float32, sps int, sskip int, alpha float32)
+// Requires: AVX, FMA3
+TEXT ·addScaledAVX2Half(SB), NOSPLIT, $0-68
+	MOVQ         d+16(FP), AX
+	MOVQ         dps+24(FP), CX
+	MOVQ         s+40(FP), DX
+	MOVQ         sps+48(FP), BX
+	VBROADCASTSS alpha+64(FP), Y0
+	MOVQ         rows+0(FP), SI
+
+row:
+	MOVQ px+8(FP), DI
+	SUBQ $0x04, DI
+	JL   rest
+
+four:
+	VMOVUPS     (AX), Y1
+	VFMADD231PS (DX), Y0, Y1
+	VMOVUPS     Y1, (AX)
+	VMOVUPS     (AX)(CX*1), Y1
+	VFMADD231PS (DX)(BX*1), Y0, Y1
+	VMOVUPS     Y1, (AX)(CX*1)
+	LEAQ        (AX)(CX*2), AX
+	LEAQ        (DX)(BX*2), DX
+	VMOVUPS     (AX), Y1
+	VFMADD231PS (DX), Y0, Y1
+	VMOVUPS     Y1, (AX)
+	VMOVUPS     (AX)(CX*1), Y1
+	VFMADD231PS (DX)(BX*1), Y0, Y1
+	VMOVUPS     Y1, (AX)(CX*1)
+	LEAQ        (AX)(CX*2), AX
+	LEAQ        (DX)(BX*2), DX
+	SUBQ        $0x04, DI
+	JGE         four
+
+rest:
+	ADDQ $0x04, DI
+	JEQ  rowend
+
+one:
+	VMOVUPS     (AX), Y1
+	VFMADD231PS (DX), Y0, Y1
+	VMOVUPS     Y1, (AX)
+	ADDQ        CX, AX
+	ADDQ        BX, DX
+	DECQ        DI
+	JNE         one
+
+rowend:
+	ADDQ dskip+32(FP), AX
+	ADDQ sskip+56(FP), DX
+	DECQ SI
+	JNE  row
+	VZEROUPPER
+	RET
+
+// func dotAVX2Half(rows int, px int, x *float32, xps int, xskip int, d *float32, dps int, dskip int, sum *float64)
+// Requires: AVX, FMA3
+TEXT ·dotAVX2Half(SB), NOSPLIT, $0-72
+	MOVQ   x+16(FP), AX
+	MOVQ   xps+24(FP), CX
+	MOVQ   d+40(FP), DX
+	MOVQ   dps+48(FP), BX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	MOVQ   rows+0(FP), SI
+
+row:
+	MOVQ px+8(FP), DI
+	SUBQ $0x04, DI
+	JL   rest
+
+four:
+	VMOVUPS     (AX), Y4
+	VFMADD231PS (DX), Y4, Y0
+	VMOVUPS     (AX)(CX*1), Y4
+	VFMADD231PS (DX)(BX*1), Y4, Y1
+	LEAQ        (AX)(CX*2), AX
+	LEAQ        (DX)(BX*2), DX
+	VMOVUPS     (AX), Y4
+	VFMADD231PS (DX), Y4, Y2
+	VMOVUPS     (AX)(CX*1), Y4
+	VFMADD231PS (DX)(BX*1), Y4, Y3
+	LEAQ        (AX)(CX*2), AX
+	LEAQ        (DX)(BX*2), DX
+	SUBQ        $0x04, DI
+	JGE         four
+
+rest:
+	ADDQ $0x04, DI
+	JEQ  rowend
+
+one:
+	VMOVUPS     (AX), Y4
+	VFMADD231PS (DX), Y4, Y0
+	ADDQ        CX, AX
+	ADDQ        BX, DX
+	DECQ        DI
+	JNE         one
+
+rowend:
+	ADDQ         xskip+32(FP), AX
+	ADDQ         dskip+56(FP), DX
+	DECQ         SI
+	JNE          row
+	VADDPS       Y1, Y0, Y0
+	VADDPS       Y3, Y2, Y2
+	VADDPS       Y2, Y0, Y0
+	MOVQ         sum+64(FP), AX
+	VEXTRACTF128 $0x00, Y0, X1
+	VCVTPS2PD    X1, Y1
+	VADDPD       (AX), Y1, Y1
+	VMOVUPD      Y1, (AX)
+	VEXTRACTF128 $0x01, Y0, X0
+	VCVTPS2PD    X0, Y0
+	VADDPD       32(AX), Y0, Y0
+	VMOVUPD      Y0, 32(AX)
+	VZEROUPPER
+	RET
+
+// func maxPoolAVX2Half(px int, end int, x *float32, xrs int, xcs int, xws int, y *float32, yps int, kh int, kw int, share float32)
+// Requires: AVX
+TEXT ·maxPoolAVX2Half(SB), NOSPLIT, $0-84
+	MOVQ x+16(FP), AX
+	MOVQ y+48(FP), BX
+	MOVQ px+0(FP), SI
+
+pixel:
+	XORQ DI, DI
+
+group:
+	VMOVUPS (AX)(DI*1), Y0
+	MOVQ    kh+64(FP), R8
+	LEAQ    (AX)(DI*1), CX
+
+xrow:
+	MOVQ CX, DX
+	MOVQ kw+72(FP), R9
+
+xcol:
+	VMOVUPS (DX), Y1
+	VMAXPS  Y0, Y1, Y2
+	VMAXPS  Y1, Y0, Y0
+	VORPS   Y2, Y0, Y0
+	ADDQ    xcs+32(FP), DX
+	DECQ    R9
+	JNE     xcol
+	ADDQ    xrs+24(FP), CX
+	DECQ    R8
+	JNE     xrow
+	VMOVUPS Y0, (BX)(DI*1)
+	ADDQ    $0x20, DI
+	CMPQ    DI, end+8(FP)
+	JLT     group
+	ADDQ    xws+40(FP), AX
+	ADDQ    yps+56(FP), BX
+	DECQ    SI
+	JNE     pixel
+	VZEROUPPER
+	RET
+
+// func avgPoolAVX2Half(px int, end int, x *float32, xrs int, xcs int, xws int, y *float32, yps int, kh int, kw int, share float32)
+// Requires: AVX
+TEXT ·avgPoolAVX2Half(SB), NOSPLIT, $0-84
+	MOVQ x+16(FP), AX
+	MOVQ y+48(FP), BX
+	MOVQ px+0(FP), SI
+
+pixel:
+	XORQ DI, DI
+
+group:
+	VXORPS Y0, Y0, Y0
+	MOVQ   kh+64(FP), R8
+	LEAQ   (AX)(DI*1), CX
+
+xrow:
+	MOVQ CX, DX
+	MOVQ kw+72(FP), R9
+
+xcol:
+	VADDPS       (DX), Y0, Y0
+	ADDQ         xcs+32(FP), DX
+	DECQ         R9
+	JNE          xcol
+	ADDQ         xrs+24(FP), CX
+	DECQ         R8
+	JNE          xrow
+	VBROADCASTSS share+80(FP), Y1
+	VMULPS       Y1, Y0, Y0
+	VMOVUPS      Y0, (BX)(DI*1)
+	ADDQ         $0x20, DI
+	CMPQ         DI, end+8(FP)
+	JLT          group
+	ADDQ         xws+40(FP), AX
+	ADDQ         yps+56(FP), BX
+	DECQ         SI
+	JNE          pixel
+	VZEROUPPER
+	RET
+
+// func maxPoolGradAVX2Half(px int, end int, x *float32, xrs int, xcs int, xws int, d *float32, dps int, z *float32, zrs int, zcs int, zws int, kh int, kw int)
+// Requires: AVX, AVX2
+TEXT ·maxPoolGradAVX2Half(SB), NOSPLIT, $0-112
+	MOVQ         x+16(FP), AX
+	MOVQ         z+64(FP), BX
+	MOVQ         d+48(FP), SI
+	VPBROADCASTD bits<>+0(SB), Y0
+	MOVQ         px+0(FP), DI
+
+pixel:
+	XORQ R8, R8
+
+group:
+	VMOVUPS (AX)(R8*1), Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	MOVQ    kh+96(FP), R9
+	LEAQ    (AX)(R8*1), CX
+
+xrow:
+	MOVQ CX, DX
+	MOVQ kw+104(FP), R10
+
+xcol:
+	VMOVUPS   (DX), Y4
+	VCMPPS    $0x1e, Y1, Y4, Y5
+	VBLENDVPS Y5, Y3, Y2, Y2
+	VMAXPS    Y1, Y4, Y1
+	VPADDD    Y0, Y3, Y3
+	ADDQ      xcs+32(FP), DX
+	DECQ      R10
+	JNE       xcol
+	ADDQ      xrs+24(FP), CX
+	DECQ      R9
+	JNE       xrow
+	VMOVUPS   (SI)(R8*1), Y1
+	VXORPS    Y3, Y3, Y3
+	MOVQ      kh+96(FP), R9
+	LEAQ      (BX)(R8*1), CX
+
+zrow:
+	MOVQ CX, DX
+	MOVQ kw+104(FP), R10
+
+zcol:
+	VMOVUPS  (DX), Y4
+	VPCMPEQD Y2, Y3, Y5
+	VPAND    Y1, Y5, Y5
+	VADDPS   Y5, Y4, Y4
+	VMOVUPS  Y4, (DX)
+	VPADDD   Y0, Y3, Y3
+	ADDQ     zcs+80(FP), DX
+	DECQ     R10
+	JNE      zcol
+	ADDQ     zrs+72(FP), CX
+	DECQ     R9
+	JNE      zrow
+	ADDQ     $0x20, R8
+	CMPQ     R8, end+8(FP)
+	JLT      group
+	ADDQ     xws+40(FP), AX
+	ADDQ     zws+88(FP), BX
+	ADDQ     dps+56(FP), SI
+	DECQ     DI
+	JNE      pixel
 	VZEROUPPER
 	RET

@@ -87,6 +87,18 @@ func (x *tensor) inPixel(i int) bool {
 	return i >= 0 && i%x.layout.Row/x.layout.Pixel < x.w
 }
 
+// padded returns a copy with as many channels as the set pads them to, canaries in those that pad.
+func (x *tensor) padded(s *Set) *tensor {
+	p := newTensor(x.n, x.h, x.w, x.c, s.Pad(x.c), x.gap)
+	for i := range p.data {
+		if !p.inPixel(i) {
+			p.data[i] = 0
+		}
+	}
+	p.each(func(n, r, q, c int, v *float32) { *v = x.data[x.index(n, r, q, c)] })
+	return p
+}
+
 func randomSlice(r *rand.Rand, n int) []float32 {
 	v := make([]float32, n)
 	for i := range v {
@@ -103,6 +115,16 @@ func aligned(n int) []float32 {
 		skip++
 	}
 	return v[skip : skip+n]
+}
+
+// eachFamily runs a test on every set that this processor has, and on their kernels for half a vector.
+func eachFamily(t *testing.T, f func(t *testing.T, s *Set)) {
+	eachSet(t, func(t *testing.T, s *Set) {
+		f(t, s)
+		if s.half != nil {
+			t.Run("half", func(t *testing.T) { f(t, s.half) })
+		}
+	})
 }
 
 // eachSet runs a test on every set that this processor has.

@@ -15,7 +15,9 @@ func native() []*Set {
 }
 
 var avx512 = &Set{
-	Name:  "avx512",
+	Name:     "avx512",
+	Channels: Lanes,
+
 	conv:  convAVX512,
 	wgrad: wgradAVX512,
 
@@ -50,7 +52,10 @@ var avx512 = &Set{
 }
 
 var avx2 = &Set{
-	Name:  "avx2",
+	Name:     "avx2",
+	Channels: Lanes,
+	half:     avx2Half,
+
 	conv:  convAVX2,
 	wgrad: wgradAVX2,
 
@@ -82,4 +87,37 @@ var avx2 = &Set{
 
 	peak:      peakAVX2,
 	peakFLOPs: 12 * 8 * 2,
+}
+
+// avx2Half has neither what works on arrays that have no channels nor what measures.
+var avx2Half = &Set{
+	Channels: Lanes / 2,
+
+	conv:  convAVX2Half,
+	wgrad: wgradAVX2Half,
+
+	winogradIn:       winogradInAVX2Half,
+	winogradMultiply: winogradMultiplyAVX2Half,
+	winogradOut:      [2]winogradOutKernel{winogradOut1AVX2Half, winogradOut2AVX2Half},
+	winogradGrad:     [2]winogradGradKernel{winogradGrad1AVX2Half, winogradGrad2AVX2Half},
+
+	stats: statsAVX2Half,
+	apply: [2][5]applyKernel{
+		{applyLinearAVX2Half, applyReLUAVX2Half, applyMaskAVX2Half, applyReLU6AVX2Half, applyMask6AVX2Half},
+		{applyLinearResidualAVX2Half, applyReLUResidualAVX2Half, applyMaskResidualAVX2Half, applyReLU6ResidualAVX2Half,
+			applyMask6ResidualAVX2Half},
+	},
+	backStats: [2][2]backStatsKernel{
+		{backStatsAVX2Half, backStatsMaskAVX2Half},
+		{backStatsResidualAVX2Half, backStatsMaskResidualAVX2Half},
+	},
+	backApply: backApplyAVX2Half,
+	addScaled: addScaledAVX2Half,
+	dot:       dotAVX2Half,
+
+	depthwise:     depthwiseAVX2Half,
+	depthwiseGrad: depthwiseGradAVX2Half,
+	maxPool:       maxPoolAVX2Half,
+	avgPool:       avgPoolAVX2Half,
+	maxPoolGrad:   maxPoolGradAVX2Half,
 }

@@ -5,6 +5,7 @@ import "unsafe"
 // portable is the set in plain Go. It works everywhere and is the reference for the others.
 var portable = &Set{
 	Name:      "go",
+	Channels:  Lanes,
 	conv:      [][]convKernel{{convGo(1), convGo(2), convGo(3), convGo(4)}},
 	wgrad:     [][]wgradKernel{{wgradGo(1), wgradGo(2), wgradGo(3), wgradGo(4)}},
 	stats:     statsGo,
@@ -194,7 +195,7 @@ var applyFormsGo = [5]applyKernel{
 
 func applyGo(rect Rectifier, masked bool) applyKernel {
 	return func(rows, px int, y *float32, yps, yskip int, a *float32, aps, askip int, r *float32, rps, rskip int,
-		m *uint16, mps, mskip int, scale, shift *float32) {
+		m *uint8, mps, mskip int, scale, shift *float32) {
 		k, b := vectorAt(scale, 0), vectorAt(shift, 0)
 		yat, aat, rat, mat := 0, 0, 0, 0
 		for range rows {
@@ -238,7 +239,7 @@ func applyGo(rect Rectifier, masked bool) applyKernel {
 	}
 }
 
-func backStatsGo(rows, px int, d *float32, dps, dskip int, r *float32, rps, rskip int, m *uint16, mps, mskip int,
+func backStatsGo(rows, px int, d *float32, dps, dskip int, r *float32, rps, rskip int, m *uint8, mps, mskip int,
 	y *float32, yps, yskip int, z *float32, zps, zskip int, mean *float32, s1, s2 *float64) {
 	mu := vectorAt(mean, 0)
 	var s, t vector

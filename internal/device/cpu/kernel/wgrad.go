@@ -27,16 +27,16 @@ const (
 // directly. The zeros that Forward needs in x are needed here too; dy needs none. It panics if the geometry is
 // inconsistent or does not fit the layouts.
 func (s *Set) BackwardWeights(g Geometry, x, dy Layout) *WeightGrad {
-	if s.winogradIn != nil && g.winogradPays(min(g.IC, g.OC)) && x.Pixel >= Groups(g.IC)*Lanes {
-		return winogradBackwardWeights(g, x, dy)
+	if s.winogradIn != nil && g.winogradPays(min(g.IC, g.OC)) && x.Pixel >= s.Pad(g.IC) {
+		return s.winogradBackwardWeights(g, x, dy)
 	}
-	return directBackwardWeights(g, x, dy)
+	return s.directBackwardWeights(g, x, dy)
 }
 
-func directBackwardWeights(g Geometry, x, dy Layout) *WeightGrad {
+func (s *Set) directBackwardWeights(g Geometry, x, dy Layout) *WeightGrad {
 	g.check()
 	x.check("x", g.IC, g.W, g.Pad)
-	dy.check("dy", Groups(g.OC)*Lanes, g.OW, 0)
+	dy.check("dy", s.Pad(g.OC), g.OW, 0)
 	p := &WeightGrad{size: g.ForwardSize(), unpack: g.UnpackForward, g: g, x: x, dy: dy, runs: g.KW, run: g.IC}
 	if g.IC == x.Pixel {
 		p.runs, p.run = 1, g.KW*g.IC
@@ -58,7 +58,7 @@ func (s *Set) GradScratch(p *WeightGrad) int {
 	if p.winograd == nil {
 		return 0
 	}
-	v, m := p.winograd.scratch(p.winograd.gradTiles())
+	v, m := p.winograd.scratch(s, p.winograd.gradTiles(s))
 	return v + m
 }
 
@@ -94,20 +94,21 @@ func (s *Set) WeightGradient(p *WeightGrad, n int, x, dy, dw *float32, scratch [
 // the row of the window covers.
 func (s *Set) windowRow(p *WeightGrad, kh, images, rows int, x, dy, dw *float32) {
 	g := &p.g
-	groups, group := Groups(g.OC), g.KH*g.KW*g.IC*Lanes
-	for o := 0; o < groups; {
-		width := min(len(s.wgrad), groups-o)
-		kernels := s.wgrad[width-1]
+	group := g.KH * g.KW * g.IC * Lanes
+	for o, pixel := 0, s.Pad(g.OC); o < pixel; {
+		k := s.At(o, pixel)
+		width := min(len(k.wgrad), (pixel-o)/k.Channels)
+		kernels := k.wgrad[width-1]
 		tiles := (p.run + len(kernels) - 1) / len(kernels)
 		for run := range p.runs {
-			to := at(dw, o*group+(kh*g.KW+run)*g.IC*Lanes)
+			to := at(dw, o/Lanes*group+(kh*g.KW+run)*g.IC*Lanes)
 			for c, t := 0, 0; t < tiles; t++ {
 				channels := (p.run - c + tiles - t - 1) / (tiles - t)
-				kernels[channels-1](at(x, run*p.x.Pixel+c), at(dy, o*Lanes), at(to, c*Lanes), 4*group, images, rows, g.OW,
+				kernels[channels-1](at(x, run*p.x.Pixel+c), at(dy, o), at(to, c*Lanes), 4*group, images, rows, g.OW,
 					4*p.x.Image, 4*g.Stride*p.x.Row, 4*g.Stride*p.x.Pixel, 4*p.dy.Image, 4*p.dy.Row, 4*p.dy.Pixel)
 				c += channels
 			}
 		}
-		o += width
+		o += width * k.Channels
 	}
 }

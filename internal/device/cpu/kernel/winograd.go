@@ -50,27 +50,27 @@ func (g Geometry) winogradPays(channels int) bool {
 	return g.hasWinograd() && channels >= least && min(g.H, g.W) > 3 && g.H*g.W >= 3*rows*cols
 }
 
-func winogradForward(g Geometry, x, y Layout) *Conv {
+func (s *Set) winogradForward(g Geometry, x, y Layout) *Conv {
 	g.check()
-	x.check("x", Groups(g.IC)*Lanes, g.W, 1)
-	y.check("y", Groups(g.OC)*Lanes, g.OW, 0)
+	x.check("x", s.Pad(g.IC), g.W, 1)
+	y.check("y", s.Pad(g.OC), g.OW, 0)
 	return newConv(g, filters{oc: g.OC, ic: g.IC, step: 9, outStep: 9 * g.IC}, x, y)
 }
 
 // winogradBackwardData is a convolution of dy with windows that are turned round.
-func winogradBackwardData(g Geometry, dy, dx Layout) *Conv {
+func (s *Set) winogradBackwardData(g Geometry, dy, dx Layout) *Conv {
 	g.check()
-	dy.check("dy", Groups(g.OC)*Lanes, g.OW, 1)
-	dx.check("dx", Groups(g.IC)*Lanes, g.W, 0)
+	dy.check("dy", s.Pad(g.OC), g.OW, 1)
+	dx.check("dx", s.Pad(g.IC), g.W, 0)
 	return newConv(g, filters{oc: g.IC, ic: g.OC, step: 9 * g.IC, outStep: 9, turned: true}, dy, dx)
 }
 
 // winogradBackwardWeights sums up the gradient by the transformed windows, which is a product of transformed tiles of x
 // and of dy, and transforms the sum.
-func winogradBackwardWeights(g Geometry, x, dy Layout) *WeightGrad {
+func (s *Set) winogradBackwardWeights(g Geometry, x, dy Layout) *WeightGrad {
 	g.check()
-	x.check("x", Groups(g.IC)*Lanes, g.W, 1)
-	dy.check("dy", Groups(g.OC)*Lanes, g.OW, 0)
+	x.check("x", s.Pad(g.IC), g.W, 1)
+	dy.check("dy", s.Pad(g.OC), g.OW, 0)
 	f := filters{oc: g.OC, ic: g.IC, step: 9, outStep: 9 * g.IC}
 	return &WeightGrad{size: f.size(), unpack: f.unpack, winograd: newWinograd(g, f, x, dy)}
 }
@@ -177,33 +177,49 @@ func winogradWindow(w, x, y, z float64) (a, b, c float64) {
 
 // tiles is the number of tiles of a block.
 func (p *winograd) tiles(s *Set) int {
+	return s.wholeBlocks(max(winogradTiles, winogradFloats/(frequencies*(s.Pad(p.ic)+s.Pad(p.oc)))))
+}
+
+// wholeBlocks rounds tiles up to what winogradMultiply takes at a time, for whole and for half vectors.
+func (s *Set) wholeBlocks(tiles int) int {
 	most := len(s.conv[0])
-	tiles := max(winogradTiles, winogradFloats/(frequencies*Lanes*(Groups(p.ic)+Groups(p.oc))))
+	if s.half != nil {
+		most = len(s.half.conv[0]) // a multiple of the other
+	}
 	return (tiles + most - 1) / most * most
 }
 
 // scratch returns the sizes of the transformed input and output of a block.
-func (p *winograd) scratch(tiles int) (v, m int) {
-	return frequencies * (tiles*Groups(p.ic)*Lanes + skew), frequencies * (tiles*Groups(p.oc)*Lanes + skew)
+func (p *winograd) scratch(s *Set, tiles int) (v, m int) {
+	return frequencies * (tiles*s.Pad(p.ic) + skew), frequencies * (tiles*s.Pad(p.oc) + skew)
 }
 
 // convolve runs the convolution on n images, a block of tiles after the other. A tile's result does not depend on its
 // place in a block.
 func (p *winograd) convolve(s *Set, n int, in, w, out *float32, e *Epilogue, scratch []float32) {
-	most := len(s.conv[0])
 	tiles := p.tiles(s)
-	size, _ := p.scratch(tiles)
+	size, _ := p.scratch(s, tiles)
 	v, m := &scratch[0], &scratch[size]
 	last := n * p.rows * p.cols
 	for from := 0; from < last; from += tiles {
 		to := min(from+tiles, last)
-		blocks := (to - from + most - 1) / most
-		pixel := Groups(p.ic) * Lanes
-		vfs := blocks*most*pixel + skew
-		mfs := Groups(p.oc)*blocks*most*Lanes + skew
-		p.transform(s, from, to, in, v, vfs)
-		s.winogradMultiply(v, 4*pixel, 4*((most+1)/2)*pixel, 4*most*pixel, 4*vfs, blocks, w, p.ic, Groups(p.oc), m, 4*skew)
-		p.inverse(s, from, to, m, blocks*most*Lanes, mfs, out, e)
+		block := s.wholeBlocks(to - from)
+		p.transform(s, from, to, in, v, block*s.Pad(p.ic)+skew)
+		p.multiply(s, block, v, w, m)
+		p.inverse(s, from, to, block, m, out, e)
+	}
+}
+
+// multiply sets m to the products of the transformed tiles of a block and the weights, of each frequency those of one
+// vector of channels after the other.
+func (p *winograd) multiply(s *Set, tiles int, v, w, m *float32) {
+	in, out, weights := s.Pad(p.ic), s.Pad(p.oc), p.ic*Lanes
+	for c := 0; c < out; {
+		k, n := s.stretch(c, out)
+		most, groups := len(k.conv[0]), n/k.Channels
+		k.winogradMultiply(v, 4*in, 4*((most+1)/2)*in, 4*most*in, 4*(tiles*in+skew), tiles/most,
+			at(w, c/Lanes*weights), 4*(Groups(p.oc)-groups)*weights, p.ic, groups, at(m, c*tiles), 4*((out-n)*tiles+skew))
+		c += n
 	}
 }
 
@@ -219,7 +235,7 @@ var zeros [Lanes]float32
 
 // transform writes the transformed tiles [from, to) to v.
 func (p *winograd) transform(s *Set, from, to int, in, v *float32, vfs int) {
-	pixel := Groups(p.ic) * Lanes
+	pixel := s.Pad(p.ic)
 	for t := from; t < to; {
 		image, row, col, k := p.row(t, to)
 		var d [4]*float32
@@ -228,27 +244,33 @@ func (p *winograd) transform(s *Set, from, to int, in, v *float32, vfs int) {
 			d[r] = &zeros[0]
 			if y := 2*row - 1 + r; y >= 0 && y < p.h {
 				d[r] = at(in, image*p.in.Image+y*p.in.Row+(2*col-1)*p.in.Pixel)
-				steps[r], ahead[r] = 4*p.in.Pixel, Lanes
+				steps[r], ahead[r] = 4*p.in.Pixel, 1
 			}
 		}
-		for g := range Groups(p.ic) {
-			s.winogradIn(at(d[0], g*ahead[0]), at(d[1], g*ahead[1]), at(d[2], g*ahead[2]), at(d[3], g*ahead[3]),
-				steps[0], steps[1], steps[2], steps[3], min(2*k, p.w-2*col), at(v, (t-from)*pixel+g*Lanes), 4*pixel, 4*vfs)
+		for c := 0; c < pixel; {
+			part := s.At(c, pixel)
+			part.winogradIn(at(d[0], c*ahead[0]), at(d[1], c*ahead[1]), at(d[2], c*ahead[2]), at(d[3], c*ahead[3]),
+				steps[0], steps[1], steps[2], steps[3], min(2*k, p.w-2*col), at(v, (t-from)*pixel+c), 4*pixel, 4*vfs)
+			c += part.Channels
 		}
 		t += k
 	}
 }
 
-// inverse writes the output of the tiles [from, to), whose products are at m: of each frequency first those of one
-// group of channels and mgs floats further on those of the next.
-func (p *winograd) inverse(s *Set, from, to int, m *float32, mgs, mfs int, out *float32, e *Epilogue) {
+// inverse writes the output of the tiles [from, to), whose products are at m as multiply has put them.
+func (p *winograd) inverse(s *Set, from, to, tiles int, m, out *float32, e *Epilogue) {
 	low, high := e.Rectifier.bounds()
-	for g := range Groups(p.oc) {
+	channels := s.Pad(p.oc)
+	mfs := tiles*channels + skew
+	for c := 0; c < channels; {
+		part := s.At(c, channels, e.ResidualChannels)
+		group := c / Lanes * Lanes
+		width := min(Lanes, channels-group) // of the vector in m, which part may have half of
 		bias := &zeros[0]
 		if e.Bias != nil {
-			bias = at(e.Bias, g*Lanes)
+			bias = at(e.Bias, c)
 		}
-		residual := e.Residual != nil && g < e.ResidualGroups
+		residual := e.Residual != nil && c < e.ResidualChannels
 		for t := from; t < to; {
 			image, row, col, k := p.row(t, to)
 			y, x := 2*row, 2*col
@@ -256,31 +278,32 @@ func (p *winograd) inverse(s *Set, from, to int, m *float32, mgs, mfs int, out *
 			var rps, rrs int
 			if residual {
 				r := &e.ResidualLayout
-				res = at(e.Residual, image*r.Image+y*r.Row+x*r.Pixel+g*Lanes)
+				res = at(e.Residual, image*r.Image+y*r.Row+x*r.Pixel+c)
 				rps, rrs = 4*r.Pixel, 4*r.Row
 			}
-			s.winogradOut[min(2, p.h-y)-1](at(m, g*mgs+(t-from)*Lanes), 4*mfs, min(2*k, p.w-x),
-				at(out, image*p.out.Image+y*p.out.Row+x*p.out.Pixel+g*Lanes), 4*p.out.Pixel, 4*p.out.Row,
+			part.winogradOut[min(2, p.h-y)-1](at(m, group*tiles+(t-from)*width+c-group), 4*width, 4*mfs, min(2*k, p.w-x),
+				at(out, image*p.out.Image+y*p.out.Row+x*p.out.Pixel+c), 4*p.out.Pixel, 4*p.out.Row,
 				bias, res, rps, rrs, low, high)
 			t += k
 		}
+		c += part.Channels
 	}
 }
 
 // gradTiles is the number of tiles of a block of the gradient by the weights.
-func (p *winograd) gradTiles() int {
-	return max(gradTiles, gradFloats/(frequencies*Lanes*(Groups(p.ic)+Groups(p.oc))))
+func (p *winograd) gradTiles(s *Set) int {
+	return max(gradTiles, gradFloats/(frequencies*(s.Pad(p.ic)+s.Pad(p.oc))))
 }
 
 // gradient adds the gradient by the transformed windows over n images to dw.
 func (p *winograd) gradient(s *Set, n int, x, dy, dw *float32, scratch []float32) {
-	tiles := p.gradTiles()
-	size, _ := p.scratch(tiles)
+	tiles := p.gradTiles(s)
+	size, _ := p.scratch(s, tiles)
 	v, m := &scratch[0], &scratch[size]
 	last := n * p.rows * p.cols
 	for from := 0; from < last; from += tiles {
 		to := min(from+tiles, last)
-		vfs, mfs := (to-from)*Groups(p.ic)*Lanes+skew, (to-from)*Groups(p.oc)*Lanes+skew
+		vfs, mfs := (to-from)*s.Pad(p.ic)+skew, (to-from)*s.Pad(p.oc)+skew
 		p.transform(s, from, to, x, v, vfs)
 		p.spread(s, from, to, dy, m, mfs)
 		for f := range frequencies {
@@ -291,13 +314,15 @@ func (p *winograd) gradient(s *Set, n int, x, dy, dw *float32, scratch []float32
 
 // spread writes the transformed tiles [from, to) of dy to m.
 func (p *winograd) spread(s *Set, from, to int, dy, m *float32, mfs int) {
-	pixel := Groups(p.oc) * Lanes
+	pixel := s.Pad(p.oc)
 	for t := from; t < to; {
 		image, row, col, k := p.row(t, to)
 		y, x := 2*row, 2*col
-		for g := range Groups(p.oc) {
-			s.winogradGrad[min(2, p.h-y)-1](at(dy, image*p.out.Image+y*p.out.Row+x*p.out.Pixel+g*Lanes), 4*p.out.Pixel,
-				4*p.out.Row, min(2*k, p.w-x), at(m, (t-from)*pixel+g*Lanes), 4*pixel, 4*mfs)
+		for c := 0; c < pixel; {
+			part := s.At(c, pixel)
+			part.winogradGrad[min(2, p.h-y)-1](at(dy, image*p.out.Image+y*p.out.Row+x*p.out.Pixel+c), 4*p.out.Pixel,
+				4*p.out.Row, min(2*k, p.w-x), at(m, (t-from)*pixel+c), 4*pixel, 4*mfs)
+			c += part.Channels
 		}
 		t += k
 	}
@@ -305,18 +330,19 @@ func (p *winograd) spread(s *Set, from, to int, dy, m *float32, mfs int) {
 
 // addProduct adds the product of the tiles of one frequency to its part of dw.
 func (p *winograd) addProduct(s *Set, tiles int, v, m, dw *float32) {
-	groups := Groups(p.oc)
-	vps, mps := 4*Groups(p.ic)*Lanes, 4*groups*Lanes
-	for o := 0; o < groups; {
-		width := min(len(s.wgrad), groups-o)
-		kernels := s.wgrad[width-1]
+	pixel := s.Pad(p.oc)
+	vps, mps := 4*s.Pad(p.ic), 4*pixel
+	for o := 0; o < pixel; {
+		part := s.At(o, pixel)
+		width := min(len(part.wgrad), (pixel-o)/part.Channels)
+		kernels := part.wgrad[width-1]
 		n := (p.ic + len(kernels) - 1) / len(kernels)
 		for c, t := 0, 0; t < n; t++ {
 			channels := (p.ic - c + n - t - 1) / (n - t)
-			kernels[channels-1](at(v, c), at(m, o*Lanes), at(dw, (o*p.ic+c)*Lanes), 4*p.ic*Lanes, 1, 1, tiles,
+			kernels[channels-1](at(v, c), at(m, o), at(dw, (o/Lanes*p.ic+c)*Lanes), 4*p.ic*Lanes, 1, 1, tiles,
 				0, 0, vps, 0, 0, mps)
 			c += channels
 		}
-		o += width
+		o += width * part.Channels
 	}
 }

@@ -38,24 +38,27 @@ func winogradGeometries() []Geometry {
 // winogradForward runs the convolution with an epilogue.
 func (c *convolution) winogradForward(t *testing.T, s *Set, e Epilogue) *tensor {
 	t.Helper()
-	y := c.output(c.OH, c.OW, c.OC, 1)
-	c.run(t, s, winogradForward(c.Geometry, c.x.layout, y.layout), c.x, y, e)
+	c = c.padded(s)
+	y := c.output(s, c.OH, c.OW, c.OC, 1)
+	c.run(t, s, s.winogradForward(c.Geometry, c.x.layout, y.layout), c.x, y, e)
 	return y
 }
 
 func (c *convolution) winogradBackwardData(t *testing.T, s *Set) *tensor {
 	t.Helper()
-	dx := c.output(c.H, c.W, c.IC, 0)
-	c.run(t, s, winogradBackwardData(c.Geometry, c.dy.layout, dx.layout), c.dy, dx, Epilogue{})
+	c = c.padded(s)
+	dx := c.output(s, c.H, c.W, c.IC, 0)
+	c.run(t, s, s.winogradBackwardData(c.Geometry, c.dy.layout, dx.layout), c.dy, dx, Epilogue{})
 	return dx
 }
 
 // winogradBackwardWeights checks the gradient by the weights after two runs over the images, which add up.
 func (c *convolution) winogradBackwardWeights(t *testing.T, s *Set) {
 	t.Helper()
+	c = c.padded(s)
 	c.x.zeroPadding()
 	c.dy.zeroPadding()
-	p := winogradBackwardWeights(c.Geometry, c.x.layout, c.dy.layout)
+	p := s.winogradBackwardWeights(c.Geometry, c.x.layout, c.dy.layout)
 	packed, scratch := newBuffer(p.Size()), newBuffer(s.GradScratch(p))
 	clear(packed.data)
 	for range 2 {
@@ -135,9 +138,11 @@ func TestWinogradAccuracy(t *testing.T) {
 	for _, g := range []Geometry{square(16, 16, 32, 3, 1, 1), square(64, 64, 8, 3, 1, 1), square(128, 128, 7, 3, 1, 1)} {
 		c := newConvolution(g, 2, false, r)
 		eachWinograd(t, func(t *testing.T, s *Set) {
-			y, dx := c.output(g.OH, g.OW, g.OC, 0), c.output(g.H, g.W, g.IC, 0)
-			s.Convolve(directForward(g, c.x.layout, y.layout), c.n, c.x.first(), &c.packed[0], y.first(), Epilogue{}, nil)
-			s.Convolve(directBackwardData(g, c.dy.layout, dx.layout), c.n, c.dy.first(), &c.packedBack[0], dx.first(),
+			c := c.padded(s)
+			c.x.zeroPadding()
+			y, dx := c.output(s, g.OH, g.OW, g.OC, 0), c.output(s, g.H, g.W, g.IC, 0)
+			s.Convolve(s.directForward(g, c.x.layout, y.layout), c.n, c.x.first(), &c.packed[0], y.first(), Epilogue{}, nil)
+			s.Convolve(s.directBackwardData(g, c.dy.layout, dx.layout), c.n, c.dy.first(), &c.packedBack[0], dx.first(),
 				Epilogue{}, nil)
 			gradient := func(p *WeightGrad) []float32 {
 				packed, dw, scratch := make([]float32, p.Size()), make([]float32, len(c.w)), make([]float32, s.GradScratch(p))
@@ -152,8 +157,8 @@ func TestWinogradAccuracy(t *testing.T) {
 			}{
 				{"forward", y.values(), c.winogradForward(t, s, Epilogue{}).values(), c.y},
 				{"data", dx.values(), c.winogradBackwardData(t, s).values(), c.dx},
-				{"weights", gradient(directBackwardWeights(g, c.x.layout, c.dy.layout)),
-					gradient(winogradBackwardWeights(g, c.x.layout, c.dy.layout)), c.dw},
+				{"weights", gradient(s.directBackwardWeights(g, c.x.layout, c.dy.layout)),
+					gradient(s.winogradBackwardWeights(g, c.x.layout, c.dy.layout)), c.dw},
 			} {
 				direct, winograd := deviation(pass.direct, pass.want), deviation(pass.winograd, pass.want)
 				if winograd > 1.5*direct {
@@ -168,9 +173,11 @@ func TestWinogradAccuracy(t *testing.T) {
 func TestWinogradChunks(t *testing.T) {
 	c := newConvolution(square(20, 40, 7, 3, 1, 1), 9, false, rand.New(rand.NewPCG(17, 18)))
 	eachWinograd(t, func(t *testing.T, s *Set) {
+		c := c.padded(s)
+		c.x.zeroPadding()
 		all := c.winogradForward(t, s, Epilogue{})
-		one := c.output(c.OH, c.OW, c.OC, 1)
-		p := winogradForward(c.Geometry, c.x.layout, one.layout)
+		one := c.output(s, c.OH, c.OW, c.OC, 1)
+		p := s.winogradForward(c.Geometry, c.x.layout, one.layout)
 		packed, scratch := make([]float32, p.Size()), make([]float32, s.Scratch(p))
 		p.Pack(packed, c.w)
 		for from := 0; from < c.n; {

@@ -7,7 +7,7 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// convolution emits the tile of p pixels and o vectors of 16 output channels. The pixels are two runs, the first of
+// convolution emits the tile of p pixels and o vectors of output channels. The pixels are two runs, the first of
 // (p+1)/2 pixels and the second ijump bytes behind it, so that one row or two short rows fill the tile.
 func (g *generator) convolution(p, o int) {
 	g.function(fmt.Sprintf("conv%dx%d", p, o),
@@ -33,7 +33,7 @@ func (g *generator) startSums(acc []vec, o int) {
 	g.TESTQ(bias, bias)
 	g.JEQ(operand.LabelRef("nobias"))
 	for i, v := range acc {
-		g.load(operand.Mem{Base: bias, Disp: i % o * 64}, v)
+		g.load(operand.Mem{Base: bias, Disp: i % o * g.bytes()}, v)
 	}
 	g.JMP(operand.LabelRef("start"))
 	g.Label("nobias")
@@ -61,7 +61,7 @@ func (g *generator) eachPixel(p, o int, base, stride, jump string, f func(i int,
 			at = second
 		}
 		for j := range o {
-			f(i*o+j, operand.Mem{Base: at, Disp: j * 64})
+			f(i*o+j, operand.Mem{Base: at, Disp: j * g.bytes()})
 		}
 		g.ADDQ(step, at)
 	}
@@ -95,7 +95,7 @@ func (g *generator) tapLoop(acc []vec, p, o int) {
 	x := g.reg()
 	channel := func(u int) {
 		for i, v := range weights {
-			m := operand.Mem{Base: w, Disp: u * 64}
+			m := operand.Mem{Base: w, Disp: u * packed}
 			if i > 0 {
 				m.Index, m.Scale = wob, uint8(i)
 			}
@@ -116,7 +116,7 @@ func (g *generator) tapLoop(acc []vec, p, o int) {
 // the weights at w on.
 func (g *generator) channelLoop(c, w reg.GPVirtual, in *pixels, channel func(u int)) {
 	step := func(n int) {
-		g.ADDQ(operand.U32(uint32(n*64)), w)
+		g.ADDQ(operand.U32(uint32(n*packed)), w)
 		for _, b := range in.bases {
 			g.ADDQ(operand.Imm(uint64(n*4)), b)
 		}
@@ -144,7 +144,7 @@ func (g *generator) channelLoop(c, w reg.GPVirtual, in *pixels, channel func(u i
 // multiplyAdd adds the product of the scalar at m with every vector of v to acc. One AVX-512 vector takes the scalar
 // straight from memory; otherwise it is broadcast once, to x.
 func (g *generator) multiplyAdd(m operand.Mem, v, acc []vec, x reg.VecVirtual) {
-	if len(v) == 1 && g.parts == 1 {
+	if len(v) == 1 && g.avx512 {
 		g.VFMADD231PS_BCST(m, v[0][0], acc[0][0])
 		return
 	}

@@ -75,7 +75,7 @@ func (g *generator) depthwise(p int) {
 		g.store(acc[i], m)
 	})
 	g.ADDQ(g.arg("wgs"), w)
-	g.ADDQ(operand.Imm(64), group)
+	g.ADDQ(operand.Imm(uint64(g.bytes())), group)
 	g.CMPQ(group, g.arg("end"))
 	g.JLT(operand.LabelRef("group"))
 	g.end()
@@ -91,8 +91,8 @@ func (g *generator) depthwiseGrad(n int) {
 	g.function(fmt.Sprintf("depthwiseGrad%d", n),
 		"func(x *float32, xrs int, xps int, xcs int, d *float32, drs int, dps int, dw *float32, rows int, px int)",
 		"is a depthwiseGradKernel.")
-	// Where vectors are few, a second set of sums takes every other pixel, so that the latencies of the sums overlap.
-	ways := 2 / g.parts
+	// Where registers are many, a second set of sums takes every other pixel, so that the latencies of the sums overlap.
+	ways := g.ways / 2
 	acc := make([][]vec, ways)
 	dw := g.param("dw")
 	for way := range acc {
@@ -100,7 +100,7 @@ func (g *generator) depthwiseGrad(n int) {
 		for i := range acc[way] {
 			acc[way][i] = g.vector()
 			if way == 0 {
-				g.load(operand.Mem{Base: dw, Disp: i * 64}, acc[way][i])
+				g.load(operand.Mem{Base: dw, Disp: i * packed}, acc[way][i])
 			} else {
 				g.zero(acc[way][i])
 			}
@@ -163,7 +163,7 @@ func (g *generator) depthwiseGrad(n int) {
 				g.VADDPS(other[i][j], v[j], v[j])
 			}
 		}
-		g.store(v, operand.Mem{Base: dw, Disp: i * 64})
+		g.store(v, operand.Mem{Base: dw, Disp: i * packed})
 	}
 	g.end()
 }

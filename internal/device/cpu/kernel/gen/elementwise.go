@@ -107,7 +107,7 @@ func (g *generator) walk(streams []stream, body func(u int, odd bool), after fun
 
 const (
 	sizeArgs = "rows int, px int"
-	maskArgs = ", m *uint16, mps int, mskip int"
+	maskArgs = ", m *uint8, mps int, mskip int"
 )
 
 // planeArgs declares the arguments of a stream of float32 vectors.
@@ -130,7 +130,9 @@ func (g *generator) elementwise() {
 	g.backApply()
 	g.addScaled()
 	g.dot()
-	g.sgd()
+	if !g.half() {
+		g.sgd()
+	}
 }
 
 // sums is a pair of sums over pixels, kept in several registers each so that their latencies overlap.
@@ -167,9 +169,9 @@ func (g *generator) addTo(s *sums, ways int, a, b string) {
 func (g *generator) addFloat64(v vec, to reg.GPVirtual) {
 	for i, r := range v {
 		for half := range 2 {
-			m := operand.Mem{Base: to, Disp: (2*i + half) * 64 / g.parts}
+			m := operand.Mem{Base: to, Disp: (2*i + half) * g.bytes() / g.parts}
 			wide := g.reg()
-			if g.parts == 1 {
+			if g.avx512 {
 				narrow := g.YMM()
 				g.VEXTRACTF64X4(operand.U8(half), r, narrow)
 				g.VCVTPS2PD(narrow, wide)
@@ -190,7 +192,7 @@ func (g *generator) stats() {
 	y := g.stream("y")
 	ref := g.vector()
 	g.load(operand.Mem{Base: g.param("ref")}, ref)
-	ways := 4 / g.parts
+	ways := g.ways
 	s := g.newSums(ways)
 	g.walk([]stream{y}, func(u int, odd bool) {
 		for i := range ref {
@@ -287,7 +289,7 @@ func (g *generator) apply(residual bool, mode int) {
 
 // between returns a register with a bit for every channel that is above low, and below high if that is there, or a NaN.
 func (g *generator) between(low, high reg.VecVirtual, v vec) reg.Register {
-	if g.parts == 1 {
+	if g.avx512 {
 		k := g.K()
 		g.VCMPPS(notLessEqual, low, v[0], k)
 		if high != nil {
@@ -297,7 +299,7 @@ func (g *generator) between(low, high reg.VecVirtual, v vec) reg.Register {
 		}
 		return k
 	}
-	var half [2]reg.GPVirtual
+	half := make([]reg.GPVirtual, len(v))
 	for i, r := range v {
 		t := g.reg()
 		half[i] = g.GP32()
@@ -309,29 +311,39 @@ func (g *generator) between(low, high reg.VecVirtual, v vec) reg.Register {
 		}
 		g.VMOVMSKPS(t, half[i])
 	}
+	if len(half) == 1 {
+		return half[0].As8()
+	}
 	g.SHLL(operand.Imm(8), half[1])
 	g.ORL(half[1], half[0])
 	return half[0].As16()
 }
 
 func (g *generator) storeMask(mask reg.Register, m operand.Mem) {
-	if g.parts == 1 {
+	switch {
+	case g.avx512:
 		g.KMOVW(mask, m)
-	} else {
+	case g.half():
+		g.MOVB(mask, m)
+	default:
 		g.MOVW(mask, m)
 	}
 }
 
 // keep clears the channels of v whose bit in the mask at m is clear.
 func (g *generator) keep(m operand.Mem, lane []reg.VecVirtual, v vec) {
-	if g.parts == 1 {
+	if g.avx512 {
 		k := g.K()
 		g.KMOVW(m, k)
 		g.VMOVAPS_Z(v[0], k, v[0])
 		return
 	}
 	word := g.reg()
-	g.VPBROADCASTW(m, word)
+	if g.half() {
+		g.VPBROADCASTB(m, word)
+	} else {
+		g.VPBROADCASTW(m, word)
+	}
 	for i, r := range v {
 		t := g.reg()
 		g.VPAND(lane[i], word, t)
@@ -361,14 +373,14 @@ func (g *generator) backStats(residual, masked bool) {
 	if masked {
 		m = g.stream("m")
 		streams = append(streams, m)
-		if g.parts == 2 {
+		if !g.avx512 {
 			lane = g.vector()
 			g.load(operand.NewDataAddr(operand.NewStaticSymbol("bits"), 0), lane)
 		}
 	}
 	mean := g.vector()
 	g.load(operand.Mem{Base: g.param("mean")}, mean)
-	ways := 4 / g.parts
+	ways := g.ways
 	s := g.newSums(ways)
 	g.walk(streams, func(u int, odd bool) {
 		v := g.vector()

@@ -21,17 +21,29 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// isa is an instruction set. A vector of 16 channels takes parts registers of it.
+// isa is an instruction set and the vectors of channels that its kernels work on: whole ones of 16, or halves of 8. A
+// vector takes parts registers.
 type isa struct {
-	name  string
-	parts int
-	reg   func() reg.VecVirtual
+	name   string
+	avx512 bool
+	lanes  int
+	parts  int
+	reg    func() reg.VecVirtual
 
 	conv  []int // conv[o-1]: most pixels of a convolution tile with o vectors of output channels
 	wgrad []int // wgrad[o-1]: most input channels of a weight gradient tile with o vectors
 	depth int   // most pixels of a depthwise convolution tile
+	ways  int   // sums of neighbouring pixels that overlap; the same for whole vectors and halves, which sum alike
 	peak  int   // independent accumulators of the throughput loop
 }
+
+// packed is the size in bytes of 16 packed weights, of which a half reads or writes 8.
+const packed = 64
+
+// bytes is the size of a vector.
+func (s isa) bytes() int { return 4 * s.lanes }
+
+func (s isa) half() bool { return s.bytes() < packed }
 
 // generator emits the kernels of one instruction set.
 type generator struct {
@@ -39,7 +51,7 @@ type generator struct {
 	isa
 }
 
-// vec is a vector of 16 channels in registers.
+// vec is a vector of channels in registers.
 type vec []reg.VecVirtual
 
 func main() {
@@ -51,8 +63,9 @@ func main() {
 	ctx.ConstraintExpr("amd64")
 	constants(ctx)
 	sets := []isa{
-		{"AVX512", 1, ctx.ZMM, []int{16, 14}, []int{24, 12}, 14, 16},
-		{"AVX2", 2, ctx.YMM, []int{6}, []int{6}, 6, 12},
+		{"AVX512", true, 16, 1, ctx.ZMM, []int{16, 14}, []int{24, 12}, 14, 4, 16},
+		{"AVX2", false, 16, 2, ctx.YMM, []int{6}, []int{6}, 6, 2, 12},
+		{"AVX2Half", false, 8, 1, ctx.YMM, []int{12}, []int{12}, 12, 2, 0},
 	}
 	for _, set := range sets {
 		g := &generator{ctx, set}
@@ -75,7 +88,9 @@ func main() {
 		}
 		g.elementwise()
 		g.pooling()
-		g.throughput()
+		if !g.half() {
+			g.throughput()
+		}
 	}
 	if err := write(ctx, sets, os.Args[1]); err != nil {
 		log.Fatal(err)
@@ -185,13 +200,13 @@ func (g *generator) vector() vec {
 
 // part is the i-th register's share of the vector at m.
 func (g *generator) part(m operand.Mem, i int) operand.Mem {
-	m.Disp += i * 64 / g.parts
+	m.Disp += i * g.bytes() / g.parts
 	return m
 }
 
 func (g *generator) zero(v vec) {
 	for _, r := range v {
-		if g.parts == 1 {
+		if g.avx512 {
 			g.VPXORD(r, r, r)
 		} else {
 			g.VXORPS(r, r, r)

@@ -39,7 +39,7 @@ func (g *generator) eachVector(body func(group reg.GPVirtual), next func()) {
 	g.XORQ(group, group)
 	g.Label("group")
 	body(group)
-	g.ADDQ(operand.Imm(64), group)
+	g.ADDQ(operand.Imm(uint64(g.bytes())), group)
 	g.CMPQ(group, g.arg("end"))
 	g.JLT(operand.LabelRef("group"))
 	next()
@@ -143,7 +143,7 @@ func (g *generator) maxPoolGrad() {
 
 // or adds the bits of a to b.
 func (g *generator) or(a, b reg.VecVirtual) {
-	if g.parts == 1 {
+	if g.avx512 {
 		g.VPORD(a, b, b)
 	} else {
 		g.VORPS(a, b, b)
@@ -152,7 +152,7 @@ func (g *generator) or(a, b reg.VecVirtual) {
 
 // whereGreater copies the lanes of from to those of to where a is greater than b.
 func (g *generator) whereGreater(a, b, from, to reg.VecVirtual) {
-	if g.parts == 1 {
+	if g.avx512 {
 		k := g.K()
 		g.VCMPPS(greater, b, a, k)
 		g.VMOVDQA32(from, k, to)
@@ -165,7 +165,7 @@ func (g *generator) whereGreater(a, b, from, to reg.VecVirtual) {
 
 // addWhereEqual adds from to those lanes of to where the integers a and b are equal.
 func (g *generator) addWhereEqual(a, b, from, to reg.VecVirtual) {
-	if g.parts == 1 {
+	if g.avx512 {
 		k := g.K()
 		g.VPCMPEQD(a, b, k)
 		g.VADDPS(from, to, k, to)

@@ -6,22 +6,22 @@ import (
 	"github.com/mmcloughlin/avo/operand"
 )
 
-// weightGradient emits the tile of n input channels and o vectors of 16 output channels.
+// weightGradient emits the tile of n input channels and o vectors of output channels.
 func (g *generator) weightGradient(n, o int) {
 	g.function(fmt.Sprintf("wgrad%dx%d", n, o),
 		"func(x *float32, d *float32, dw *float32, wob int, images int, rows int, px int, "+
 			"xis int, xrs int, xps int, dis int, drs int, dps int)",
 		"is a wgradKernel.")
 	dw := g.param("dw")
-	place := func(i int) operand.Mem { return operand.Mem{Base: dw, Disp: i / o * 64} }
+	place := func(i int) operand.Mem { return operand.Mem{Base: dw, Disp: i / o * packed} }
 	if o == 2 {
 		second := g.param("wob")
 		g.ADDQ(dw, second)
 		place = func(i int) operand.Mem {
 			if i%o == 1 {
-				return operand.Mem{Base: second, Disp: i / o * 64}
+				return operand.Mem{Base: second, Disp: i / o * packed}
 			}
-			return operand.Mem{Base: dw, Disp: i / o * 64}
+			return operand.Mem{Base: dw, Disp: i / o * packed}
 		}
 	}
 	acc := make([]vec, n*o)
@@ -49,7 +49,7 @@ func (g *generator) weightGradient(n, o int) {
 	g.Load(g.Param("px"), px)
 	g.Label("pixel")
 	for i, v := range grad {
-		g.load(operand.Mem{Base: dPixel, Disp: i * 64}, v)
+		g.load(operand.Mem{Base: dPixel, Disp: i * g.bytes()}, v)
 	}
 	for i := range n {
 		g.multiplyAdd(operand.Mem{Base: xPixel, Disp: i * 4}, grad, acc[i*o:(i+1)*o], scalar)

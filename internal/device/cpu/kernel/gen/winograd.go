@@ -130,7 +130,7 @@ func (g *generator) winogradIn() {
 // winogradMultiply emits the products of transformed tiles, p at a time, and transformed weights.
 func (g *generator) winogradMultiply(p int) {
 	g.function("winogradMultiply", "func(v *float32, ips int, ijump int, vbs int, vfs int, blocks int, u *float32, "+
-		"ic int, groups int, m *float32, mskip int)", "is a winogradMultiplyKernel.")
+		"uskip int, ic int, groups int, m *float32, mskip int)", "is a winogradMultiplyKernel.")
 	tiles := g.newPixels(p)
 	u, m, w, first, v := g.param("u"), g.param("m"), g.GP64(), g.param("v"), g.GP64()
 	acc := make([]vec, p)
@@ -156,22 +156,23 @@ func (g *generator) winogradMultiply(p int) {
 	}
 	g.Load(g.Param("ic"), c)
 	channel := func(i int) {
-		g.load(operand.Mem{Base: w, Disp: i * 64}, weights[0])
+		g.load(operand.Mem{Base: w, Disp: i * packed}, weights[0])
 		for t := range p {
 			g.multiplyAdd(tiles.at(t, i*4), weights, acc[t:t+1], x)
 		}
 	}
 	g.channelLoop(c, w, tiles, channel)
 	for t, a := range acc {
-		g.store(a, operand.Mem{Base: m, Disp: t * 64})
+		g.store(a, operand.Mem{Base: m, Disp: t * g.bytes()})
 	}
-	g.ADDQ(operand.U32(uint32(p*64)), m)
+	g.ADDQ(operand.U32(uint32(p*g.bytes())), m)
 	g.DECQ(block)
 	g.JNE(operand.LabelRef("block"))
 	g.MOVQ(w, u)
 	g.DECQ(group)
 	g.JNE(operand.LabelRef("group"))
 	g.ADDQ(g.arg("vfs"), first)
+	g.ADDQ(g.arg("uskip"), u)
 	g.ADDQ(g.arg("mskip"), m)
 	g.DECQ(frequency)
 	g.JNE(operand.LabelRef("frequency"))
@@ -181,7 +182,7 @@ func (g *generator) winogradMultiply(p int) {
 // winogradOut emits the transform of a row of tiles to one or two rows of output pixels, A'mA, with what a convolution
 // does to its sums.
 func (g *generator) winogradOut(rows int) {
-	g.function(fmt.Sprint("winogradOut", rows), "func(m *float32, mfs int, cols int, out *float32, ops int, ors int, "+
+	g.function(fmt.Sprint("winogradOut", rows), "func(m *float32, mts int, mfs int, cols int, out *float32, ops int, ors int, "+
 		"bias *float32, res *float32, rps int, rrs int, low float32, high float32)", "is a winogradOutKernel.")
 	g.eachPart(func(part int) {
 		m, cols := g.newFours("m", "mfs"), g.param("cols")
@@ -221,7 +222,7 @@ func (g *generator) winogradOut(rows int) {
 		g.Label(label("tile", part))
 		tile(2, label("sum", part))
 		for _, b := range m.bases {
-			g.ADDQ(operand.Imm(64), b)
+			g.ADDQ(g.arg("mts"), b)
 		}
 		for r := range rows {
 			g.LEAQ(operand.Mem{Base: places[r], Index: ops, Scale: 2}, places[r])
