@@ -65,6 +65,7 @@ class Case:
 
 CASES = {
     "resnet20 train": Case("resnet20", (16, 32, 64), "train", compile=True),
+    "resnet20 train 8,16,32": Case("resnet20", (8, 16, 32), "train"),
     "resnet20 train 13,27,51": Case("resnet20", (13, 27, 51), "train"),
     "resnet20 train 19,35,67": Case("resnet20", (19, 35, 67), "train"),
     "resnet20 train one thread": Case("resnet20", (16, 32, 64), "train", threads=1),

@@ -7,9 +7,9 @@ import (
 )
 
 // layout is where the elements of one value lie. Values without a batch, and rows, are as in their shape. A feature map
-// is [height][width][channels], each pixel's channels padded with zeros to what kernels work on at a time. If convolutions read it, each row of pixels ends with
-// margin zero pixels and the first begins with as many, so that a window that reaches over the left or right border
-// reads zeros: the end of a row is the left border of the next.
+// is [height][width][channels], each pixel's channels padded with zeros to what kernels work on at a time. If
+// convolutions read it, each row of pixels ends with margin zero pixels and the first begins with as many, so that a
+// window that reaches over the left or right border reads zeros: the end of a row is the left border of the next.
 type layout struct {
 	role    role
 	h, w, c int // of a feature map; a row has c
@@ -27,8 +27,8 @@ func (l *layout) line() int { return (l.w + l.margin) * l.pitch }
 // signs is the number of floats that hold a bit for each element of an image: two bytes a pixel for up to 16 channels.
 func (l *layout) signs() int { return (kernel.Groups(l.pitch)*l.h*l.w + 1) / 2 }
 
-// layouts chooses the layout of every value, signs included, and returns the batch size. The channels of a pixel are
-// padded to pad of them.
+// layouts chooses the layout of every value, signs included, and returns the batch size. pad is how many channels a
+// pixel has with its padding.
 func layouts(p *device.Program, list []instruction, signs []int,
 	pad func(channels int) int) (all []layout, batch int, err error) {
 	all = make([]layout, len(p.Values)+len(signs))
