@@ -84,7 +84,7 @@ func Run(ctx context.Context, o Options) (Summary, error) {
 	if err != nil {
 		return Summary{}, err
 	}
-	if err := r.pending(); err != nil || len(r.queue) == 0 {
+	if err := r.pending(ctx); err != nil || len(r.queue) == 0 {
 		return r.summary, err
 	}
 	if err := r.prepare(); err != nil {
@@ -235,11 +235,17 @@ func atOnce(n int, do func(i int)) {
 // folder is where a cell leaves its files.
 func (r *run) folder(c *cell) string { return filepath.Join(r.Out, results.CellsFolder, c.id) }
 
-// pending fills the queue with the cells that have no record. It is an error if there are stale ones and the user has not
-// said what to do with them.
-func (r *run) pending() error {
+// pending fills the queue with the cells that have no record, and removes what processes have left beside a record that
+// were killed before they could do so. It is an error if there are stale ones and the user has not said what to do with
+// them.
+func (r *run) pending(ctx context.Context) error {
 	states, errs := make([]state, len(r.cells)), make([]error, len(r.cells))
-	atOnce(len(r.cells), func(i int) { states[i], errs[i] = r.look(r.cells[i]) })
+	atOnce(len(r.cells), func(i int) {
+		c := r.cells[i]
+		if states[i], errs[i] = r.look(c); states[i] == done || states[i] == failed {
+			errs[i] = errors.Join(errs[i], r.removeKept(c), lease.Bury(ctx, filepath.Join(r.folder(c), leaseFolder)))
+		}
+	})
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}

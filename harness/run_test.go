@@ -2,12 +2,14 @@ package harness
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -294,6 +296,46 @@ func checkTidy(t *testing.T, out string) {
 			t.Errorf("left behind: %v", files)
 		}
 	}
+}
+
+// TestLeftoversBesideResults kills nothing, but leaves what a process leaves that is killed when it has written a trained
+// network or a record and has not yet removed what it would have gone on from. The next run does it.
+func TestLeftoversBesideResults(t *testing.T) {
+	out := t.TempDir()
+	o, _ := options(parse(t, settings+matrix(`"l1"`, "1")), out)
+	if s, err := Run(t.Context(), o); err != nil || s.Done != 1 {
+		t.Fatal(s, err)
+	}
+	cells, err := filepath.Glob(filepath.Join(out, "cells", "*"))
+	if err != nil || len(cells) != 1 {
+		t.Fatal(cells, err)
+	}
+	training, ok := strings.CutSuffix(trainingFiles(t, out)[0], ".safetensors")
+	if !ok {
+		t.Fatal(trainingFiles(t, out))
+	}
+	for _, path := range []string{training + ".checkpoint-1.safetensors", filepath.Join(cells[0], "checkpoint-0.safetensors"),
+		filepath.Join(cells[0], "looks.safetensors"), filepath.Join(cells[0], "test.safetensors")} {
+		if err := os.WriteFile(path, []byte("cut short"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, path := range []string{training + ".lease", filepath.Join(cells[0], "lease")} {
+		if err := os.Mkdir(path, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		owner, then := filepath.Join(path, "owner.json"), time.Now().Add(-time.Hour)
+		err := os.WriteFile(owner, []byte(`{"host": "far", "boot": "another", "pid": 7, "token": "FAR"}`), 0o644)
+		if err = errors.Join(err, os.Chtimes(owner, then, then)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	longer := matrix(`"l1"`, "1") + "[[matrix.set]]\nvalues = {train = {epochs = 2}}\n"
+	o, _ = options(parse(t, settings+matrix(`"l1"`, "1")+longer), out)
+	if s, err := Run(t.Context(), o); err != nil || s.Done != 1 || s.Before != 1 {
+		t.Fatal(s, err)
+	}
+	checkTidy(t, out)
 }
 
 func TestRunCancelledBeforeItStarts(t *testing.T) {

@@ -98,7 +98,7 @@ func BenchmarkCell(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	if err := r.pending(); err != nil {
+	if err := r.pending(b.Context()); err != nil {
 		b.Fatal(err)
 	}
 	if err := r.prepare(); err != nil {

@@ -114,8 +114,12 @@ func (s *store) partial(path, of string) *train.Partial {
 // get returns the network of a training. If somebody is at it, get waits; if nobody has done it, run does.
 func (s *store) get(ctx context.Context, c content, norm train.Normalization, n *networks.Network,
 	run func(ctx context.Context, keep *train.Checkpoints) (*train.Model, error)) (*train.Model, error) {
-	if m, err := s.load(c, norm, n); m != nil || err != nil {
-		return m, err
+	m, err := s.load(c, norm, n)
+	if err != nil {
+		return nil, err
+	}
+	if m != nil {
+		return m, s.tidy(ctx, c)
 	}
 	for {
 		var held context.Context
@@ -124,7 +128,7 @@ func (s *store) get(ctx context.Context, c content, norm train.Normalization, n 
 			if err := os.MkdirAll(s.trainings, 0o755); err != nil {
 				return err
 			}
-			held, l, err = lease.Wait(ctx, filepath.Join(s.trainings, keyOf(c)+".lease"))
+			held, l, err = lease.Wait(ctx, s.lease(c))
 			return err
 		}); err != nil {
 			return nil, fatal{err}
@@ -143,16 +147,18 @@ func (s *store) get(ctx context.Context, c content, norm train.Normalization, n 
 // make is the part of get that one process does at a time.
 func (s *store) make(ctx context.Context, c content, norm train.Normalization, n *networks.Network,
 	run func(ctx context.Context, keep *train.Checkpoints) (*train.Model, error)) (*train.Model, error) {
-	if m, err := s.load(c, norm, n); m != nil || err != nil { // trained while get was waiting
-		return m, err
+	m, err := s.load(c, norm, n)
+	if err != nil {
+		return nil, err
 	}
-	key := keyOf(c)
-	if err := atomicfile.Sweep(s.trainings, key); err != nil {
+	keep := s.keep(c)
+	if m != nil { // trained while get was waiting
+		return m, keep.Remove()
+	}
+	if err := atomicfile.Sweep(s.trainings, keyOf(c)); err != nil {
 		return nil, fatal{err}
 	}
-	keep := s.checkpoints(filepath.Join(s.trainings, key+".checkpoint"), c)
-	m, err := run(ctx, keep)
-	if err != nil {
+	if m, err = run(ctx, keep); err != nil {
 		return nil, err
 	}
 	metadata := map[string]string{"purpose": c.Stream.Purpose, "seed": fmt.Sprint(c.Stream.Seed)}
@@ -161,6 +167,18 @@ func (s *store) make(ctx context.Context, c content, norm train.Normalization, n
 	}
 	return m, keep.Remove()
 }
+
+// tidy removes what a process has left beside a trained network that was killed before it could do so.
+func (s *store) tidy(ctx context.Context, c content) error {
+	return errors.Join(s.keep(c).Remove(), lease.Bury(ctx, s.lease(c)))
+}
+
+// keep is what a training goes on from after an interruption.
+func (s *store) keep(c content) *train.Checkpoints {
+	return s.checkpoints(filepath.Join(s.trainings, keyOf(c)+".checkpoint"), c)
+}
+
+func (s *store) lease(c content) string { return filepath.Join(s.trainings, keyOf(c)+".lease") }
 
 func (s *store) path(c content) string { return filepath.Join(s.trainings, keyOf(c)+".safetensors") }
 

@@ -180,16 +180,19 @@ func (w *worker) cell(ctx context.Context, c *cell) error {
 }
 
 // removeKept removes what a cell goes on from after an interruption.
-func (w *worker) removeKept(c *cell) error {
-	err := w.checkpoints(c, content{}).Remove()
+func (r *run) removeKept(c *cell) error {
+	err := r.store.checkpoints(filepath.Join(r.folder(c), checkpointFile), content{}).Remove()
 	for _, file := range []string{looksFile, lookFile, statisticsFile, testFile} {
-		err = errors.Join(err, w.store.partial(filepath.Join(w.folder(c), file), "").Remove())
+		err = errors.Join(err, r.store.partial(filepath.Join(r.folder(c), file), "").Remove())
 	}
 	return err
 }
 
-// testFile is what the evaluation on the test set has come to.
-const testFile = "test"
+// Files of what comes behind the search, in the folder of the cell, while it is under way.
+const (
+	checkpointFile = "checkpoint" // of the final training
+	testFile       = "test"       // what the evaluation on the test set has come to
+)
 
 // attempt makes the record of a cell, again if it fails for a reason that may pass.
 func (w *worker) attempt(ctx context.Context, c *cell, images *images) (*results.Record, error) {
@@ -277,7 +280,7 @@ func (w *worker) guarded(ctx context.Context, c *cell, images *images, r *result
 
 // checkpoints are those of a cell's final training.
 func (w *worker) checkpoints(c *cell, of content) *train.Checkpoints {
-	return w.store.checkpoints(filepath.Join(w.folder(c), "checkpoint"), of)
+	return w.store.checkpoints(filepath.Join(w.folder(c), checkpointFile), of)
 }
 
 func (w *worker) finished(c *cell, record *results.Record) {

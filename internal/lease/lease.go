@@ -263,6 +263,21 @@ func (l *Lease) Release() error {
 	return errors.Join(err, l.close())
 }
 
+// Bury removes the lease at path if its owner is dead.
+func Bury(ctx context.Context, path string) error {
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	_, l, err := Take(ctx, path)
+	if _, alive := errors.AsType[*Taken](err); alive {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return l.Release()
+}
+
 // SweepOld removes the folders that were to become leases at the paths that match, or have been, and whose processes were
 // killed meanwhile: those that are an hour older than the time now, by the clock of the file server.
 func SweepOld(match string, now time.Time) error {

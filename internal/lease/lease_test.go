@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -235,6 +236,23 @@ func TestOneOwnerAtATime(t *testing.T) {
 }
 
 // Folders of leases that a kill has left go after an hour, and nothing else does.
+// TestBury checks that the lease of a dead owner goes, and that of one who may live stays.
+func TestBury(t *testing.T) {
+	folder := t.TempDir()
+	dead, alive := filepath.Join(folder, "dead.lease"), filepath.Join(folder, "alive.lease")
+	foreign(t, dead, 2*stale)
+	foreign(t, alive, stale/2)
+	for _, path := range []string{dead, alive, filepath.Join(folder, "none.lease")} {
+		if err := Bury(t.Context(), path); err != nil {
+			t.Error(err)
+		}
+	}
+	left, err := filepath.Glob(filepath.Join(folder, "*"))
+	if err != nil || !slices.Equal(left, []string{alive}) {
+		t.Errorf("left: %v, %v", left, err)
+	}
+}
+
 func TestSweepOld(t *testing.T) {
 	dir, now := t.TempDir(), time.Now()
 	for name, age := range map[string]time.Duration{
