@@ -235,7 +235,6 @@ func TestOneOwnerAtATime(t *testing.T) {
 	wantEmpty(t, path)
 }
 
-// Folders of leases that a kill has left go after an hour, and nothing else does.
 // TestBury checks that the lease of a dead owner goes, and that of one who may live stays.
 func TestBury(t *testing.T) {
 	folder := t.TempDir()
@@ -253,6 +252,7 @@ func TestBury(t *testing.T) {
 	}
 }
 
+// Folders of leases that a kill has left go after an hour, and nothing else does.
 func TestSweepOld(t *testing.T) {
 	dir, now := t.TempDir(), time.Now()
 	for name, age := range map[string]time.Duration{

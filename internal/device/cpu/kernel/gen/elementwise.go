@@ -130,7 +130,7 @@ func (g *generator) elementwise() {
 	g.backApply()
 	g.addScaled()
 	g.dot()
-	if !g.half() {
+	if !g.isHalf() {
 		g.sgd()
 	}
 }
@@ -323,7 +323,7 @@ func (g *generator) storeMask(mask reg.Register, m operand.Mem) {
 	switch {
 	case g.avx512:
 		g.KMOVW(mask, m)
-	case g.half():
+	case g.isHalf():
 		g.MOVB(mask, m)
 	default:
 		g.MOVW(mask, m)
@@ -339,7 +339,7 @@ func (g *generator) keep(m operand.Mem, lane []reg.VecVirtual, v vec) {
 		return
 	}
 	word := g.reg()
-	if g.half() {
+	if g.isHalf() {
 		g.VPBROADCASTB(m, word)
 	} else {
 		g.VPBROADCASTW(m, word)

@@ -12,6 +12,7 @@ import (
 	"log"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/mmcloughlin/avo/attr"
 	"github.com/mmcloughlin/avo/build"
@@ -25,6 +26,7 @@ import (
 // vector takes parts registers.
 type isa struct {
 	name   string
+	half   string // the set of its halves, or none
 	avx512 bool
 	lanes  int
 	parts  int
@@ -43,7 +45,8 @@ const packed = 64
 // bytes is the size of a vector.
 func (s isa) bytes() int { return 4 * s.lanes }
 
-func (s isa) half() bool { return s.bytes() < packed }
+// isHalf tells whether its vectors are halves.
+func (s isa) isHalf() bool { return s.bytes() < packed }
 
 // generator emits the kernels of one instruction set.
 type generator struct {
@@ -63,9 +66,9 @@ func main() {
 	ctx.ConstraintExpr("amd64")
 	constants(ctx)
 	sets := []isa{
-		{"AVX512", true, 16, 1, ctx.ZMM, []int{16, 14}, []int{24, 12}, 14, 4, 16},
-		{"AVX2", false, 16, 2, ctx.YMM, []int{6}, []int{6}, 6, 2, 12},
-		{"AVX2Half", false, 8, 1, ctx.YMM, []int{12}, []int{12}, 12, 2, 0},
+		{"AVX512", "nil", true, 16, 1, ctx.ZMM, []int{16, 14}, []int{24, 12}, 14, 4, 16},
+		{"AVX2", "avx2Half", false, 16, 2, ctx.YMM, []int{6}, []int{6}, 6, 2, 12},
+		{"AVX2Half", "nil", false, 8, 1, ctx.YMM, []int{12}, []int{12}, 12, 2, 0},
 	}
 	for _, set := range sets {
 		g := &generator{ctx, set}
@@ -88,7 +91,7 @@ func main() {
 		}
 		g.elementwise()
 		g.pooling()
-		if !g.half() {
+		if !g.isHalf() {
 			g.throughput()
 		}
 	}
@@ -125,7 +128,7 @@ func write(ctx *build.Context, sets []isa, folder string) error {
 	return os.WriteFile(filepath.Join(folder, "kernels_amd64.go"), code, 0o644)
 }
 
-// tables returns Go code that lists the tile kernels by size.
+// tables returns Go code that lists the tile kernels by size, and the sets of all kernels.
 func tables(sets []isa) []byte {
 	var b bytes.Buffer
 	list := func(name, suffix string, most []int) {
@@ -154,8 +157,57 @@ func tables(sets []isa) []byte {
 		list("wgrad", s.name, s.wgrad)
 		row("depthwise", s.name, s.depth)
 		row("depthwiseGrad", s.name, depthwiseTaps)
+		b.WriteString(s.set())
 	}
 	return b.Bytes()
+}
+
+// set returns Go code that makes a Set of the kernels. One of halves has neither what works on arrays that have no
+// channels nor what measures.
+func (s isa) set() string {
+	variable := strings.ToLower(s.name[:3]) + s.name[3:]
+	text := `
+var VARIABLE = &Set{
+	Name:     "NAME",
+	Channels: LANES,
+	half:     HALF,
+
+	conv:  convISA,
+	wgrad: wgradISA,
+
+	winogradIn:       winogradInISA,
+	winogradMultiply: winogradMultiplyISA,
+	winogradOut:      [2]winogradOutKernel{winogradOut1ISA, winogradOut2ISA},
+	winogradGrad:     [2]winogradGradKernel{winogradGrad1ISA, winogradGrad2ISA},
+
+	stats: statsISA,
+	apply: [2][5]applyKernel{
+		{applyLinearISA, applyReLUISA, applyMaskISA, applyReLU6ISA, applyMask6ISA},
+		{applyLinearResidualISA, applyReLUResidualISA, applyMaskResidualISA, applyReLU6ResidualISA, applyMask6ResidualISA},
+	},
+	backStats: [2][2]backStatsKernel{
+		{backStatsISA, backStatsMaskISA},
+		{backStatsResidualISA, backStatsMaskResidualISA},
+	},
+	backApply: backApplyISA,
+	addScaled: addScaledISA,
+	dot:       dotISA,
+
+	depthwise:     depthwiseISA,
+	depthwiseGrad: depthwiseGradISA,
+	maxPool:       maxPoolISA,
+	avgPool:       avgPoolISA,
+	maxPoolGrad:   maxPoolGradISA,
+`
+	if !s.isHalf() {
+		text += `
+	sgd:       sgdISA,
+	peak:      peakISA,
+	peakFLOPs: FLOPS,
+`
+	}
+	return strings.NewReplacer("VARIABLE", variable, "NAME", strings.ToLower(s.name), "LANES", fmt.Sprint(s.lanes),
+		"HALF", s.half, "ISA", s.name, "FLOPS", fmt.Sprint(2*s.peak*s.lanes/s.parts)).Replace(text) + "}\n"
 }
 
 // function starts a kernel.
