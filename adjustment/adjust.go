@@ -36,10 +36,7 @@ func (m Method) Search(ctx context.Context, lab search.Lab, p search.Problem) (*
 	if err != nil {
 		return nil, err
 	}
-	step := Step{
-		Network: p.Network, Start: start, Budget: p.Budget, Layers: LayersToMove(m.LayersPerUpdate, m.LayersDecay, 0),
-		Rate: m.Rate, RateDecay: m.RateDecay, Reference: m.Reference,
-	}
+	step := m.step(p, start)
 	if err := step.Check(); err != nil {
 		return nil, err // before hours of training
 	}
@@ -90,6 +87,14 @@ func (m Method) Search(ctx context.Context, lab search.Lab, p search.Problem) (*
 	return out, nil
 }
 
+// step is the first update, the one that moves most layers; steps are relative to the widths start.
+func (m Method) step(p search.Problem, start []int) Step {
+	return Step{
+		Network: p.Network, Start: start, Budget: p.Budget, Layers: LayersToMove(m.LayersPerUpdate, m.LayersDecay, 0),
+		Rate: m.Rate, RateDecay: m.RateDecay, Reference: m.Reference,
+	}
+}
+
 // first returns the widths that a search starts from; start are the network's own, fitted to the budget. Steps stay
 // relative to these and the budget is what it is, as in the reference code, wherever a search starts.
 func (m Method) first(p search.Problem, start []int) ([]int, error) {
@@ -111,6 +116,9 @@ func (m Method) first(p search.Problem, start []int) ([]int, error) {
 func (m Method) Plan(p search.Problem) ([]search.Work, error) {
 	start, _, err := p.Start(p.Budget)
 	if err != nil {
+		return nil, err
+	}
+	if err := m.step(p, start).Check(); err != nil {
 		return nil, err
 	}
 	if start, err = m.first(p, start); err != nil {

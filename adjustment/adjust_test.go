@@ -395,4 +395,9 @@ func TestPlan(t *testing.T) {
 	p.Budget = 1000
 	_, err := Method{settings}.Plan(p)
 	checkError(t, "budget", err, "budget of 1000 FLOPs is too small")
+	p, _ = problem(t)
+	many := settings
+	many.LayersPerUpdate = 4
+	_, err = Method{many}.Plan(p)
+	checkError(t, "layers", err, "4 layers cannot grow and 4 shrink in an update of resnet8 with its 6 adjustable layers")
 }

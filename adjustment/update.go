@@ -132,18 +132,20 @@ func Choose(fur []float64, ranking []int, u int) (grow, shrink []int) {
 //	growing:    max(round(c + a_j*c0), c + 1)
 //	shrinking:  max(min(round(c - a_j*c0), c - 1), minimum)
 //
-// with the a_j of share. Where a_j is 0 nothing moves. In the reference code the step may round to nothing, which
+// with the a_j of share. Where a_j is 0 nothing moves. All growing layers move first, as in the reference code, some of
+// whose other rules let a layer grow and shrink. In the reference code the step may round to nothing, which
 // freezes narrow layers, see ReferenceMove.
 func Move(channels, start, minimum, grow, shrink []int, rate, decay float64) []int {
 	widths := slices.Clone(channels)
-	for j := range grow {
-		a := share(rate, decay, j)
-		if a == 0 {
-			break
+	for j, i := range grow {
+		if a := share(rate, decay, j); a > 0 {
+			widths[i] = max(moved(widths[i], a, start[i]), widths[i]+1)
 		}
-		up, down := grow[j], shrink[j]
-		widths[up] = max(moved(channels[up], a, start[up]), channels[up]+1)
-		widths[down] = max(min(moved(channels[down], -a, start[down]), channels[down]-1), minimum[down])
+	}
+	for j, i := range shrink {
+		if a := share(rate, decay, j); a > 0 {
+			widths[i] = max(min(moved(widths[i], -a, start[i]), widths[i]-1), minimum[i])
+		}
 	}
 	return widths
 }

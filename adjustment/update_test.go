@@ -165,6 +165,9 @@ func TestMove(t *testing.T) {
 			0.3, 0.1, []int{130, 70, 120, 80}},
 		{"decayed to nothing", []int{20, 20, 20, 20}, []int{20, 20, 20, 20}, []int{4, 4, 4, 4}, []int{0, 2}, []int{1, 3},
 			0.1, 0.1, []int{22, 18, 20, 20}},
+		// As other rules of the reference choose:
+		{"all grow", []int{20, 20}, []int{20, 20}, []int{4, 4}, []int{1, 0}, nil, 0.1, 0, []int{22, 22}},
+		{"grows, then shrinks", []int{10, 20}, []int{10, 20}, []int{4, 4}, []int{0, 1}, []int{1, 0}, 0.3, 0.2, []int{12, 16}},
 	} {
 		got := Move(tt.channels, tt.start, tt.floors, tt.grow, tt.shrink, tt.rate, tt.decay)
 		if diff := cmp.Diff(tt.want, got); diff != "" {

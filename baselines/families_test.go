@@ -1,6 +1,7 @@
 package baselines
 
 import (
+	"slices"
 	"testing"
 
 	"netadjust/internal/search"
@@ -21,6 +22,13 @@ func TestEveryFamily(t *testing.T) {
 		for i, source := range p.Network.Sources(start) {
 			if source.Width != start[i] || len(source.Convs) == 0 || len(source.Norms) == 0 {
 				t.Fatalf("%s: source of layer %d is %+v", spec.Name, i, source)
+			}
+		}
+		// Layers that many batch norms read are no more important for that.
+		ones := func(name string) []float32 { return slices.Repeat([]float32{-1}, len(tensors[name])) }
+		for i, scores := range scales(p.Network.Sources(start), ones) {
+			if low, high := slices.Min(scores), slices.Max(scores); !(low > 1-1e-9) || !(high < 1+1e-9) {
+				t.Errorf("%s: layer %d, whose scales are all -1, has scores from %v to %v", spec.Name, i, low, high)
 			}
 		}
 		for _, inherit := range []bool{false, true} {

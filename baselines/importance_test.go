@@ -585,6 +585,8 @@ func TestWidths(t *testing.T) {
 	}
 	_, err = Widths{published[1:]}.Search(t.Context(), nil, p)
 	checkError(t, "length", err, "18 adjustable layers, but 17 widths are given")
+	_, err = Widths{published[1:]}.Plan(p)
+	checkError(t, "plan", err, "18 adjustable layers, but 17 widths are given")
 }
 
 // TestAutoSlimOrder checks what the walk back returns: removed channels by the time of their removal, from the last one.

@@ -95,14 +95,15 @@ func (p *penalty) each(s networks.State, change func(layer int, norm networks.No
 	return nil
 }
 
-// scales returns the sum of the absolute scales of each channel over the batch norms that it meets.
+// scales returns the mean of the absolute scales of each channel over the batch norms that it meets, so that layers that
+// meet many compare with those that meet one.
 func scales(sources []networks.Source, tensor func(name string) []float32) [][]float64 {
 	scores := make([][]float64, len(sources))
 	for i, source := range sources {
 		scores[i] = make([]float64, source.Width)
 		for _, norm := range source.Norms {
 			for j := range scores[i] {
-				scores[i][j] += abs(tensor(gamma(norm))[norm.Offset+j])
+				scores[i][j] += abs(tensor(gamma(norm))[norm.Offset+j]) / float64(len(source.Norms))
 			}
 		}
 	}

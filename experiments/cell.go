@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"regexp"
 	"strconv"
+	"strings"
 )
 
 // Cell is the smallest unit that is run and resumed: one search and one final training. It holds everything in an
@@ -45,6 +46,14 @@ func (c Cell) final() string {
 		return finetune
 	}
 	return scratch
+}
+
+// FullVariant names what tells the cell from others of its method in results: its variant, and whether it is finetuned.
+func (c Cell) FullVariant() string {
+	if c.Finetune == nil {
+		return c.Variant
+	}
+	return strings.TrimPrefix(c.Variant+", "+finetune, ", ")
 }
 
 // Canonical returns the cell as compact JSON with a fixed order of fields. Cells are equal exactly if these bytes are.

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/BurntSushi/toml"
@@ -77,11 +78,13 @@ func Parse(path string, text []byte, catalog Catalog, set ...string) (*Experimen
 
 	var cells []Cell
 	var origins []origin
+	var from []string // path of the [[matrix]] of each cell
 	file.settings = e.Settings
 	file.layers = append(file.layers, layer{values: keys})
 	for _, b := range blocks {
 		c, o := b.expand(file, over, catalog, found)
 		cells, origins = append(cells, c...), append(origins, o...)
+		from = append(from, slices.Repeat([]string{b.path}, len(c))...)
 	}
 	if err := found.err(); err != nil {
 		return nil, err
@@ -100,7 +103,30 @@ func Parse(path string, text []byte, catalog Catalog, set ...string) (*Experimen
 	if err := e.checkNetworks(); err != nil {
 		return nil, err
 	}
+	if refuseAlike(cells, from, found); found.err() != nil {
+		return nil, found.err()
+	}
 	return e, nil
+}
+
+// refuseAlike reports cells that differ in settings alone: results would take them for seeds of one.
+func refuseAlike(cells []Cell, from []string, found *problems) {
+	first := map[string]int{}
+	told := map[[2]string]bool{}
+	for i, c := range cells {
+		place := fmt.Sprint([]any{c.Network, c.Width, c.Padding, c.Dataset, c.Method, c.FullVariant(), c.Budget, c.Seed})
+		j, again := first[place]
+		if !again {
+			first[place] = i
+			continue
+		}
+		matrices := [2]string{from[i], from[j]}
+		if string(c.Canonical()) != string(cells[j].Canonical()) && !told[matrices] {
+			told[matrices] = true
+			found.add(from[i], fmt.Errorf("has cells that %s has with other settings, such as %s at budget %s with seed %d; "+
+				"give one of them a variant", from[j], c.Method, strings.TrimPrefix(c.Budget.String(), "b"), c.Seed))
+		}
+	}
 }
 
 // read reads all of a file but the settings that it includes.

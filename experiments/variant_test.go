@@ -51,6 +51,27 @@ seed    = 1
 	}
 }
 
+// TestAlikeCells checks that cells which differ in settings alone have to be told apart by a variant.
+func TestAlikeCells(t *testing.T) {
+	second := "[[matrix]]\n" + minimal[strings.Index(minimal, "[[matrix]]")+len("[[matrix]]\n"):]
+	longer := "set = [{ values = { train = { epochs = 7 } } }]\n"
+	for text, want := range map[string]string{
+		minimal + second: "", // the same once more
+		minimal + second + longer: "matrix[2]: has cells that matrix[1] has with other settings, such as uniform at budget " +
+			"0.5 with seed 1; give one of them a variant",
+		minimal + second + longer + "variant = \"longer\"\n":                                                                    "",
+		strings.Replace(minimal, "uniform", "l1", 1) + "final = [\"scratch\", \"finetune\"]\nvariant = [\"finetune\", \"x\"]\n": "",
+		strings.Replace(minimal+second, "uniform", "l1", 2) + "final = \"finetune\"\n":                                          "",
+		strings.Replace(minimal+"variant = \"finetune\"\n"+second, "uniform", "l1", 2) + "final = \"finetune\"\n": "matrix[2]: has " +
+			"cells that matrix[1] has with other settings, such as l1 at",
+	} {
+		_, err := Parse("t.toml", []byte(text), pruning())
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("error %v, want %q, of\n%s", err, want, text)
+		}
+	}
+}
+
 // TestStandardNames checks that a key set to what it stands for without a value makes the same cell as one left out.
 func TestStandardNames(t *testing.T) {
 	text := strings.Replace(minimal, `"uniform"`, `"adjust"`, 1)

@@ -163,7 +163,7 @@ func newRun(ctx context.Context, o Options) (*run, error) {
 			return nil, err
 		}
 	}
-	if err := patiently(ctx, r.warn, func() error { return WritePlan(o.Out, o.Experiment) }); err != nil {
+	if err := patiently(ctx, r.warn, func() error { return planOf(o.Experiment).write(ctx, o.Out) }); err != nil {
 		return nil, err
 	}
 	return r, r.tidy()
@@ -243,7 +243,7 @@ func (r *run) pending(ctx context.Context) error {
 	atOnce(len(r.cells), func(i int) {
 		c := r.cells[i]
 		if states[i], errs[i] = r.look(c); states[i] == done || states[i] == failed {
-			errs[i] = errors.Join(errs[i], r.removeKept(c), lease.Bury(ctx, filepath.Join(r.folder(c), leaseFolder)))
+			errs[i] = errors.Join(errs[i], r.clear(ctx, c))
 		}
 	})
 	if err := errors.Join(errs...); err != nil {
@@ -268,6 +268,15 @@ func (r *run) pending(ctx context.Context) error {
 			errors.Join(stale...))
 	}
 	return nil
+}
+
+// clear removes what a process has left beside a record, but not what one uses that is running the cell again.
+func (r *run) clear(ctx context.Context, c *cell) error {
+	path := filepath.Join(r.folder(c), leaseFolder)
+	if _, alive, err := lease.Look(path); err == nil && alive {
+		return nil
+	}
+	return errors.Join(r.removeKept(c), lease.Bury(ctx, path))
 }
 
 // state is how a cell stands by its record.
@@ -378,15 +387,27 @@ func planOf(e *experiments.Experiment) plan {
 	return p
 }
 
-// WritePlan notes in the output folder which cells the experiment has.
-func WritePlan(out string, e *experiments.Experiment) error { return planOf(e).write(out) }
-
-func (p plan) write(out string) error {
+// write notes in the output folder which cells the experiment has.
+func (p plan) write(ctx context.Context, out string) error {
 	text, err := json.MarshalIndent(p, "", "\t")
 	if err != nil {
 		return err
 	}
-	return atomicfile.Write(filepath.Join(out, planFile), append(text, '\n'))
+	return alone(ctx, out, func() error { return atomicfile.Write(filepath.Join(out, planFile), append(text, '\n')) })
+}
+
+// alone lets write put files into the output folder itself, when no other process does, and removes what processes have
+// left there that were killed when they did.
+func alone(ctx context.Context, out string, write func() error) (err error) {
+	_, l, err := lease.Wait(ctx, filepath.Join(out, "report.lease"))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, l.Release()) }()
+	if err := atomicfile.Sweep(out, ""); err != nil {
+		return err
+	}
+	return write()
 }
 
 // readPlan reads the plan in an output folder. The error is fs.ErrNotExist if there is none.
@@ -438,14 +459,15 @@ func report(ctx context.Context, out string) (files []string, err error) {
 	if _, none := os.Stat(filepath.Join(out, results.CellsFolder)); missing && none != nil {
 		return nil, fmt.Errorf("%s is not an output folder of netadjust run: %w", out, err)
 	}
-	_, l, err := lease.Wait(ctx, filepath.Join(out, "report.lease"))
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, l.Release()) }()
-	if err := atomicfile.Sweep(out, ""); err != nil {
-		return nil, err
-	}
+	err = alone(ctx, out, func() (err error) {
+		files, err = draw(out, p, missing)
+		return err
+	})
+	return files, err
+}
+
+// draw writes the report of a plan, or of all records where it is missing.
+func draw(out string, p plan, missing bool) (files []string, err error) {
 	all, problems := results.Load(out)
 	o := results.Options{Name: p.Name, Command: "netadjust run " + p.File, Problems: problems}
 	if missing { // records without a plan, copied from elsewhere

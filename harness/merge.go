@@ -24,7 +24,8 @@ type Merged struct {
 
 // Merge copies the cells of other output folders of the same experiment into out, with their weights and logs, and the
 // trainings and evaluations that cells share. A cell comes last of all its files with its record. What is there already
-// is left, so that a merge can be repeated; but a cell with another result is an error, and so is a damaged record.
+// is left, so that a merge can be repeated; but a cell with another result is an error, and so is a damaged record. Nothing
+// is copied from a folder of another experiment, or of one with other settings.
 func Merge(ctx context.Context, out string, from []string) (*Merged, error) {
 	m := &Merged{}
 	var errs []error
@@ -32,7 +33,11 @@ func Merge(ctx context.Context, out string, from []string) (*Merged, error) {
 		if err := ctx.Err(); err != nil {
 			return m, err
 		}
-		errs = append(errs, mergePlan(out, dir), m.cells(out, dir))
+		if err := mergePlan(ctx, out, dir); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		errs = append(errs, m.cells(out, dir))
 		for _, folder := range []string{trainingsFolder, evaluationsFolder} {
 			errs = append(errs, copyMissing(filepath.Join(dir, folder), filepath.Join(out, folder)))
 		}
@@ -50,7 +55,7 @@ func Merge(ctx context.Context, out string, from []string) (*Merged, error) {
 }
 
 // mergePlan adds the cells of a folder's plan to that of out.
-func mergePlan(out, dir string) error {
+func mergePlan(ctx context.Context, out, dir string) error {
 	theirs, err := readPlan(dir)
 	if err != nil {
 		return err
@@ -61,11 +66,14 @@ func mergePlan(out, dir string) error {
 		if err := os.MkdirAll(out, 0o755); err != nil {
 			return err
 		}
-		return theirs.write(out)
+		return theirs.write(ctx, out)
 	case err != nil:
 		return err
 	case ours.Name != theirs.Name:
 		return fmt.Errorf("%s is of experiment %s, %s of %s", out, ours.Name, dir, theirs.Name)
+	}
+	if err := results.CheckDistinct(slices.Concat(ours.records(out), theirs.records(dir))); err != nil {
+		return fmt.Errorf("%s and %s do not go together: %w", out, dir, err)
 	}
 	known := map[string]bool{}
 	for _, id := range ours.Cells {
@@ -76,7 +84,17 @@ func mergePlan(out, dir string) error {
 	if len(ours.Cells) == before {
 		return nil
 	}
-	return ours.write(out)
+	return ours.write(ctx, out)
+}
+
+// records returns the records of the plan's cells that are in a folder and sound.
+func (p plan) records(dir string) []*results.Record {
+	planned := map[string]bool{}
+	for _, id := range p.Cells {
+		planned[id] = true
+	}
+	all, _ := results.Load(dir)
+	return slices.DeleteFunc(all, func(r *results.Record) bool { return !planned[r.Result.ID] })
 }
 
 // cells copies the cells of a folder.

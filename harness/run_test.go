@@ -15,6 +15,7 @@ import (
 
 	"netadjust/experiments"
 	"netadjust/internal/device"
+	"netadjust/internal/lease"
 	"netadjust/internal/progress"
 	"netadjust/internal/search"
 	"netadjust/results"
@@ -330,12 +331,29 @@ func TestLeftoversBesideResults(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	longer := matrix(`"l1"`, "1") + "[[matrix.set]]\nvalues = {train = {epochs = 2}}\n"
+	longer := matrix(`"l1"`, "1") + "variant = \"longer\"\n[[matrix.set]]\nvalues = {train = {epochs = 2}}\n"
 	o, _ = options(parse(t, settings+matrix(`"l1"`, "1")+longer), out)
 	if s, err := Run(t.Context(), o); err != nil || s.Done != 1 || s.Before != 1 {
 		t.Fatal(s, err)
 	}
 	checkTidy(t, out)
+
+	// A process that runs the cell again keeps what it goes on from.
+	_, l, err := lease.Take(t.Context(), filepath.Join(cells[0], "lease"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept := filepath.Join(cells[0], "checkpoint-0.safetensors")
+	write(t, kept, "of another process")
+	if s, err := Run(t.Context(), o); err != nil || s.Before != 2 {
+		t.Fatal(s, err)
+	}
+	if got := read(t, kept); got != "of another process" {
+		t.Error(got)
+	}
+	if err := l.Release(); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestRunCancelledBeforeItStarts(t *testing.T) {
@@ -357,7 +375,7 @@ func TestRunCancelledBeforeItStarts(t *testing.T) {
 
 // Cells that differ in their final training only start from the same network.
 func TestStartNetworkIsTrainedOnce(t *testing.T) {
-	longer := matrix(`"l1"`, "1") + "[[matrix.set]]\nvalues = {train = {epochs = 2}}\n"
+	longer := matrix(`"l1"`, "1") + "variant = \"longer\"\n[[matrix.set]]\nvalues = {train = {epochs = 2}}\n"
 	e := parse(t, settings+matrix(`"l1"`, "1")+longer)
 	out := t.TempDir()
 	o, events := options(e, out)

@@ -36,7 +36,7 @@ func BenchmarkPlan(b *testing.B) {
 		if err != nil || len(p.Cells) != 10000 {
 			b.Fatal(len(p.Cells), err)
 		}
-		if err := WritePlan(out, e); err != nil {
+		if err := planOf(e).write(b.Context(), out); err != nil {
 			b.Fatal(err)
 		}
 	}

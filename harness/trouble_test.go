@@ -278,7 +278,7 @@ func TestReportNamesWhatIsMissing(t *testing.T) {
 	out := t.TempDir()
 	missing, damaged := e.Cells[0].ID(), e.Cells[3].ID()
 	copyTree(t, referenceDir(t), out, func(path string) bool { return strings.Contains(path, missing) })
-	if err := WritePlan(out, e); err != nil {
+	if err := planOf(e).write(t.Context(), out); err != nil {
 		t.Fatal(err)
 	}
 	write(t, filepath.Join(out, results.CellsFolder, damaged, results.RecordFile), "{")

@@ -15,7 +15,6 @@ import (
 	"sync"
 	"time"
 
-	"netadjust/experiments"
 	"netadjust/internal/atomicfile"
 	"netadjust/internal/device"
 	"netadjust/internal/lease"
@@ -420,7 +419,7 @@ func (w *worker) result(c *cell, images *images) results.Result {
 	info := w.dev.Info()
 	return results.Result{
 		ID: c.id, Experiment: w.Experiment.Name, Network: c.Network, Width: c.Width, Padding: c.Padding, Dataset: c.Dataset,
-		Method: c.Method, Variant: variantOf(c.Cell), Budget: strings.TrimPrefix(c.Budget.String(), "b"),
+		Method: c.Method, Variant: c.FullVariant(), Budget: strings.TrimPrefix(c.Budget.String(), "b"),
 		BudgetFLOPs: c.problem.Budget, Seed: c.Seed, Config: c.Canonical(),
 		Layers: c.problem.Network.Adjustable(), Device: info.Name + " (" + info.Kernels + ")", Version: w.Version,
 		ResultsVersion: results.ResultsVersion, Libraries: libraries(), DatasetChecksum: images.checksum,
@@ -438,14 +437,6 @@ var processor = sync.OnceValue(func() string {
 	}
 	return ""
 })
-
-// variantOf is what tells a cell's series from others of its method.
-func variantOf(c experiments.Cell) string {
-	if c.Finetune == nil {
-		return c.Variant
-	}
-	return strings.TrimPrefix(c.Variant+", finetune", ", ")
-}
 
 // describe records what the search found.
 func describe(c *cell, found *search.Outcome, r *results.Result) {

@@ -18,6 +18,8 @@ func benchmarks(records []*Record) string {
 	var b strings.Builder
 	b.WriteString(benchmarksHead)
 	device := ""
+	var names []string
+	nameOf := map[[6]string]string{}
 	for _, r := range records {
 		f := r.Result.Final
 		if f == nil {
@@ -27,8 +29,13 @@ func benchmarks(records []*Record) string {
 			device = r.Result.Device
 			fmt.Fprintf(&b, "device: %s\n", strings.ReplaceAll(device, "\n", " "))
 		}
+		series := seriesOf(&r.Result)
+		if nameOf[series] == "" {
+			nameOf[series] = unused(names, benchmarkName(series))
+			names = append(names, nameOf[series])
+		}
 		fmt.Fprintf(&b, "BenchmarkCell%s 1 %v top1-pct %v test-loss %d flops %d params %v device-sec",
-			benchmarkName(&r.Result), 100*f.TestTop1, f.TestLoss, f.FLOPs, f.Params, r.Run.DeviceSeconds)
+			nameOf[series], 100*f.TestTop1, f.TestLoss, f.FLOPs, f.Params, r.Run.DeviceSeconds)
 		if c := r.Run.CalibrationSeconds; c > 0 {
 			fmt.Fprintf(&b, " %v device-calibrations", r.Run.DeviceSeconds/c)
 		}
@@ -37,14 +44,16 @@ func benchmarks(records []*Record) string {
 	return b.String()
 }
 
-// benchmarkName is what the seeds of a cell have in common, as key=value pairs.
-func benchmarkName(r *Result) string {
+// seriesOf is what the seeds of a cell have in common.
+func seriesOf(r *Result) [6]string {
+	return [6]string{r.Network, fmt.Sprint(r.Width), r.Padding, r.Dataset, withVariant(r.Method, r.Variant), r.Budget}
+}
+
+// benchmarkName writes a series as key=value pairs.
+func benchmarkName(series [6]string) string {
 	var b strings.Builder
-	for _, part := range []struct{ key, value string }{
-		{"network", r.Network}, {"width", fmt.Sprint(r.Width)}, {"padding", r.Padding}, {"dataset", r.Dataset},
-		{"method", withVariant(r.Method, r.Variant)}, {"budget", r.Budget},
-	} {
-		fmt.Fprintf(&b, "/%s=%s", part.key, slug(part.value))
+	for i, key := range []string{"network", "width", "padding", "dataset", "method", "budget"} {
+		fmt.Fprintf(&b, "/%s=%s", key, slug(series[i]))
 	}
 	return b.String()
 }

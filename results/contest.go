@@ -1,6 +1,7 @@
 package results
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -30,6 +31,7 @@ type contest struct {
 	p               float64 // of the exact sign-flip test over all pairs
 	holm            float64 // the same after Holm's correction for the contests of the comparison
 	family          int     // how many contests that are
+	least           float64 // the smallest p-value after correction that the pairs of all contests could have given
 }
 
 // round is the part of a contest at one budget: differences in percentage points, seed by seed.
@@ -41,14 +43,16 @@ type round struct {
 }
 
 // meet tells whether a method is compared with another one: every method with uniform and random widths, network
-// adjustment with every other method, and a variant with its own method as it is without one.
+// adjustment with every other method, and a variant with its own method as it is without one. No two meet twice.
 func meet(method, against string) bool {
 	plain, _, _ := strings.Cut(method, ", ")
 	switch {
 	case method == against || method == baseline || method == measuring || against == measuring:
 		return false
-	case against == baseline || method == adjusted:
+	case against == baseline:
 		return true
+	case method == adjusted:
+		return !strings.HasPrefix(against, adjusted+", ")
 	case method == noise || against == adjusted:
 		return plain == against
 	}
@@ -59,7 +63,7 @@ func meet(method, against string) bool {
 func contests(c comparison) []contest {
 	methods := distinct(methodsOf(c))
 	var out []contest
-	var ps []float64
+	var ps, least []float64
 	for _, method := range methods {
 		for _, against := range methods {
 			if !meet(method, against) {
@@ -67,11 +71,15 @@ func contests(c comparison) []contest {
 			}
 			if x := newContest(c, method, against); len(x.rounds) > 0 {
 				out, ps = append(out, x), append(ps, x.p)
+				least = append(least, paired.SmallestP(x.sample().Pairs()))
 			}
 		}
 	}
 	for i, p := range paired.Holm(ps) {
 		out[i].holm, out[i].family = p, len(ps)
+	}
+	for i, p := range paired.Holm(least) {
+		out[i].least = p
 	}
 	return out
 }
@@ -128,11 +136,6 @@ func (x contest) sample() paired.Sample {
 	return s
 }
 
-// smallestP is the smallest p-value after correction that the contest could have had.
-func (x contest) smallestP() float64 {
-	return min(1, float64(x.family)*paired.SmallestP(x.sample().Pairs()))
-}
-
 // seedsNeeded is how many seeds each budget needs to show a difference of this size, 0 if that is not known.
 func (x contest) seedsNeeded() int {
 	pairs := paired.PairsNeeded(x.sample().Effect())
@@ -162,9 +165,9 @@ func (x contest) verdict() string {
 		return fmt.Sprintf("Shown: %s is %s than %s, %s.", x.method, outcome, x.against, found)
 	}
 	text := fmt.Sprintf("Not shown: that %s and %s differ, %s.", x.method, x.against, found)
-	if least := x.smallestP(); least > significance {
+	if x.least > significance {
 		text += fmt.Sprintf(" No result of %s could have shown it: the smallest p is %s.",
-			plural(s.Pairs(), "pair"), pText(least))
+			plural(s.Pairs(), "pair"), pText(x.least))
 	}
 	if n := x.seedsNeeded(); n > 0 {
 		text += fmt.Sprintf(" A difference of this size, %s standard deviations, would need about %s at each budget.",
@@ -184,16 +187,18 @@ func plural(n int, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-// leader is the method with the highest mean top-1 accuracy at a budget, and who may be as good.
+// leader is the method that leads at a budget, and who may be as good.
 type leader struct {
 	point
 	rivals int      // other methods at the budget
 	alike  []string // those whose difference to the leader may be nothing
 }
 
-// leaders returns the leader of each budget of c, the largest budget first. A rival is told apart if the paired t
-// interval of the difference excludes 0; as any method could have led, the level is 95 % for all pairs of methods at
-// the budget together (Bonferroni).
+// leaders returns the leader of each budget of c, the largest budget first: the method that is behind the fewest others
+// in top-1 accuracy, by the mean over the seeds that both have, so that nobody leads for having had the easier seeds;
+// where several are, the one with the highest mean. A rival is told apart if the paired t interval of the difference
+// excludes 0; as any method could have led, the level is 95 % for all pairs of methods at the budget together
+// (Bonferroni).
 func leaders(c comparison) []leader {
 	byBudget := make(map[string][]point)
 	var budgets []string
@@ -209,13 +214,8 @@ func leaders(c comparison) []leader {
 		points := byBudget[budget]
 		l := leader{rivals: len(points) - 1}
 		l.point = slices.MaxFunc(points, func(a, b point) int {
-			switch d := a.of("test_top1").mean - b.of("test_top1").mean; {
-			case d > 0:
-				return 1
-			case d < 0:
-				return -1
-			}
-			return 0
+			return cmp.Or(cmp.Compare(behind(b, points), behind(a, points)),
+				cmp.Compare(a.of("test_top1").mean, b.of("test_top1").mean))
 		})
 		pairs := float64(len(points)*(len(points)-1)) / 2
 		for _, p := range points {
@@ -229,6 +229,16 @@ func leaders(c comparison) []leader {
 		out = append(out, l)
 	}
 	return out
+}
+
+// behind counts the points that are better than p over the seeds that both have.
+func behind(p point, points []point) (n int) {
+	for _, q := range points {
+		if (paired.Sample{roundOf(p, q).values}).Mean() < 0 {
+			n++
+		}
+	}
+	return n
 }
 
 // sure says how sure it is that the leader leads.

@@ -57,13 +57,19 @@ func suffixes(cs []comparison) []string {
 		if len(cs) == 1 {
 			break
 		}
-		name := "-" + slug(strings.Join([]string{c.network, c.width, c.padding, c.dataset}, "-"))
-		out[i] = name
-		for n := 2; slices.Contains(out[:i], out[i]); n++ {
-			out[i] = fmt.Sprintf("%s-%d", name, n)
-		}
+		out[i] = unused(out[:i], "-"+slug(strings.Join([]string{c.network, c.width, c.padding, c.dataset}, "-")))
 	}
 	return out
+}
+
+// unused returns a name that is not among others: name, or the first that a number from 2 behind it gives. Slugs of
+// different texts can be the same.
+func unused(others []string, name string) string {
+	free := name
+	for n := 2; slices.Contains(others, free); n++ {
+		free = fmt.Sprintf("%s-%d", name, n)
+	}
+	return free
 }
 
 // slug makes a piece of a file name: lower-case letters, digits, dots, underscores and dashes.

@@ -32,6 +32,7 @@ func report(frame table, sections []section, opts Options) string {
 		m.Line("No cell has finished yet, so there are no results to show.\n")
 	} else {
 		warnFewSeeds(m, sections)
+		warnMissing(m, len(opts.Missing))
 		whichWins(m, sections)
 		whatWasRun(m, done)
 	}
@@ -62,6 +63,14 @@ func warnFewSeeds(m *markdown.Document, sections []section) {
 	if slices.Min(counts) < enoughSeeds {
 		m.Line("> With n = %s, some rows have fewer than %d seeds, which hardly tell how large the spread between "+
 			"seeds is.\n", countRange(counts), enoughSeeds)
+	}
+}
+
+// warnMissing says so if the leaders are those of a part of the experiment.
+func warnMissing(m *markdown.Document, cells int) {
+	if cells > 0 {
+		m.Line("> Not finished: %s of the plan. A method that has no row at a budget yet, or fewer seeds, may come to lead it.\n",
+			plural(cells, "cell"))
 	}
 }
 

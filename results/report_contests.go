@@ -27,10 +27,11 @@ func whichWins(m *markdown.Document, sections []section) {
 			rows = append(rows, []string{markdown.Escape(l.budget), markdown.Escape(l.method), spread(top1, 100, 2),
 				fmt.Sprint(top1.n), markdown.Escape(l.sure())})
 		}
-		m.Table(5, []string{"Budget", "Highest mean", "Top-1 (%)", "n", "How sure"}, rows)
+		m.Table(5, []string{"Budget", "Leader", "Top-1 (%)", "n", "How sure"}, rows)
 		s.claims(m)
 	}
-	m.Line("A method is told apart from the leader of its budget if the paired t interval of their difference "+
+	m.Line("The leader of a budget is the method that the fewest others beat over the seeds that both have; of several, "+
+		"the one with the highest mean. A method is told apart from it if the paired t interval of their difference "+
 		"excludes 0, at a level of %.0f %% for all pairs of methods at the budget together. Sentences about two "+
 		"methods come from the exact sign-flip test over all budgets and seeds, with Holm's correction for all "+
 		"comparisons of methods below.\n", 100*(1-significance))
@@ -73,7 +74,7 @@ func (s section) duels(m *markdown.Document) {
 		names := []string{markdown.Escape(x.method), markdown.Escape(x.against)}
 		rows = append(rows, append(names, x.outcome(), markdown.Signed(d.Mean(), 2),
 			markdown.Signed(d.Effect(), 2),
-			fmt.Sprint(d.Pairs()), pText(x.p), pText(x.holm), pText(x.smallestP()), needed))
+			fmt.Sprint(d.Pairs()), pText(x.p), pText(x.holm), pText(x.least), needed))
 		for _, r := range x.rounds {
 			low, high := paired.Interval(r.values, 1-significance)
 			rounds = append(rounds, append(names[:2:2], markdown.Escape(r.budget), r.bySeed(),

@@ -173,6 +173,27 @@ func Load(outDir string) ([]*Record, []error) {
 	return records, errs
 }
 
+// CheckDistinct returns an error if two records of different cells have everything in common that tables tell cells apart
+// by: they are of two recipes and must not be taken for each other's seeds.
+func CheckDistinct(records []*Record) error {
+	type place struct {
+		network, padding, dataset, method, variant, budget string
+		width                                              float64
+		seed                                               uint64
+	}
+	found := make(map[place]string)
+	for _, r := range records {
+		c := &r.Result
+		at := place{c.Network, c.Padding, c.Dataset, c.Method, c.Variant, c.Budget, c.Width, c.Seed}
+		if other := found[at]; other != "" && other != c.ID {
+			return fmt.Errorf("cells %s and %s differ in settings alone, so that tables would take them for the same; give "+
+				"one a variant in its experiment, or keep them in different folders", other, c.ID)
+		}
+		found[at] = c.ID
+	}
+	return nil
+}
+
 // compareRecords is the order of cells in every table: by network, dataset and budget, methods in their usual order.
 func compareRecords(a, b *Record) int {
 	x, y := &a.Result, &b.Result

@@ -28,8 +28,12 @@ type Options struct {
 // WriteAll writes frames, figures and reports of the records into the folder outDir, which must exist: report.html,
 // report.md, the frames, benchmarks.txt and each figure as PNG, SVG, PDF and CSV. It returns the paths of the files,
 // the reports first. The same records give the same bytes. Figures of an earlier call that are not drawn any more are
-// removed, so that none shows numbers that are not in the frame.
+// removed, so that none shows numbers that are not in the frame. Its errors are those of [CheckDistinct], or say what
+// cannot be written.
 func WriteAll(outDir string, records []*Record, opts Options) (files []string, err error) {
+	if err := CheckDistinct(records); err != nil {
+		return nil, err
+	}
 	records = slices.SortedFunc(slices.Values(records), compareRecords)
 	f, err := framesOf(records)
 	if err != nil {
@@ -111,6 +115,7 @@ func (f frames) files() []file {
 func sectionsOf(f frames) ([]section, error) {
 	cs := comparisons(f.cells)
 	sections := make([]section, len(cs))
+	var names []string
 	for i, suffix := range suffixes(cs) {
 		figs, err := figures(cs[i], f.layers, f.epochs, suffix)
 		if err != nil {
@@ -119,6 +124,10 @@ func sectionsOf(f frames) ([]section, error) {
 		found := truthsOf(cs[i], f.truths)
 		for _, t := range found {
 			figs = append(figs, truthFigure("truth-"+slug(t.point.method+"-"+t.point.budget)+suffix, cs[i], t))
+		}
+		for i := range figs {
+			figs[i].name = unused(names, figs[i].name)
+			names = append(names, figs[i].name)
 		}
 		sections[i] = section{cs[i], contests(cs[i]), found, figs}
 	}
@@ -178,7 +187,7 @@ func removeStale(outDir string, files []string) error {
 
 // isFigure tells whether a file name is one that a figure gets.
 func isFigure(name string) bool {
-	prefixes := []string{"accuracy-vs-", "learning-curves", "widths-", "fur-", "truth-"}
+	prefixes := []string{"accuracy-", "learning-curves", "widths-", "fur-", "truth-"}
 	known := slices.ContainsFunc(prefixes, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
 	return known && slices.Contains([]string{".png", ".svg", ".pdf", ".csv"}, filepath.Ext(name))
 }

@@ -1,6 +1,7 @@
 package results
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -184,6 +185,9 @@ func TestStaleFiguresGo(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if err := os.WriteFile(filepath.Join(dir, "accuracy-by-method-1.csv"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
 	for _, budgets := range [][]string{{"1.0", "0.5"}, {"0.5"}, nil} {
 		var records []*Record
 		for _, budget := range budgets {
@@ -202,6 +206,41 @@ func TestStaleFiguresGo(t *testing.T) {
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("files after drawing budgets %v:\n%s", budgets, diff)
 		}
+	}
+}
+
+// Variants whose names differ only in what file names do not have keep their figures and benchmarks apart.
+func TestAlikeVariants(t *testing.T) {
+	var records []*Record
+	for i, variant := range []string{"rate 0.3", "rate-0.3"} {
+		r := shortened(cell(t, "adjust", "0.5", 1))
+		r.Result.ID += fmt.Sprint(i)
+		r.Result.Variant = variant
+		records = append(records, r)
+	}
+	files := readFolder(t, writeAll(t, records, Options{}))
+	for _, name := range []string{"widths-adjust--rate-0.3-0.5.csv", "widths-adjust--rate-0.3-0.5-2.csv"} {
+		if files[name] == "" {
+			t.Errorf("no %s", name)
+		}
+	}
+	for _, text := range []string{"/method=adjust--rate-0.3/budget=0.5 ", "/method=adjust--rate-0.3/budget=0.5-2 "} {
+		if strings.Count(files["benchmarks.txt"], text) != 1 {
+			t.Errorf("benchmarks without one %q:\n%s", text, files["benchmarks.txt"])
+		}
+	}
+}
+
+// Records of two recipes are no seeds of each other.
+func TestOneRecipe(t *testing.T) {
+	a, b := cell(t, "adjust", "0.5", 1), cell(t, "adjust", "0.5", 1)
+	if _, err := WriteAll(t.TempDir(), []*Record{a, b}, Options{}); err != nil {
+		t.Errorf("the same cell twice: %v", err)
+	}
+	b.Result.ID = "other"
+	if _, err := WriteAll(t.TempDir(), []*Record{a, b}, Options{}); err == nil ||
+		!strings.Contains(err.Error(), "cells "+a.Result.ID+" and other differ in settings alone") {
+		t.Errorf("error %v", err)
 	}
 }
 

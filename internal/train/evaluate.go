@@ -140,6 +140,9 @@ func (e *Evaluator) run(ctx context.Context) (Evaluation, error) {
 	if err := e.Keep.Restore(&s); err != nil {
 		return Evaluation{}, err
 	}
+	if !e.goesOn(s.Images) {
+		s = sums{}
+	}
 	err := e.scores(ctx, s.Images, e.asTheyAre, &s, s.add)
 	return s.Clean.evaluation(e.images.Len()), err
 }
@@ -150,6 +153,14 @@ type sums struct {
 	Clean   tally
 	Dropped [][]tally // by layer, then repeat
 	Rises   []rise    // by layer
+}
+
+func newSums(layers, repeats int) sums {
+	s := sums{Dropped: make([][]tally, layers), Rises: make([]rise, layers)}
+	for i := range s.Dropped {
+		s.Dropped[i] = make([]tally, repeats)
+	}
+	return s
 }
 
 // add adds the scores of the next images without dropout, and so ends what is done with them.
@@ -191,12 +202,12 @@ func (e *Evaluator) EvaluateLayerDropout(ctx context.Context, rates []float64, k
 	if err := e.setDropout(rates, key); err != nil {
 		return nil, err
 	}
-	s := sums{Dropped: make([][]tally, len(rates)), Rises: make([]rise, len(rates))}
-	for i := range s.Dropped {
-		s.Dropped[i] = make([]tally, repeats)
-	}
+	s := newSums(len(rates), repeats)
 	if err := e.Keep.Restore(&s); err != nil {
 		return nil, err
+	}
+	if !e.goesOn(s.Images) {
+		s = newSums(len(rates), repeats)
 	}
 	without, change := make([]score, e.size), make([]score, e.size)
 	err := e.each(ctx, s.Images, e.asTheyAre, &s, func(p *pass) error {
@@ -234,6 +245,10 @@ func (e *Evaluator) EvaluateLayerDropout(ctx context.Context, rates []float64, k
 	}
 	return result, err
 }
+
+// goesOn tells whether an evaluation can go on behind so many images: not within a batch, where an earlier process may
+// have stopped that had other threads and so took fewer images at a time.
+func (e *Evaluator) goesOn(done int) bool { return done%e.size == 0 || done == e.images.Len() }
 
 func (e *Evaluator) setDropout(rates []float64, key rng.Key) error {
 	if !e.drop {

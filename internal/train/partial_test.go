@@ -110,6 +110,41 @@ func TestPartial(t *testing.T) {
 	}
 }
 
+// TestPartialOfOtherBatches goes on with other numbers of images at a time than those before the interruption, as a
+// process with another number of threads does.
+func TestPartialOfOtherBatches(t *testing.T) {
+	n, images := network(t, "resnet8", 0.125), digits(t, 0, 300)
+	dev, rates, key := processor(t, 2), []float64{0.3, 0.2, 0.4, 0.3, 0.2, 0.5}, rng.NewKey(7, "test")
+	evaluate := func(ctx context.Context, size int, keep *Partial) (*LayerDropout, error) {
+		e, err := newEvaluator(dev, newModel(n, n.Start(), norm, Stream{1, "final"}), images, true, size, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer e.Close()
+		e.Keep = keep
+		return e.EvaluateLayerDropout(ctx, rates, key, 2)
+	}
+	want, err := evaluate(t.Context(), 64, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, sizes := range [][2]int{{32, 64}, {64, 32}, {4, 128}} {
+		for pieces := 1; pieces*sizes[0] < 300; pieces += 4 {
+			keep := Partial{
+				Path: filepath.Join(t.TempDir(), "partial"), Of: "dropout",
+				Pace: Pace{Every: 1 << 40, Warn: func(err error) { t.Error(err) }},
+			}
+			if _, err := evaluate(&patience{t.Context(), 2 * pieces}, sizes[0], &keep); !errors.Is(err, context.Canceled) {
+				t.Fatalf("%d images at a time: error %v", sizes[0], err)
+			}
+			got, err := evaluate(t.Context(), sizes[1], &keep)
+			if diff := cmp.Diff(want, got); diff != "" || err != nil {
+				t.Errorf("%d pieces of %d images, then of %d: %v (-uninterrupted +interrupted):\n%s", pieces, sizes[0], sizes[1], err, diff)
+			}
+		}
+	}
+}
+
 // Sums that are damaged, or of another measurement, do not count.
 func TestPartialOfAnother(t *testing.T) {
 	var warned []string

@@ -198,8 +198,8 @@ func accuracies(out string) ([]float64, error) {
 	return list, nil
 }
 
-// withinSpread compares the means of the same cells on two devices. They may differ by what cells differ by among each
-// other.
+// withinSpread compares the means of the same cells on two devices. After some steps other roundings are as good as other
+// seeds, so the mean may lie outside of the processor's cells, but not by more than these differ among each other.
 func withinSpread(got, want []float64) error {
 	if len(got) != len(want) || len(want) == 0 {
 		return fmt.Errorf("%d cells, %d on the processor", len(got), len(want))
@@ -210,7 +210,7 @@ func withinSpread(got, want []float64) error {
 		other += x / float64(len(want))
 		mean += got[i] / float64(len(got))
 	}
-	if !(mean >= low && mean <= high) {
+	if spread := high - low; !(mean >= low-spread && mean <= high+spread) {
 		return fmt.Errorf("mean test accuracy %.4f, on the processor %.4f, of cells from %.4f to %.4f", mean, other, low, high)
 	}
 	return nil

@@ -102,7 +102,8 @@ func TestWithinSpread(t *testing.T) {
 		got, want []float64
 		within    bool
 	}{
-		{[]float64{0.5, 0.7}, []float64{0.4, 0.7}, true}, {[]float64{0.7, 0.9}, []float64{0.4, 0.7}, false},
+		{[]float64{0.5, 0.7}, []float64{0.4, 0.7}, true}, {[]float64{0.8, 0.9}, []float64{0.4, 0.7}, true},
+		{[]float64{1.1, 1}, []float64{0.4, 0.7}, false}, {[]float64{0.1, 0}, []float64{0.4, 0.7}, false},
 		{[]float64{0.5}, []float64{0.4, 0.7}, false}, {nil, nil, false},
 	} {
 		if err := withinSpread(tt.got, tt.want); (err == nil) != tt.within {

@@ -119,21 +119,22 @@ type Speed struct {
 type timedPair struct{ base, new *results.Record }
 
 // speed judges the device times of all cells together. Cells that ran on another kind of device, with another number of
-// threads, or without a calibration, are left out.
+// threads, or without a calibration, are left out, and so are those that were interrupted: their times are not of all
+// their work.
 func (r *Report) speed(pairs []timedPair, l Limits) {
 	var logs []float64
 	for _, p := range pairs {
 		b, n := &p.base.Run, &p.new.Run
 		if p.base.Result.Device != p.new.Result.Device || b.Threads != n.Threads || b.Jobs != n.Jobs ||
-			!(units(b) > 0) || !(units(n) > 0) {
+			b.Resumed || n.Resumed || !(units(b) > 0) || !(units(n) > 0) {
 			continue
 		}
 		logs = append(logs, math.Log(units(n)/units(b)))
 	}
 	low, high := paired.Interval(logs, confidence)
 	if math.IsNaN(low) {
-		r.find(Note, "", "speed is not judged: fewer than two cells have times on the same device with as many threads and "+
-			"jobs")
+		r.find(Note, "", "speed is not judged: fewer than two cells have times, without an interruption, on the same device "+
+			"with as many threads and jobs")
 		return
 	}
 	s := &Speed{len(logs), math.Exp(mean(logs)), math.Exp(low), math.Exp(high), "within the limit"}

@@ -101,9 +101,14 @@ func (r *Report) find(level Level, cell, format string, args ...any) {
 	r.Findings = append(r.Findings, Finding{level, cell, fmt.Sprintf(format, args...)})
 }
 
-// exact compares what has to be the same to the last digit. It tells whether both cells have finished.
+// exact compares what has to be the same to the last digit. It tells whether both cells have finished, on the same data.
 func (r *Report) exact(p pair) bool {
 	id := p.base.ID
+	if p.base.DatasetChecksum != p.new.DatasetChecksum {
+		r.find(NotComparable, id, "the images of %s are others: their checksum is %.12s in the base, %.12s now",
+			p.base.Dataset, p.base.DatasetChecksum, p.new.DatasetChecksum)
+		return false
+	}
 	switch {
 	case p.base.Failure != nil && p.new.Failure != nil:
 		r.find(Note, id, "failed in both runs")

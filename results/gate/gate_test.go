@@ -89,6 +89,16 @@ func TestVerdicts(t *testing.T) {
 			slower(2)(r)
 			r.Run.Threads = 2
 		}), judged, OK, "speed is not judged"},
+		"interrupted": {run(6, 1), changed(run(6, 1), func(r *results.Record) {
+			slower(1.2)(r)
+			if r.Run.Resumed = r.Result.Seed < 3; r.Run.Resumed {
+				r.Run.DeviceSeconds /= 6 // since the last interruption
+			}
+		}), judged, Regression, "slower: device time is 1.20"},
+		"other images": {run(6, 1), changed(run(6, 1), func(r *results.Record) {
+			worse(2)(r)
+			r.Result.DatasetChecksum = "other"
+		}), limits, NotComparable, "the images of mnist are others"},
 		"parameters": {run(6, 1), changed(run(6, 1), func(r *results.Record) { r.Result.Final.Params++ }), limits, Regression,
 			"parameters: 70 in the base, 71 now"},
 		"budget": {run(6, 1), changed(run(6, 1), func(r *results.Record) { r.Result.BudgetFLOPs++ }), limits, Regression,

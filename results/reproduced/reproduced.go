@@ -5,6 +5,7 @@ package reproduced
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -27,17 +28,21 @@ var recipes = map[string]recipe{
 	"imagenet": {"imagenet", 1281167, 90, 10, 10},
 }
 
-// settings are the parts of a cell's configuration that say how much it was reduced.
+// settings are the parts of a cell's configuration that say how much it was reduced, and tell recipes apart.
 type settings struct {
 	Data struct{ Train, Validation, Test int }
 	// Train is the recipe of the final training and Search that of the search.
-	Train  struct{ Epochs int }
+	Train struct {
+		Epochs, Batch int
+		LearningRate  float64 `json:"learning_rate"`
+	}
 	Search struct{ Iterations, Epochs int }
 }
 
 // Here is what records say about a row: the finished seeds of one cell.
 type Here struct {
 	Dataset   string
+	Files     string // in what way they are others than the official ones, "" if they are not
 	Width     float64
 	Top1      map[uint64]float64 // percent, by seed
 	MFLOPs    float64            // mean over seeds, counted as in the row
@@ -73,10 +78,11 @@ func find(row published.Row, records []*results.Record) *Here {
 		if err := json.Unmarshal(r.Result.Config, &s); err != nil {
 			continue // a record of another program
 		}
-		key := fmt.Sprint(r.Result.Dataset, r.Result.Width, s)
+		files, _, _ := strings.Cut(r.Result.DatasetNote, ":")
+		key := fmt.Sprint(r.Result.Dataset, files, r.Result.Width, s)
 		h := groups[key]
 		if h == nil {
-			h = &Here{Dataset: r.Result.Dataset, Width: r.Result.Width, Top1: map[uint64]float64{}, settings: s,
+			h = &Here{Dataset: r.Result.Dataset, Files: files, Width: r.Result.Width, Top1: map[uint64]float64{}, settings: s,
 				identical: r.Result.Dataset == row.Table && r.Result.Width == row.Width}
 			groups[key] = h
 		}
@@ -90,7 +96,8 @@ func find(row published.Row, records []*results.Record) *Here {
 		h.MParams += (float64(f.Params)/1e6 - h.MParams) / n
 	}
 	var best *Here
-	for _, h := range groups {
+	for _, key := range slices.Sorted(maps.Keys(groups)) {
+		h := groups[key]
 		h.Reduced = h.reductions(row)
 		if best == nil || closer(h, best) {
 			best = h
@@ -133,6 +140,7 @@ func (h *Here) reductions(row published.Row) []string {
 	}
 	want, s := recipes[row.Table], h.settings
 	less(h.Dataset != want.dataset, "%s", h.Dataset)
+	less(h.Files != "", "%s", h.Files)
 	less(h.Width != row.Width, "width %g", h.Width)
 	less(s.Data.Train+s.Data.Validation < want.images, "%d images", s.Data.Train+s.Data.Validation)
 	less(s.Train.Epochs < want.epochs, "%d epochs", s.Train.Epochs)
@@ -145,7 +153,7 @@ func (h *Here) reductions(row published.Row) []string {
 // the mean over the seeds that both have, of runs with the same data, width and recipe.
 func gain(original, searched published.Row, a, b *Here) (paper, here float64, n int) {
 	paper, here = searched.Top1-original.Top1, math.NaN()
-	if a == nil || b == nil || a.Dataset != b.Dataset || a.Width != b.Width || a.settings.Data != b.settings.Data ||
+	if a == nil || b == nil || a.Dataset != b.Dataset || a.Files != b.Files || a.Width != b.Width || a.settings.Data != b.settings.Data ||
 		a.settings.Train != b.settings.Train {
 		return paper, here, 0
 	}

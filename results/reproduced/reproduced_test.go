@@ -124,6 +124,22 @@ func TestNotRun(t *testing.T) {
 	}
 }
 
+// Seeds of another recipe, or of other files, are not added to those of a row.
+func TestOneRecipe(t *testing.T) {
+	other := record("adjust", 2, 60, nil)
+	other.Result.Config = bytes.Replace(other.Result.Config, []byte(`"epochs": 200`), []byte(`"epochs": 200, "batch": 32`), 1)
+	note := func(r *results.Result, _ *config) { r.DatasetNote = "not the official files: re-encoded" }
+	records := []*results.Record{record("adjust", 1, 70, note), record("adjust", 2, 72, note), other}
+	for range 2 {
+		got := lineOf(t, records, "ResNet-20", "searched")
+		if got["Here: top-1 (%)"] != "71.00 ± 1.41" ||
+			!strings.HasPrefix(got["What is reduced, or how to run it"], "reduced: not the official files; ") {
+			t.Errorf("%v", got)
+		}
+		slices.Reverse(records)
+	}
+}
+
 // The three formats have the same rows.
 func TestFormats(t *testing.T) {
 	tables := Tables([]*results.Record{record("adjust", 1, 71, func(_ *results.Result, c *config) { c.epochs = 100 })})
