@@ -25,7 +25,7 @@ func readAxes(t *table, catalog Catalog) axes {
 		network: list(t, "network", catalog.network(t.file)),
 		width:   list(t, "width", number(moreThan(0, 64))),
 		padding: list(t, "padding", oneOf("max", "local")),
-		dataset: list(t, "dataset", oneOf(catalog.datasetNames()...)),
+		dataset: list(t, "dataset", catalog.datasetName),
 		method:  list(t, "method", oneOf(catalog.methodNames()...)),
 		variant: list(t, "variant", variant),
 		final:   list(t, "final", oneOf(scratch, finetune)),

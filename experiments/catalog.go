@@ -37,11 +37,20 @@ type Method struct {
 	Given    bool // it reads width.channels
 }
 
+// pruneKeys are the keys of [prune] that the method reads.
+func (m Method) pruneKeys() []string {
+	if m.Reads == nil {
+		return []string{"start_flops", "epochs"}
+	}
+	return m.Reads
+}
+
 // Dataset is a known dataset and its size in images.
 type Dataset struct {
-	Name  string
-	Train int // images of the training set
-	Test  int // images of the test set
+	Name    string
+	Problem error // why it cannot be used, nil if it can; else there is nothing but the name
+	Train   int   // images of the training set
+	Test    int   // images of the test set
 
 	HeldOut  int    // training images, the last ones, that a search does not train on by default; 0: a tenth
 	Checksum string // of the content, if that can change under the name; else ""
@@ -75,12 +84,22 @@ func (c Catalog) methodNames() []string {
 	return names
 }
 
-func (c Catalog) datasetNames() []string {
-	var names []string
+// datasetName reads the name of a dataset that can be used.
+func (c Catalog) datasetName(v any) (string, error) {
+	var usable []string
 	for _, d := range c.Datasets {
-		names = append(names, d.Name)
+		switch {
+		case d.Problem == nil:
+			usable = append(usable, d.Name)
+		case d.Name == v:
+			return "", d.Problem
+		}
 	}
-	return names
+	name, err := oneOf(usable...)(v)
+	if _, isText := v.(string); isText && err != nil {
+		err = fmt.Errorf("%w; a folder of images becomes a dataset by `netadjust data pack`", err)
+	}
+	return name, err
 }
 
 // method returns the method of a name that the catalog is known to hold.

@@ -109,7 +109,7 @@ func (c *Cell) fill(s Settings, catalog Catalog, report func(key string, err err
 		if s.Prune.Epochs == 0 {
 			s.Prune.Epochs = s.Train.Epochs
 		}
-		s.Prune = s.Prune.only(method.Reads)
+		s.Prune = s.Prune.only(method.pruneKeys())
 		c.Prune = &s.Prune
 	}
 	if c.Finetune != nil {

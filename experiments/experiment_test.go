@@ -465,6 +465,8 @@ At line 3, column 7:
 			`t.toml:3: prune.Epochs: unknown key; did you mean "epochs"?; known: start_flops, epochs, scope, ` +
 				"gradient_batches, slimming_penalty, morphnet_penalty, candidates, least_ratio, norm_batches, rounds, " +
 				"slimmable_steps, slimmable_random"},
+		{"unknown table", minimal + "[[extra]]\n", `t.toml:9: extra: unknown key; known: include, name, data, train, ` +
+			`search, prune, finetune, width, matrix`},
 		{"unknown axis", minimal + "sparsity = 3\n", `t.toml:9: matrix[1].sparsity: unknown key; known: network, width, ` +
 			`padding, dataset, method, variant, final, budget, seed, exclude, set`},
 		{"unknown network", replace("resnet20", "resnet21"),
@@ -472,7 +474,8 @@ At line 3, column 7:
 		{"unknown method", replace(`"uniform"`, `["uniform", "ajust"]`),
 			`t.toml:6: matrix[1].method[2]: unknown name "ajust"; did you mean "adjust"?; known: uniform, l1, adjust`},
 		{"unknown dataset", replace("cifar10", "svhn"),
-			`t.toml:5: matrix[1].dataset: unknown name "svhn"; known: mnist, fashion-mnist, cifar10`},
+			`t.toml:5: matrix[1].dataset: unknown name "svhn"; known: mnist, fashion-mnist, cifar10` +
+				"; a folder of images becomes a dataset by `netadjust data pack`"},
 		{"unknown padding", replace("width", "padding = [\"max\", \"same\"]\nwidth"),
 			`t.toml:4: matrix[1].padding[2]: unknown name "same"; known: max, local`},
 		{"wrong types", settings("[train]\nepochs = 15.0\nbatch = \"128\"\nmomentum = [0.9]\naugment = true\n" +

@@ -37,7 +37,7 @@ func (e *Experiment) Explain() []Explanation {
 	var all []Explanation
 	at := map[string]int{}
 	for i, c := range e.Cells {
-		settings := e.origins[i].explain(c, e.place)
+		settings := e.origins[i].explain(c, e.catalog.method(c.Method), e.place)
 		key := fmt.Sprint(settings)
 		if _, ok := at[key]; !ok {
 			at[key] = len(all)
@@ -120,7 +120,7 @@ func (o origin) from(key string, place func(path string) string) string {
 }
 
 // explain lists the settings of a cell.
-func (o origin) explain(c Cell, place func(path string) string) []Setting {
+func (o origin) explain(c Cell, m Method, place func(path string) string) []Setting {
 	s := o.settings
 	s.Data = c.Data // without what stands for a default
 	list := append(fields("data", s.Data), fields("train", s.Train)...)
@@ -129,7 +129,11 @@ func (o origin) explain(c Cell, place func(path string) string) []Setting {
 		list = append(list, fields("search.train", s.searchRecipe())[1:]...) // its epochs are search.epochs
 	}
 	if c.Prune != nil {
-		list = append(list, read(fields("prune", *c.Prune))...)
+		for _, f := range fields("prune", *c.Prune) {
+			if slices.Contains(m.pruneKeys(), strings.TrimPrefix(f.Key, "prune.")) {
+				list = append(list, f)
+			}
+		}
 	}
 	if c.Finetune != nil {
 		list = append(list, fields("finetune", *c.Finetune)...)
@@ -137,9 +141,7 @@ func (o origin) explain(c Cell, place func(path string) string) []Setting {
 	if c.Channels != nil {
 		list = append(list, Setting{Key: "width.channels", Value: c.Channels})
 	}
-	if c.RoundTo > 0 {
-		list = append(list, Setting{Key: "width.round_to", Value: c.RoundTo})
-	}
+	list = append(list, Setting{Key: "width.round_to", Value: max(c.RoundTo, 1)})
 	for i := range list {
 		f := &list[i]
 		f.From, f.Paper = o.from(f.Key, place), published(f.Key)
@@ -153,11 +155,6 @@ func (o origin) explain(c Cell, place func(path string) string) []Setting {
 		}
 	}
 	return list
-}
-
-// read leaves out what a method does not read, which is zero.
-func read(list []Setting) []Setting {
-	return slices.DeleteFunc(list, func(f Setting) bool { return reflect.ValueOf(f.Value).IsZero() })
 }
 
 // fields lists the settings of a section by the keys of the file.

@@ -85,6 +85,7 @@ func publication(preset string, correct func(*Settings)) map[string]any {
 		fields("search.train", s.searchRecipe())[1:]) {
 		values[f.Key] = f.Value
 	}
+	values["width.round_to"] = 1
 	return values
 }
 

@@ -88,9 +88,9 @@ type Search struct {
 // Prune is how pruners make the network that they start from, and their own settings. Its training follows [Train] but
 // for its Epochs. In a cell, what its method does not read is zero.
 type Prune struct {
-	StartFLOPs float64 `json:"start_flops,omitempty"` // FLOPs of the start network, relative to the budget
-	Epochs     int     `json:"epochs,omitempty"`      // of the start network's training; 0: as Train.Epochs
-	Scope      string  `json:"scope,omitempty"`       // filters compete in all layers, "global", or each "layer"; "" in cells is global
+	StartFLOPs float64 `json:"start_flops,omitempty"`         // FLOPs of the start network, relative to the budget
+	Epochs     int     `json:"epochs,omitempty"`              // of the start network's training; 0: as Train.Epochs
+	Scope      string  `json:"scope,omitempty" zero:"global"` // filters compete in all layers, "global", or each "layer"; "" in cells is global
 	// GradientBatches are the minibatches that Taylor scores are averaged over: 30 in Molchanov et al. 2019.
 	GradientBatches int `json:"gradient_batches,omitempty"`
 	// SlimmingPenalty is the factor of the L1 norm of batch norm scales: 1e-4 in Liu et al. 2017 for VGG, 1e-5 for others.
@@ -109,9 +109,6 @@ type Prune struct {
 
 // only returns p without what a method does not read, given the keys of what it does.
 func (p Prune) only(keys []string) Prune {
-	if keys == nil {
-		keys = []string{"start_flops", "epochs"}
-	}
 	v := reflect.ValueOf(&p).Elem()
 	for i, f := range fields("", p) {
 		if !slices.Contains(keys, strings.TrimPrefix(f.Key, ".")) {

@@ -145,8 +145,13 @@ func newRun(ctx context.Context, o Options) (*run, error) {
 		return nil, err
 	}
 	cores := runtime.GOMAXPROCS(0)
-	if o.Jobs < 0 {
+	switch {
+	case o.Jobs < 0:
 		return nil, fmt.Errorf("%d jobs: want 1 or more, or 0 for one per core", o.Jobs)
+	case o.Retries < 0:
+		return nil, fmt.Errorf("%d retries: want 0 or more", o.Retries)
+	case o.Checkpoint < 0:
+		return nil, fmt.Errorf("%v between checkpoints: want more than 0s", o.Checkpoint)
 	}
 	r := &run{Options: o, cells: o.Shard.of(cells), jobs: cmp.Or(o.Jobs, cores), library: newLibrary(o.DataDir)}
 	r.jobs = max(min(r.jobs, len(r.cells)), 1)
@@ -292,7 +297,7 @@ const (
 // look reads the record of a cell. A damaged one is set aside, and so is a stale one if the user wants that.
 func (r *run) look(c *cell) (state, error) {
 	path := filepath.Join(r.folder(c), results.RecordFile)
-	record, err := results.Read(path)
+	record, err := results.ReadCell(r.folder(c))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return pending, nil
@@ -338,9 +343,17 @@ func staleness(r *results.Result, dataset string) string {
 // prepare opens the data of all cells in the queue, so that nothing is missing after hours, and adds up what there is to
 // do.
 func (r *run) prepare() error {
+	checked := map[string]bool{}
 	for _, c := range r.queue {
-		if _, err := r.library.images(c.Dataset, c.Data); err != nil {
+		images, err := r.library.images(c.Dataset, c.Data)
+		if err != nil {
 			return err
+		}
+		if !checked[c.Dataset] {
+			if err := images.dataset.CheckTest(); err != nil {
+				return err
+			}
+			checked[c.Dataset] = true
 		}
 		r.account.total += c.planned()
 	}
@@ -420,6 +433,9 @@ func readPlan(out string) (p plan, err error) {
 	if err := json.Unmarshal(text, &p); err != nil {
 		return p, fmt.Errorf("%s: %w; run the experiment again to write it anew", path, err)
 	}
+	if p.Name == "" || len(p.Cells) == 0 {
+		return p, fmt.Errorf("%s names no experiment, or none of its cells; run the experiment again to write it anew", path)
+	}
 	return p, nil
 }
 
@@ -438,7 +454,7 @@ func checkPlan(out string, e *experiments.Experiment) error {
 
 // Report writes frames, figures and report of the experiment whose cells are in the folder out, and returns the files. One
 // process does so at a time, so that the last one has seen all records. If the disk is full, it tells warn and waits; where
-// that is nil, it is an error.
+// that is nil, it is an error. Records that cannot be used are named in the report.
 func Report(ctx context.Context, out string, warn func(error)) (files []string, err error) {
 	if warn == nil {
 		return report(ctx, out)
@@ -459,7 +475,7 @@ func report(ctx context.Context, out string) (files []string, err error) {
 	if _, none := os.Stat(filepath.Join(out, results.CellsFolder)); missing && none != nil {
 		return nil, fmt.Errorf("%s is not an output folder of netadjust run: %w", out, err)
 	}
-	err = alone(ctx, out, func() (err error) {
+	err = alone(ctx, out, func() error {
 		files, err = draw(out, p, missing)
 		return err
 	})

@@ -106,12 +106,9 @@ func (m *Merged) cells(out, dir string) error {
 	var errs []error
 	for _, f := range folders {
 		source := filepath.Join(dir, results.CellsFolder, f.Name())
-		theirs, err := results.Read(filepath.Join(source, results.RecordFile))
+		theirs, err := results.ReadCell(source)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // not finished
-		}
-		if err == nil && theirs.Result.ID != f.Name() {
-			err = fmt.Errorf("%s holds the record of %s", source, theirs.Result.ID)
 		}
 		if err != nil {
 			errs = append(errs, err)
@@ -124,7 +121,7 @@ func (m *Merged) cells(out, dir string) error {
 
 // cell copies one finished cell.
 func (m *Merged) cell(theirs *results.Record, source, target string) error {
-	ours, err := results.Read(filepath.Join(target, results.RecordFile))
+	ours, err := results.ReadCell(target)
 	switch {
 	case err == nil && ours.Hash == theirs.Hash:
 		m.Same++

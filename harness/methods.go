@@ -283,7 +283,9 @@ func Catalog(dir string) experiments.Catalog {
 	}
 	for _, d := range data.List(dir) {
 		if d.TrainImages == 0 {
-			continue // it cannot be opened
+			_, err := data.Open(d.Name, dir)
+			c.Datasets = append(c.Datasets, experiments.Dataset{Name: d.Name, Problem: err})
+			continue
 		}
 		c.Datasets = append(c.Datasets, experiments.Dataset{
 			Name: d.Name, Train: d.TrainImages, Test: d.TestImages, HeldOut: d.HeldOut, Checksum: d.Checksum,

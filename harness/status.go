@@ -92,8 +92,9 @@ func Watch(out, dataDir string) *Watcher {
 	return &Watcher{out, newLibrary(dataDir), map[string]*known{}}
 }
 
-// read is results.Read for a file that may have been read before.
-func (w *Watcher) read(path string) (*results.Record, error) {
+// read is results.ReadCell for a record that may have been read before.
+func (w *Watcher) read(folder string) (*results.Record, error) {
+	path := filepath.Join(folder, results.RecordFile)
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
@@ -101,7 +102,7 @@ func (w *Watcher) read(path string) (*results.Record, error) {
 	k := w.known[path]
 	if k == nil || !k.time.Equal(info.ModTime()) || k.size != info.Size() {
 		k = &known{time: info.ModTime(), size: info.Size()}
-		k.record, k.err = results.Read(path)
+		k.record, k.err = results.ReadCell(folder)
 		w.known[path] = k
 	}
 	return k.record, k.err
@@ -142,7 +143,7 @@ func (w *Watcher) folder(id string) string { return filepath.Join(w.out, results
 func (w *Watcher) cell(id string) CellStatus {
 	folder := w.folder(id)
 	c := CellStatus{ID: id, State: "pending"}
-	record, err := w.read(filepath.Join(folder, results.RecordFile))
+	record, err := w.read(folder)
 	c.record = record
 	switch {
 	case err == nil && record.Result.Failure != nil:

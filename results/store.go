@@ -103,6 +103,17 @@ func Read(path string) (*Record, error) {
 	return r, nil
 }
 
+// ReadCell reads the record in the folder of a cell, which is named by the cell's id. Its errors are those of Read; the
+// record of another cell is damage, too.
+func ReadCell(folder string) (*Record, error) {
+	path := filepath.Join(folder, RecordFile)
+	r, err := Read(path)
+	if err == nil && r.Result.ID != filepath.Base(folder) {
+		return nil, &CorruptError{path, fmt.Errorf("it is that of cell %s", r.Result.ID)}
+	}
+	return r, err
+}
+
 // Widths returns the channels that the cell ended with whose record is at path, which may also be the cell's folder.
 func Widths(path string) ([]int, error) {
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
@@ -141,7 +152,7 @@ func decode(data []byte) (*Record, error) {
 
 // Load reads the records outDir/cells/*/record.json, sorted by network, width, padding, dataset, budget, method and
 // seed. Folders without a record are cells that have not finished. A record that cannot be used is left out and
-// reported in the errors; so is a second record of the same cell.
+// reported in the errors.
 func Load(outDir string) ([]*Record, []error) {
 	cells := filepath.Join(outDir, CellsFolder)
 	entries, err := os.ReadDir(cells)
@@ -153,19 +164,13 @@ func Load(outDir string) ([]*Record, []error) {
 	}
 	var records []*Record
 	var errs []error
-	paths := make(map[string]string)
 	for _, entry := range entries {
-		path := filepath.Join(cells, entry.Name(), RecordFile)
-		r, err := Read(path)
+		r, err := ReadCell(filepath.Join(cells, entry.Name()))
 		switch {
 		case errors.Is(err, fs.ErrNotExist) || !entry.IsDir():
 		case err != nil:
 			errs = append(errs, err)
-		case paths[r.Result.ID] != "":
-			errs = append(errs, fmt.Errorf("%s and %s are records of the same cell %s; remove one",
-				paths[r.Result.ID], path, r.Result.ID))
 		default:
-			paths[r.Result.ID] = path
 			records = append(records, r)
 		}
 	}

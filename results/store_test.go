@@ -185,7 +185,7 @@ func TestLoad(t *testing.T) {
 	}
 	var corrupt *CorruptError
 	if len(errs) != 2 || !errors.As(errs[0], &corrupt) || corrupt.Path != torn ||
-		!strings.Contains(errs[1].Error(), "records of the same cell uniform-0.5-9") {
+		!strings.Contains(errs[1].Error(), "zz-copy/record.json: damaged record: it is that of cell uniform-0.5-9") {
 		t.Errorf("errors %v, want one for %s and one for the copy", errs, torn)
 	}
 }

@@ -36,18 +36,16 @@ func compareCommand(a *app, f *flags) error {
 		records, errs := results.Load(dir)
 		runs[i], damaged = records, append(damaged, errs...)
 	}
-	r := gate.Compare(runs[0], runs[1], limits)
+	r := gate.Compare(runs[0], runs[1], damaged, limits)
 	if err := f.print(r, func(w io.Writer) { fmt.Fprint(w, r.Markdown()) }); err != nil {
 		return err
 	}
 	switch {
 	case r.Verdict == gate.Regression:
 		return failf(exitFailed, "%s is worse than %s", args[1], args[0])
-	case len(damaged) > 0:
-		return failf(exitNotComparable, "records that cannot be compared: %w", damaged[0])
 	case r.Verdict == gate.NotComparable:
-		return failf(exitNotComparable, "%s and %s cannot be compared; if the experiment has changed, record the base anew",
-			args[1], args[0])
+		return failf(exitNotComparable, "%s and %s cannot be compared, see the findings; if the experiment has changed, record "+
+			"the base anew", args[1], args[0])
 	}
 	return nil
 }

@@ -48,12 +48,13 @@ func TestCompare(t *testing.T) {
 		t.Fatal(err)
 	}
 	call(t.Context(), "compare", base, other, "--accuracy", "2.5").check(t, exitNotComparable, "has no record of this cell",
-		"cannot be compared; if the experiment has changed, record the base anew")
+		"cannot be compared, see the findings; if the experiment has changed, record the base anew")
 	damaged := filepath.Join(other, results.CellsFolder, records[1].Result.ID, results.RecordFile)
 	if err := os.WriteFile(damaged, []byte("{"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	call(t.Context(), "compare", base, other, "--accuracy", "2.5").check(t, exitNotComparable, "", "damaged record")
+	call(t.Context(), "compare", base, other, "--accuracy", "2.5").check(t, exitNotComparable, "**not comparable** a record cannot be used: "+
+		damaged+": damaged record", "")
 	call(t.Context(), "compare", base, t.TempDir()).check(t, exitNotComparable, "0 cells compared", "")
 
 	for _, c := range []struct{ args, want string }{

@@ -129,7 +129,10 @@ func dataVerifyCommand(a *app, f *flags) error {
 	if err != nil {
 		return err
 	}
-	if err := data.Verify(args[0], data.Dir(*dir)); err != nil {
+	switch err := data.Verify(args[0], data.Dir(*dir)); {
+	case errors.Is(err, data.ErrUnknown):
+		return err
+	case err != nil:
 		return failf(exitFailed, "%w", err)
 	}
 	d, err := data.Open(args[0], data.Dir(*dir))

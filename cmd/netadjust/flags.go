@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"netadjust/internal/device/gpu/choose"
@@ -61,12 +62,17 @@ func (f *flags) network() func(name string) (networks.Spec, error) {
 			return s, err
 		}
 		s.Width, s.Classes = *width, *classes
+		given := false
+		f.Visit(func(x *flag.Flag) { given = given || x.Name == "classes" })
+		if given && *classes == 0 {
+			return s, failf(exitUsage, "--classes 0: want 2 or more")
+		}
 		if *width <= 0 {
 			return s, failf(exitUsage, "--width %v: want more than 0", *width)
 		}
 		if *input != "" {
 			shape, err := numbers(*input, "x")
-			if err != nil || len(shape) != 3 {
+			if err != nil || len(shape) != 3 || slices.Max(shape) == 0 {
 				return s, failf(exitUsage, "--input %q: want channels x height x width, as in 3x32x32", *input)
 			}
 			s.Input = [3]int(shape)

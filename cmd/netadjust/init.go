@@ -49,11 +49,14 @@ func initCommand(a *app, f *flags) error {
 	if known < 0 {
 		return failf(exitUsage, "unknown dataset %q%s", args[1], suggest.Known(args[1], names))
 	}
+	d := catalog.Datasets[known]
+	if d.Problem != nil {
+		return d.Problem
+	}
 	s, err := networks.Read(args[0])
 	if err != nil {
 		return err
 	}
-	d := catalog.Datasets[known]
 	s.Input, s.Classes = d.Input, d.Classes
 	n, err := networks.New(s)
 	if err != nil {

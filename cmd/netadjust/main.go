@@ -120,12 +120,16 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 
 func dispatch(a *app, args []string) error {
 	if len(args) == 0 {
-		usage(a.stderr)
+		usage(a.stderr, commands())
 		return failf(exitUsage, "a command is missing")
 	}
-	switch args[0] {
-	case "help", "-h", "-help", "--help":
-		usage(a.stdout)
+	if asksHelp(args[0]) {
+		usage(a.stdout, commands())
+		return nil
+	}
+	group := slices.DeleteFunc(commands(), func(c command) bool { return !strings.HasPrefix(c.name, args[0]+" ") })
+	if len(group) > 0 && len(args) > 1 && asksHelp(args[1]) {
+		usage(a.stdout, group)
 		return nil
 	}
 	name := args[0]
@@ -143,9 +147,13 @@ func dispatch(a *app, args []string) error {
 	return failf(exitUsage, "unknown command %q%s", name, suggest.Known(name, names))
 }
 
-func usage(w io.Writer) {
+func asksHelp(arg string) bool {
+	return slices.Contains([]string{"help", "-h", "-help", "--help"}, arg)
+}
+
+func usage(w io.Writer, list []command) {
 	fmt.Fprint(w, "Usage: netadjust COMMAND [ARGUMENT] [FLAGS]\n\n")
-	for _, c := range commands() {
+	for _, c := range list {
 		fmt.Fprintf(w, "  %-18s %s\n", c.usage(), c.summary)
 	}
 	fmt.Fprint(w, "\nnetadjust COMMAND --help lists the flags of a command.\n")

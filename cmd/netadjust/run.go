@@ -153,7 +153,14 @@ func reportCommand(a *app, f *flags) error {
 		}
 		files = append(files, file)
 	}
-	return f.print(files, func(w io.Writer) { printFiles(w, files) })
+	if err := f.print(files, func(w io.Writer) { printFiles(w, files) }); err != nil {
+		return err
+	}
+	if _, unusable := results.Load(args[0]); len(unusable) > 0 {
+		return failf(exitFailed, "the report is without records that cannot be used; the next run sets them aside and makes "+
+			"them again: %w", errors.Join(unusable...))
+	}
+	return nil
 }
 
 // writeReadme writes what was run into the output folder out, and returns the file.
@@ -164,7 +171,7 @@ func writeReadme(out string) (string, error) {
 	}
 	run := reproduced.Run{Name: s.Name, Command: "netadjust run " + s.File, Cells: len(s.Cells)}
 	for _, c := range s.Cells {
-		r, err := results.Read(filepath.Join(out, results.CellsFolder, c.ID, results.RecordFile))
+		r, err := results.ReadCell(filepath.Join(out, results.CellsFolder, c.ID))
 		switch {
 		case err == nil:
 			run.Records = append(run.Records, r)

@@ -49,6 +49,18 @@ func TestRunAndReport(t *testing.T) {
 	if read(t, out, "frame.csv") != frame || read(t, out, "report.md") != report {
 		t.Error("report has changed frame or report")
 	}
+
+	// A record in the folder of another cell counts as neither.
+	records, err := filepath.Glob(filepath.Join(out, "cells", "*", "record.json"))
+	if err != nil || len(records) != 3 {
+		t.Fatal(records, err)
+	}
+	if err := os.WriteFile(records[0], []byte(read(t, records[1])), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	what := records[0] + ": damaged record: it is that of cell " + filepath.Base(filepath.Dir(records[1]))
+	call(t.Context(), "report", out).check(t, exitFailed, filepath.Join(out, "report.html"), what)
+	call(t.Context(), "status", out).check(t, exitFailed, what, "1 files are damaged")
 }
 
 func TestRunDefaultFolderAndJSON(t *testing.T) {

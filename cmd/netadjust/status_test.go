@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"netadjust/harness"
 )
 
@@ -80,6 +82,17 @@ func TestMergeConflict(t *testing.T) {
 	t.Setenv("NETADJUST_CPU", "go")
 	call(t.Context(), "run", file, "--out", other).check(t, 0, "1 cells", "")
 	r := call(t.Context(), "merge", one, other)
+	t.Setenv("NETADJUST_CPU", "")
+
+	// Nothing comes from a run with other settings.
+	longer := filepath.Join(dir, "longer")
+	call(t.Context(), "run", file, "--out", longer, "--set", "train.epochs=2").check(t, 0, "1 cells", "")
+	before := resultsIn(t, one)
+	call(t.Context(), "merge", one, longer).check(t, exitFailed, "", one+" and "+longer+" do not go together: cells resnet8-")
+	if diff := cmp.Diff(before, resultsIn(t, one)); diff != "" {
+		t.Errorf("a merge that fails changes\n%s", diff)
+	}
+
 	if strings.Contains(read(t, glob(t, one, "cells", "*", "record.json")), "(go") {
 		t.Skip("this processor has no other kernels")
 	}
@@ -97,6 +110,14 @@ func TestValidate(t *testing.T) {
 	}
 	call(t.Context(), "validate", experiment(t, tiny), "--set", "search.rate=7").check(t, exitUsage, "", "--set: search.rate: ")
 	call(t.Context(), "validate", experiment(t, strings.Replace(tiny, "1.0", "0.001", 1))).check(t, exitUsage, "", "is too small")
+	call(t.Context(), "validate", experiment(t, tiny), "--set", "search.layers_per_update=4").check(t, exitUsage, "",
+		" will fail: 4 layers cannot grow and 4 shrink in an update of resnet8 with its 6 adjustable layers")
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "birds.pack"), []byte("cut short"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	call(t.Context(), "validate", experiment(t, strings.Replace(tiny, `"mnist"`, `"birds"`, 1)), "--data", dir).check(t, exitUsage,
+		"", "tiny.toml:19: matrix[1].dataset: "+filepath.Join(dir, "birds.pack"))
 	call(t.Context(), "schema").check(t, 0, `"layers_per_update"`, "")
 }
 

@@ -32,6 +32,8 @@ func TestWrongUsage(t *testing.T) {
 		{[]string{"run", good, "--out"}, "flag needs an argument: -out"},
 		{[]string{"run", good, "--jobs", "x"}, `invalid value "x" for flag -jobs`},
 		{[]string{"run", good, "--jobs", "-1", "--out", filepath.Join(empty, "out")}, "-1 jobs: want 1 or more"},
+		{[]string{"run", good, "--retries", "-1", "--out", filepath.Join(empty, "out")}, "-1 retries: want 0 or more"},
+		{[]string{"run", good, "--checkpoint", "-1s", "--out", filepath.Join(empty, "out")}, "-1s between checkpoints: want more"},
 		{[]string{"plan", good, "--jobs", "-1"}, "--jobs -1: want 1 or more"},
 		{[]string{"run", "none.toml"}, "read experiment file: open none.toml: "},
 		{[]string{"run", empty}, "read experiment file: read " + empty},
@@ -55,6 +57,7 @@ func TestWrongUsage(t *testing.T) {
 		{[]string{"data"}, `unknown command "data"; known: `},
 		{[]string{"data", "get"}, "number of arguments is 0, not 1; it is netadjust data get NAME"},
 		{[]string{"data", "get", "emnist"}, `unknown dataset "emnist"; did you mean "mnist"?; known: fashion-mnist, mnist`},
+		{[]string{"data", "verify", "emnist"}, `unknown dataset "emnist"; did you mean "mnist"?; known: fashion-mnist, mnist`},
 		{[]string{"data", "get", "none.toml"}, "read experiment file: open none.toml: "},
 		{[]string{"flops", "resnet21"}, `unknown network "resnet21"; did you mean`},
 		{[]string{"flops", "resnet20", "--channels", "16,16"}, "resnet20 has 18 adjustable layers, but 2 widths are given"},
@@ -66,6 +69,8 @@ func TestWrongUsage(t *testing.T) {
 		{[]string{"flops", "resnet20", "--padding", "min"}, `unknown padding "min"; allowed are "max" and "local"`},
 		{[]string{"flops", "resnet20", "--input", "32x32"}, `--input "32x32": want channels x height x width, as in 3x32x32`},
 		{[]string{"flops", "resnet20", "--input", "0x32x32"}, "input 0x32x32: give 1 to"},
+		{[]string{"flops", "resnet20", "--input", "0x0x0"}, `--input "0x0x0": want channels x height x width`},
+		{[]string{"flops", "resnet20", "--classes", "0"}, "--classes 0: want 2 or more"},
 		{[]string{"flops", "resnet20", "--classes", "-1"}, "-1 classes: give 2 to"},
 		{[]string{"graph", "resnet21"}, `unknown network "resnet21"; did you mean`},
 		{[]string{"graph", "resnet8", "--mode", "fur"}, `--mode "fur": want train or eval`},
@@ -98,6 +103,13 @@ func TestHelp(t *testing.T) {
 			if !strings.Contains(r.stdout, "  "+c.usage()+" ") || !strings.Contains(r.stdout, c.summary) {
 				t.Errorf("netadjust %s does not explain %s", word, c.name)
 			}
+		}
+	}
+	for _, word := range []string{"help", "--help"} {
+		r := call(t.Context(), "data", word)
+		r.check(t, 0, "  data get NAME ", "")
+		if strings.Contains(r.stdout, "doctor") {
+			t.Errorf("netadjust data %s:\n%s", word, r.stdout)
 		}
 	}
 	flags := map[string][]string{

@@ -113,6 +113,20 @@ func (d *Dataset) Test() (*Images, error) {
 	return d.read(d.spec.test, d.TestImages)
 }
 
+// CheckTest compares the files of test images with their checksums, so that damage shows before hours of training, and
+// looks at nothing that they hold. Packs, which can be very large, are checked when they are read, or by [Verify].
+func (d *Dataset) CheckTest() error {
+	if d.pack != nil {
+		return nil
+	}
+	for _, f := range d.spec.test {
+		if err := d.checkFile(f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // ClassName returns the name of a class: that of its folder for the images of a pack, else its number.
 func (d *Dataset) ClassName(class int) string {
 	if d.pack != nil {

@@ -100,11 +100,19 @@ func (d *Dataset) check() (missing []string, err error) {
 			missing = append(missing, f.diskName())
 			continue
 		}
-		if err := f.read(d.folder, d.sums[f.name], discard); err != nil {
-			return nil, d.damaged(describe(filepath.Join(d.folder, f.diskName()), err))
+		if err := d.checkFile(f); err != nil {
+			return nil, err
 		}
 	}
 	return missing, nil
+}
+
+// checkFile compares a file with its checksum.
+func (d *Dataset) checkFile(f file) error {
+	if err := f.read(d.folder, d.sums[f.name], discard); err != nil {
+		return d.damaged(describe(filepath.Join(d.folder, f.diskName()), err))
+	}
+	return nil
 }
 
 // file returns the file with the given disk name.

@@ -1,6 +1,7 @@
 package data
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -157,11 +158,15 @@ func lookup(name string) *spec {
 	return nil
 }
 
+// ErrUnknown is the error of a name that no dataset has.
+var ErrUnknown = errors.New("unknown dataset")
+
 // unknown is the error for a name that is not one of the datasets: it lists them and says which is nearest.
 func unknown(name string, datasets []Info) error {
 	var names []string
 	for _, d := range datasets {
 		names = append(names, d.Name)
 	}
-	return fmt.Errorf("unknown dataset %q%s", name, suggest.Known(name, names))
+	return fmt.Errorf("%w %q%s; a folder of images becomes a dataset by `netadjust data pack`", ErrUnknown, name,
+		suggest.Known(name, names))
 }

@@ -31,7 +31,8 @@ func TestUnknown(t *testing.T) {
 		"fashon-mnist": "fashion-mnist", "minst": "mnist", "cifar-10": "cifar10", "cifar-100": "cifar100",
 	} {
 		_, err := Open(name, t.TempDir())
-		want := fmt.Sprintf("unknown dataset %q; did you mean %q?; known: fashion-mnist, mnist, cifar10, cifar100", name,
+		want := fmt.Sprintf("unknown dataset %q; did you mean %q?; known: fashion-mnist, mnist, cifar10, cifar100; a folder of "+
+			"images becomes a dataset by `netadjust data pack`", name,
 			nearest)
 		if err == nil || err.Error() != want {
 			t.Errorf("error %v, want %s", err, want)

@@ -106,6 +106,9 @@ func indexed(parts []string, starts bool, count map[string]int) string {
 
 // Of returns the line of a key path or else of the nearest table or list around it, 0 if none is known.
 func Of(lines map[string]int, path string) int {
+	if line, ok := lines[path+"[1]"]; ok && lines[path] == 0 {
+		return line // an array of tables has no line of its own
+	}
 	for path != "" {
 		if line, ok := lines[path]; ok {
 			return line

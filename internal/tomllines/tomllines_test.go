@@ -54,7 +54,7 @@ last = { in = [1] }`)
 	}
 	for path, line := range map[string]int{
 		"train.epochs": 4, "train.batch": 3, "matrix[1].seed[2]": 10, "matrix[2].exclude[1].seed": 23,
-		"matrix[1].set: train.batch": 9, "batch": 0,
+		"matrix[1].set: train.batch": 9, "batch": 0, "matrix": 9, "matrix[2].exclude": 22,
 	} {
 		if got := Of(want, path); got != line {
 			t.Errorf("%s: line %d, want %d", path, got, line)

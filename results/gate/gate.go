@@ -52,8 +52,8 @@ const OK Level = "ok"
 // pair holds the two records of a cell.
 type pair struct{ base, new *results.Result }
 
-// Compare compares the records of a new run with those of the base.
-func Compare(base, new []*results.Record, l Limits) *Report {
+// Compare compares the records of a new run with those of the base. Problems are what loading them has met.
+func Compare(base, new []*results.Record, problems []error, l Limits) *Report {
 	r := &Report{Verdict: OK, Accuracy: []Accuracy{}, Findings: []Finding{}}
 	var pairs []pair
 	var times []timedPair
@@ -75,6 +75,9 @@ func Compare(base, new []*results.Record, l Limits) *Report {
 		if found[n.Result.ID] != nil {
 			r.find(Note, n.Result.ID, "the base has no record of this cell")
 		}
+	}
+	for _, err := range problems {
+		r.find(NotComparable, "", "a record cannot be used: %v", err)
 	}
 	if len(base) == 0 {
 		r.find(NotComparable, "", "the base has no records")

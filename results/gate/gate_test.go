@@ -120,7 +120,7 @@ func TestVerdicts(t *testing.T) {
 		"no base":      {nil, run(6, 1), limits, NotComparable, "the base has no records"},
 		"both":         {run(6, 1), changed(run(5, 1), worse(2)), limits, Regression, "no record of this cell"},
 	} {
-		r := Compare(c.base, c.new, c.limits)
+		r := Compare(c.base, c.new, nil, c.limits)
 		if r.Verdict != c.want {
 			t.Errorf("%s: %s, want %s: %+v", name, r.Verdict, c.want, r.Findings)
 		}
@@ -136,7 +136,7 @@ func TestVerdicts(t *testing.T) {
 // Channels that a search has found may differ from kernel to kernel; those that are computed may not.
 func TestChannels(t *testing.T) {
 	other := changed(run(6, 1), func(r *results.Record) { r.Result.Final.Channels = []int{9, 15} })
-	r := Compare(run(6, 1), other, limits)
+	r := Compare(run(6, 1), other, nil, limits)
 	levels := map[Level]int{}
 	for _, f := range r.Findings {
 		levels[f.Level]++
@@ -157,15 +157,15 @@ func TestErrorRates(t *testing.T) {
 	for i := range uint64(runs) {
 		base := run(6, 2*i+10)
 		judged := Limits{Accuracy: 0.5, Speed: 0.05, JudgeSpeed: true}
-		if Compare(base, run(6, 2*i+11), judged).Verdict != OK {
+		if Compare(base, run(6, 2*i+11), nil, judged).Verdict != OK {
 			alarms++
 		}
 		lost := changed(run(6, 2*i+11), func(r *results.Record) { r.Result.Final.TestTop1 -= 0.02 })
-		if Compare(base, lost, limits).Verdict == Regression {
+		if Compare(base, lost, nil, limits).Verdict == Regression {
 			caught++
 		}
 		slower := changed(run(6, 2*i+11), func(r *results.Record) { r.Run.DeviceSeconds *= 1.2 })
-		if slices.ContainsFunc(Compare(base, slower, judged).Findings, func(f Finding) bool {
+		if slices.ContainsFunc(Compare(base, slower, nil, judged).Findings, func(f Finding) bool {
 			return f.Level == Regression && strings.HasPrefix(f.Text, "slower")
 		}) {
 			slow++
