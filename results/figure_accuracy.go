@@ -28,7 +28,7 @@ func accuracyFigure(name string, c comparison) figure {
 		"seeds (%s), bars their 95 %% confidence intervals. The higher a mark, the more accuracy for the same FLOPs.",
 		c, seedCounts(c))
 	if len(front(c)) > 1 {
-		f.caption += " The broad grey line is the front: no method has a higher mean at these FLOPs or fewer."
+		f.caption += " The broad grey line is the front: leaders of budgets whose mean is above those at fewer FLOPs."
 	}
 	if f.legend[len(f.legend)-1].style.hollow {
 		f.caption += " Hollow marks are the numbers that the paper reports for this network."
