@@ -176,15 +176,21 @@ func (s size) gradients(ctx context.Context, dev, processor device.Device, n *ne
 		was, is := start.Tensor(p.Name), got.Tensor(p.Name)
 		for i, w := range want.Tensor(p.Name) {
 			largest = max(largest, math.Abs(float64(was[i]-w)))
-			if off := math.Abs(float64(is[i] - w)); !(off <= worst) {
-				worst = off
-			}
+			worst = max(worst, apart(float64(is[i]), float64(w)))
 		}
-		if e := worst / (largest + 1e-3); !(e <= t.Gradient) {
+		if e := min(worst/(largest+1e-3), math.MaxFloat64); e > t.Gradient {
 			t.Gradient, t.GradientOf = e, p.Name
 		}
 	}
 	return nil
+}
+
+// apart is how far a is from b: as far as a number of JSON can say if one of them is none.
+func apart(a, b float64) float64 {
+	if d := math.Abs(a - b); d < math.MaxFloat64 {
+		return d
+	}
+	return math.MaxFloat64
 }
 
 // Ratios compares utilization ratios.
@@ -227,12 +233,10 @@ func (l *layer) ratios(ctx context.Context) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		r := Ratios{Loss: math.Abs(got.Clean.Loss - want.Clean.Loss), FUR: furOf(got), Reference: furOf(want)}
+		r := Ratios{Loss: apart(got.Clean.Loss, want.Clean.Loss), FUR: furOf(got), Reference: furOf(want)}
 		for i := range want.Dropped {
 			for j, e := range want.Dropped[i] {
-				if off := math.Abs(got.Dropped[i][j].Loss - e.Loss); !(off <= r.Loss) {
-					r.Loss = off
-				}
+				r.Loss = max(r.Loss, apart(got.Dropped[i][j].Loss, e.Loss))
 			}
 		}
 		if !(r.Loss <= evaluationTolerance) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"math"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -93,6 +94,14 @@ func TestSameOrder(t *testing.T) {
 	} {
 		if err := sameOrder(tt.got, want, 1e-4); (err == nil) != tt.same {
 			t.Errorf("%v and %v: %v", tt.got, want, err)
+		}
+	}
+}
+
+func TestApart(t *testing.T) {
+	for _, tt := range [][3]float64{{1, 3, 2}, {math.NaN(), 1, math.MaxFloat64}, {1, math.Inf(1), math.MaxFloat64}} {
+		if got := apart(tt[0], tt[1]); got != tt[2] {
+			t.Errorf("%v and %v are %v apart", tt[0], tt[1], got)
 		}
 	}
 }

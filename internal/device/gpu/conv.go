@@ -118,7 +118,7 @@ func (p *planner) depthwiseByWeights(g geometry, x, dy, dw operand, batch int) e
 		target = operand(p.add("parts of weight gradient", parts, size))
 	}
 	text := g.windows(kernels.Depthwise, "depthwise_by_weights")
-	if err := p.call(text, [3]int{parts, size, 1}, x, dy, target, p.values[dw].shape[0], n, span); err != nil {
+	if err := p.call(text, [3]int{size, parts, 1}, x, dy, target, p.values[dw].shape[0], n, span); err != nil {
 		return err
 	}
 	p.counted(int64(n) * int64(size))

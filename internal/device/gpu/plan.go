@@ -373,8 +373,10 @@ func (p *planner) tooLarge(v, total int, err error) error {
 		x.shape, x.bytes()/mib, err)
 }
 
-// piece is how many elements of a parameter one group updates.
-const piece = 2048
+const (
+	piece = 2048             // elements of a parameter that one group updates
+	unit  = driver.Align / 4 // elements that places in a chunk are multiples of, 128 in the kernel
+)
 
 // descend appends the updates of all parameters, in one launch if their memory is in one chunk each.
 func (p *planner) descend(pl *plan, buffers []driver.Buffer) error {
@@ -394,8 +396,8 @@ func (p *planner) descend(pl *plan, buffers []driver.Buffer) error {
 		}
 		size := p.values[u.in[1]].size()
 		for at := 0; at < size; at += piece {
-			tables[key] = append(tables[key], uint32(w.Offset/4+at), uint32(v.Offset/4+at), uint32(g.Offset/4+at),
-				uint32(min(piece, size-at)))
+			tables[key] = append(tables[key], uint32((w.Offset/4+at)/unit), uint32((v.Offset/4+at)/unit),
+				uint32((g.Offset/4+at)/unit), uint32(min(piece, size-at)))
 		}
 	}
 	if len(order) == 0 {

@@ -112,6 +112,8 @@ KERNEL(T) odd(GLOBAL float *y, double a) {
 		{"sum", one, 1, []any{float32(1), uint32(1)}, "wants a driver.Buffer"},
 		{"sum", one, 0, []any{b, uint32(1)}, "of 0 threads, want 1 or more"},
 		{"sum", [3]int{1, -1, 1}, 1, []any{b, uint32(1)}, "grid [1 -1 1]"},
+		{"sum", [3]int{1 << 20, 1, 1}, 1, []any{b, uint32(1)}, ""},
+		{"sum", [3]int{1, 1 << 16, 1}, 1, []any{b, uint32(1)}, "grid [1 65536 1], want at most 65535 in its second"},
 		{"odd", one, 1, []any{b, float32(1)}, `parameter 1, "double a": want a pointer, or an int, uint or float`},
 		{"none", one, 1, nil, "no kernel none in the text"},
 		{"sum", one, 1, []any{part(512, 513), uint32(1)}, "513 bytes at offset"},

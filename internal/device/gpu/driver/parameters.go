@@ -11,11 +11,17 @@ var (
 	number      = regexp.MustCompile(`^(?:const\s+)?(int|uint|float)\s+\w+$`)
 )
 
+// mostGroups is the limit of CUDA for all but the first dimension of a grid.
+const mostGroups = 65535
+
 // CheckLaunch compares the arguments of a launch with what the text declares, for a driver that is handed wrong ones
 // computes nonsense. A text may declare a kernel more than once, under conditions of its preprocessor.
 func CheckLaunch(text, kernel string, grid [3]int, threads int, args []any) error {
 	if min(grid[0], grid[1], grid[2], threads) < 1 {
 		return fmt.Errorf("kernel %s: grid %v of %d threads, want 1 or more of each", kernel, grid, threads)
+	}
+	if grid[1] > mostGroups || grid[2] > mostGroups {
+		return fmt.Errorf("kernel %s: grid %v, want at most %d in its second and third dimension", kernel, grid, mostGroups)
 	}
 	err := fmt.Errorf("no kernel %s in the text", kernel)
 	for _, d := range declaration.FindAllStringSubmatch(text, -1) {

@@ -31,12 +31,12 @@ KERNEL(T) depthwise_by_input(GLOBAL const float *restrict w, GLOBAL const float 
     dx[i] = sum;
 }
 
-/* Group (part, tap of a channel) sums a stretch of the length span of the channel's n output pixels. */
+/* Group (tap of a channel, part) sums a stretch of the length span of the channel's n output pixels. */
 KERNEL(T) depthwise_by_weights(GLOBAL const float *restrict x, GLOBAL const float *restrict dy,
                                GLOBAL float *restrict dw, int ch, int n, int span) {
     LOCAL float s[T];
-    int c = GROUP(1) / TAPS, r = GROUP(1) % TAPS / KW, q = GROUP(1) % KW;
-    int from = GROUP(0) * span, to = from + span < n ? from + span : n;
+    int c = GROUP(0) / TAPS, r = GROUP(0) % TAPS / KW, q = GROUP(0) % KW;
+    int from = GROUP(1) * span, to = from + span < n ? from + span : n;
     float sum = 0.0f;
     for (int i = from + THREAD; i < to; i += T) {
         int plane = i / (HO * WO) * ch + c, pixel = i % (HO * WO);
@@ -46,5 +46,5 @@ KERNEL(T) depthwise_by_weights(GLOBAL const float *restrict x, GLOBAL const floa
     }
     s[THREAD] = sum;
     ADD_UP(s)
-    if (THREAD == 0) dw[GROUP(0) * ch * TAPS + GROUP(1)] = s[0];
+    if (THREAD == 0) dw[GROUP(1) * ch * TAPS + GROUP(0)] = s[0];
 }

@@ -18,13 +18,17 @@ KERNEL(T) descend(GLOBAL float *restrict w, GLOBAL const float *restrict v, GLOB
 }
 
 /* Whole steps of gradient descent for many parameters. Group p does the piece that row p of the table describes: where
-   parameters, velocities and gradients begin in their chunks of memory, and how many there are. */
+   parameters, velocities and gradients begin in their chunks of memory, in units of 128 since a chunk can have more than
+   2^31, and how many there are. */
 KERNEL(T) sgd(GLOBAL float *w, GLOBAL float *v, GLOBAL const float *g, GLOBAL const float *rate, GLOBAL const uint *table,
               float momentum, float decay) {
-    int p = GROUP(0) * 4, to_w = (int)table[p], to_v = (int)table[p + 1], to_g = (int)table[p + 2];
+    int p = GROUP(0) * 4;
+    w += (size_t)table[p] * 128;
+    v += (size_t)table[p + 1] * 128;
+    g += (size_t)table[p + 2] * 128;
     for (int i = THREAD; i < (int)table[p + 3]; i += T) {
-        float step = FMA(momentum, v[to_v + i], FMA(decay, w[to_w + i], g[to_g + i]));
-        v[to_v + i] = step;
-        w[to_w + i] = FMA(-rate[0], step, w[to_w + i]);
+        float step = FMA(momentum, v[i], FMA(decay, w[i], g[i]));
+        v[i] = step;
+        w[i] = FMA(-rate[0], step, w[i]);
     }
 }
