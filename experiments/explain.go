@@ -112,7 +112,7 @@ func (o origin) from(key string, place func(path string) string) string {
 		switch {
 		case ok:
 			return where
-		case isPreset:
+		case isPreset && !slices.Contains(inNoPreset, key):
 			return fmt.Sprintf("preset %s, %s", name, where)
 		}
 	}

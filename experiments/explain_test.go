@@ -99,6 +99,33 @@ func TestExplainOrigins(t *testing.T) {
 	}
 }
 
+// TestPresetsKeepOtherKeys checks that a preset leaves alone what none of them has.
+func TestPresetsKeepOtherKeys(t *testing.T) {
+	e := parse(t, strings.Replace(minimal, "uniform", "adjust", 1)+`[train]
+zero_gamma = true
+[search]
+reference = ["nan"]
+early_end = true
+[search.train]
+no_bias_decay = true
+batch = 64
+[[matrix.set]]
+values = { train = { preset = "readme" }, search = { preset = "readme-imagenet" } }
+`)
+	c := e.Cells[0]
+	recipe := c.SearchRecipe()
+	if !c.Train.ZeroGamma || c.Train.DropRate != 0.05 || !recipe.NoBiasDecay || recipe.Batch != 512 || !c.Search.EarlyEnd ||
+		c.Search.DropRate != 0.2 || fmt.Sprint(c.Search.Reference.Names()) != "[nan]" {
+		t.Errorf("%s", c.Canonical())
+	}
+	for _, s := range e.Explain()[0].Settings {
+		want := map[string]string{"search.reference": "t.toml:12", "search.drop_rate": "preset readme-imagenet"}[s.Key]
+		if !strings.Contains(s.From, want) {
+			t.Errorf("%s is from %s, want %s", s.Key, s.From, want)
+		}
+	}
+}
+
 // TestExplainIsWhatRuns compares the values with those of the cells.
 func TestExplainIsWhatRuns(t *testing.T) {
 	for _, x := range parse(t, explained).Explain() {

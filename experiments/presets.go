@@ -52,12 +52,29 @@ var searchPresets = map[string]searchPreset{
 	}},
 }
 
-func (s *Settings) presetTrain(name string) { s.Train = trainPresets[name] }
+// inNoPreset are the keys of [train] and [search] that belong to no preset, which leaves them as they are.
+var inNoPreset = []string{
+	"train.init", "train.zero_gamma", "train.no_bias_decay", "search.train.init", "search.train.zero_gamma",
+	"search.train.no_bias_decay", "search.reference", "search.fur", "search.fur_images", "search.init", "search.early_end",
+}
+
+func (s *Settings) presetTrain(name string) {
+	own := s.Train
+	s.Train = trainPresets[name]
+	s.Train.Init, s.Train.ZeroGamma, s.Train.NoBiasDecay = own.Init, own.ZeroGamma, own.NoBiasDecay
+}
 
 func (s *Settings) presetSearch(name string) {
-	p := searchPresets[name]
-	s.Search, s.searchTrain, s.initFrom = p.Search, map[string]any{}, ""
+	p, own, keys := searchPresets[name], s.Search, s.searchTrain
+	s.Search, s.searchTrain = p.Search, map[string]any{}
+	s.Search.Reference, s.Search.FUR, s.Search.FURImages = own.Reference, own.FUR, own.FURImages
+	s.Search.Init, s.Search.EarlyEnd = own.Init, own.EarlyEnd
 	maps.Copy(s.searchTrain, p.train)
+	for key, value := range keys {
+		if slices.Contains(inNoPreset, "search.train."+key) {
+			s.searchTrain[key] = value
+		}
+	}
 }
 
 // publications are what the authors of the paper published, by key: the defaults of their code and the commands of its

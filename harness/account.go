@@ -116,7 +116,7 @@ type course struct {
 	epochs  int
 	images  int   // of an epoch
 	flops   int64 // of an image, forward and backward
-	charged int64 // FLOPs that are in the account
+	charged int64 // FLOPs that are in the account, done or spared
 
 	at            train.Progress
 	shown, logged time.Time
@@ -131,7 +131,7 @@ func (w *worker) course(c *cell, purpose string, epochs, images int, flops int64
 		shown: now, logged: now}
 }
 
-// step is told of every step. The first one only starts the clock: it may follow those of another life.
+// step is told of every step. The first one only starts the clock: it may follow those of another life, which are spared.
 func (t *course) step(p train.Progress) {
 	step := p.Images
 	if p.Epoch == t.at.Epoch && t.at.Images < p.Images {
@@ -141,6 +141,9 @@ func (t *course) step(p train.Progress) {
 	now := time.Now()
 	if t.since.IsZero() {
 		t.since = now
+		before := t.flops * (int64(p.Epoch)*int64(t.images) + int64(p.Images))
+		t.charged += before
+		t.spare(before)
 		return
 	}
 	t.charge(step)

@@ -2,6 +2,7 @@ package harness
 
 import (
 	"errors"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"netadjust/internal/progress"
+	"netadjust/internal/train"
 	"netadjust/results"
 )
 
@@ -117,6 +119,20 @@ func TestWatcherReadsAgain(t *testing.T) {
 	}
 	if diff := cmp.Diff(map[string]int{"done": 4, "damaged": 1, "stopped": 1}, counts()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// What an earlier life has done of a training is neither left to do nor done in this one.
+func TestTimeLeftAfterAnInterruption(t *testing.T) {
+	w := &worker{run: &run{Options: Options{Progress: &recorder{}}, account: account{total: 3000, start: time.Now()}}}
+	c := w.course(&cell{}, "final", 10, 100, 1) // 3000 FLOPs
+	c.step(train.Progress{Epoch: 8, Images: 10})
+	c.step(train.Progress{Epoch: 8, Images: 20})
+	if w.account.spared != 3*810 || w.account.done != 3*10 || c.charged != 3*820 {
+		t.Errorf("%d spared, %d done, %d charged", w.account.spared, w.account.done, c.charged)
+	}
+	if share, _ := w.account.share(); math.Abs(share-0.82) > 1e-9 {
+		t.Errorf("share %v", share)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"sync"
 
+	"netadjust/internal/device"
 	"netadjust/internal/host"
 	"netadjust/internal/train"
 )
@@ -109,21 +110,22 @@ type memories map[string]int64
 // of estimates what a cell needs: the most that one of its trainings does whose widths are known, twice, since what a
 // training leaves behind is collected when as much again is wanted.
 func (m memories) of(c *cell) int64 {
-	most := m.training(c, c.start)
+	most := m.training(c, c.start, c.recipe)
 	if work, err := c.method.Plan(c.problem); err == nil {
 		for _, w := range work {
 			if w.Training.Channels != nil {
-				most = max(most, m.training(c, w.Training.Channels))
+				of := contentOf(c, w.Training, "", device.Info{})
+				most = max(most, m.training(c, of.Channels, of.Recipe))
 			}
 		}
 	}
 	return 2 * most
 }
 
-func (m memories) training(c *cell, channels []int) int64 {
-	key := keyOf(content{Network: c.problem.Network.Spec, Channels: channels, Recipe: c.recipe})
+func (m memories) training(c *cell, channels []int, recipe train.Recipe) int64 {
+	key := keyOf(content{Network: c.problem.Network.Spec, Channels: channels, Recipe: recipe})
 	if _, ok := m[key]; !ok {
-		m[key], _ = train.Memory(c.problem.Network, channels, c.recipe) // 0 if that fails: the cell will say why
+		m[key], _ = train.Memory(c.problem.Network, channels, recipe) // 0 if that fails: the cell will say why
 	}
 	return m[key]
 }

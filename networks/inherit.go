@@ -76,6 +76,24 @@ func (n *Network) Coupled(c []int) [][]Channel {
 	return groups
 }
 
+// gated returns the layer whose channels a gate multiplies by the outputs of a linear layer, by the index of that.
+func (n *Network) gated() map[int]int {
+	of := map[int]int{}
+	for i := range n.nodes {
+		if n.nodes[i].kind != Gate {
+			continue
+		}
+		from := n.nodes[i].inputs[1]
+		for !n.nodes[from].makesChannels() {
+			from = n.nodes[from].inputs[0]
+		}
+		if n.nodes[from].kind == Linear {
+			of[from] = n.nodes[i].inputs[0]
+		}
+	}
+	return of
+}
+
 // makesChannels tells whether the output channels of a layer are its own and not those of an input.
 func (d *node) makesChannels() bool {
 	return d.kind == Input || d.kind == Conv || d.kind == Linear
@@ -97,6 +115,7 @@ func (n *Network) Inherit(c []int, keep [][]int) (map[string][]int, error) {
 			return nil, fmt.Errorf("%s keeps channels %v of %d: give at least one, ascending", n.adjustable[i], k, c[i])
 		}
 	}
+	gated := n.gated()
 	kept := make([][]int, len(n.nodes)) // of each layer; in a stream less zeros at its end
 	index := map[string][]int{}
 	for i := range n.nodes {
@@ -107,6 +126,12 @@ func (n *Network) Inherit(c []int, keep [][]int) (map[string][]int, error) {
 			kept[i] = keep[owner]
 		case d.makesChannels():
 			kept[i] = firsts(count)
+			if stream, ok := gated[i]; ok {
+				kept[i] = slices.Clip(kept[stream])
+				for len(kept[i]) < count { // what multiplies zeros can come from anywhere
+					kept[i] = append(kept[i], d.channels.at(c)-1)
+				}
+			}
 		default:
 			kept[i] = kept[d.inputs[0]][:min(count, len(kept[d.inputs[0]]))]
 		}

@@ -2,7 +2,9 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
+	"strings"
 
 	"netadjust/harness"
 	"netadjust/internal/export"
@@ -25,6 +27,9 @@ func exportCommand(a *app, f *flags) error {
 	if err != nil {
 		return err
 	}
+	if err := keepSource(t, *out); err != nil {
+		return err
+	}
 	o := export.Options{FoldBatchNorm: *fold, Normalize: *normalize, Provenance: t.Provenance()}
 	switch *format {
 	case "onnx":
@@ -44,6 +49,27 @@ func exportCommand(a *app, f *flags) error {
 	}
 	fmt.Fprintln(a.stdout, *out)
 	return nil
+}
+
+// keepSource refuses to write to out what would replace a file of the network, as the weights do that stand beside a
+// PyTorch module.
+func keepSource(t *harness.Trained, out string) error {
+	for _, target := range []string{out, strings.TrimSuffix(out, filepath.Ext(out)) + ".safetensors"} {
+		if sameFile(target, t.File) || t.Record != nil && sameFile(filepath.Dir(target), filepath.Dir(t.File)) {
+			return failf(exitUsage, "--out %s: %s belongs to what is exported; name a file elsewhere", out, target)
+		}
+	}
+	return nil
+}
+
+// sameFile tells whether two paths are of one file or folder that is there.
+func sameFile(a, b string) bool {
+	x, err := os.Stat(a)
+	if err != nil {
+		return false
+	}
+	y, err := os.Stat(b)
+	return err == nil && os.SameFile(x, y)
 }
 
 // trained adds the flag that says where cells are, and returns what opens a trained network once flags are parsed.

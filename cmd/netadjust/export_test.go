@@ -32,6 +32,20 @@ func TestExport(t *testing.T) {
 	out, id := finished(t)
 	dir := t.TempDir()
 	cell, weights := filepath.Join(out, "cells", id), filepath.Join(out, "cells", id, "weights.safetensors")
+	// What is exported is not replaced.
+	copied := filepath.Join(dir, "net.safetensors")
+	if err := os.WriteFile(copied, []byte(read(t, weights)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{
+		{copied, "--format", "torch", "--out", filepath.Join(dir, "net.py")}, {copied, "--out", copied},
+		{cell, "--format", "widths", "--out", filepath.Join(cell, "record.json")},
+	} {
+		call(t.Context(), append([]string{"export"}, args...)...).check(t, exitUsage, "", " belongs to what is exported; name a file elsewhere")
+	}
+	if read(t, copied) != read(t, weights) {
+		t.Error("export has changed its input")
+	}
 	for _, tt := range []struct {
 		file string
 		args []string

@@ -3,8 +3,10 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"text/template"
 	"time"
@@ -13,7 +15,7 @@ import (
 )
 
 // batchScript runs one shard as a task of a job array. The worker gets the signals that only the script is sent. When it
-// says that it stopped and can go on, the task goes back to the queue; whatever else happens, the same array can be
+// says that it stopped for such a signal, the task goes back to the queue; whatever else happens, the same array can be
 // submitted again.
 var batchScript = template.Must(template.New("slurm").Parse(`#!/bin/bash
 # {{.Name}}: {{.Cells}} cells in {{.Shards}} shards. Submit it again after any trouble: what is finished is not run again.
@@ -36,12 +38,13 @@ var batchScript = template.Must(template.New("slurm").Parse(`#!/bin/bash
 export GOMAXPROCS=$SLURM_CPUS_PER_TASK # not all of the node's, where Slurm does not confine tasks
 {{.Program}} run {{.File}} --out {{.Out}} --shard "$SLURM_ARRAY_TASK_ID/{{.Shards}}"{{.More}} &
 worker=$!
-trap 'kill -USR1 $worker' USR1
-trap 'kill -TERM $worker' TERM
+told=
+trap 'told=1; kill -USR1 $worker' USR1
+trap 'told=1; kill -TERM $worker' TERM
 while kill -0 $worker 2> /dev/null; do wait $worker; done # a signal ends a wait
 wait $worker
 code=$?
-if [ $code -eq 75 ]; then
+if [ $code -eq 75 ] && [ -n "$told" ]; then # without a signal it is a disk or data, which fail again
 	scontrol requeue "${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID" && exit 0
 fi
 exit $code
@@ -70,6 +73,11 @@ func slurmCommand(a *app, f *flags) error {
 	if *shards < 1 || *cpus < 1 || *parallel < 0 || *warning < 0 {
 		return failf(exitUsage, "want at least one shard and one core, and neither --parallel nor --warning below 0")
 	}
+	if most, ok := timeLimit(*limit); *limit != "" && !ok {
+		return failf(exitUsage, "--time %q: want minutes, hours:minutes:seconds or days-hours:minutes:seconds, or UNLIMITED", *limit)
+	} else if ok && most <= *warning {
+		return failf(exitUsage, "--time %s is not more than --warning %v: a task would be stopped when it starts", *limit, *warning)
+	}
 	if _, err := harness.MakePlan(e); err != nil {
 		return err
 	}
@@ -92,6 +100,30 @@ func slurmCommand(a *app, f *flags) error {
 		"Program": quote(program), "File": quote(args[0]), "Out": quote(cmp.Or(*out, filepath.Join("out", e.Name))),
 		"More": more.String(),
 	})
+}
+
+// timeLimit reads a time as Slurm writes it: minutes, minutes:seconds, hours:minutes:seconds, days-hours,
+// days-hours:minutes or days-hours:minutes:seconds. No limit is the longest time there is.
+func timeLimit(text string) (limit time.Duration, ok bool) {
+	if slices.Contains([]string{"UNLIMITED", "INFINITE"}, strings.ToUpper(text)) {
+		return math.MaxInt64, true
+	}
+	days, rest, hasDays := strings.Cut(text, "-")
+	if !hasDays {
+		days, rest = "0", text
+	}
+	values, err := numbers(days+":"+rest, ":")
+	if err != nil || slices.Min(values) < 0 || len(values) > 4 {
+		return 0, false
+	}
+	units := []time.Duration{24 * time.Hour, time.Hour, time.Minute, time.Second}
+	if n := len(values); !hasDays && n < 4 {
+		units = map[int][]time.Duration{2: {24 * time.Hour, time.Minute}, 3: {24 * time.Hour, time.Minute, time.Second}}[n]
+	}
+	for i, v := range values {
+		limit += time.Duration(v) * units[i]
+	}
+	return limit, true
 }
 
 // quote quotes a word for a POSIX shell.

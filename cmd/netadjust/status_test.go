@@ -2,10 +2,12 @@ package main
 
 import (
 	"encoding/json"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -121,8 +123,22 @@ func TestValidate(t *testing.T) {
 	call(t.Context(), "schema").check(t, 0, `"layers_per_update"`, "")
 }
 
+func TestTimeLimit(t *testing.T) {
+	for text, want := range map[string]time.Duration{
+		"90": 90 * time.Minute, "1:30": 90 * time.Second, "2:00:01": 2*time.Hour + time.Second, "1-2": 26 * time.Hour,
+		"1-2:03": 26*time.Hour + 3*time.Minute, "1-2:03:04": 26*time.Hour + 3*time.Minute + 4*time.Second,
+		"unlimited": math.MaxInt64, "": -1, "x": -1, "1:2:3:4": -1, "1-": -1, "-1": -1, "1-2:3:4:5": -1,
+	} {
+		if got, ok := timeLimit(text); got != want && want >= 0 || ok != (want >= 0) {
+			t.Errorf("%q is %v, %t; want %v", text, got, ok, want)
+		}
+	}
+}
+
 func TestSlurm(t *testing.T) {
 	file := experiment(t, tiny)
+	call(t.Context(), "slurm", file, "--time", "00:02:00").check(t, exitUsage, "", "--time 00:02:00 is not more than --warning 2m0s")
+	call(t.Context(), "slurm", file, "--time", "an hour").check(t, exitUsage, "", `--time "an hour": want minutes, hours`)
 	r := call(t.Context(), "slurm", file, "--shards", "3", "--parallel", "2", "--time", "1:00:00", "--mem", "4G", "--partition", "p",
 		"--set", "name=it's", "--out", "a b", "--data", "d")
 	r.check(t, exitUsage, "", "--set: name: must be a folder name")

@@ -74,6 +74,9 @@ func (p *pack) readHeader(file *os.File) error {
 	if err := json.Unmarshal(header, &p.packHeader); err != nil {
 		return fmt.Errorf("header: %w", err)
 	}
+	if most := p.size / int64(entrySize); int64(p.Train) > most || int64(p.Test) > most || p.Train < 0 || p.Test < 0 {
+		return fmt.Errorf("%d training and %d test images in %d bytes", p.Train, p.Test, p.size)
+	}
 	p.checksum = hexSum(header)
 	p.index = end - int64(length) - int64(entrySize)*int64(p.written())
 	return nil

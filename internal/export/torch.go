@@ -57,9 +57,14 @@ func WriteTorch(path string, m *train.Model, o Options) error {
 			module.Metadata = append(module.Metadata, line)
 		}
 	}
+	named := map[string]string{}
 	for _, l := range layers {
 		if line := torchInit(l); line != "" {
 			module.Init = append(module.Init, line)
+			if other, taken := named[identifier(l.name)]; taken {
+				return fmt.Errorf("export %s: layers %s and %s have one name in Python; rename one", m.Network.Name, other, l.name)
+			}
+			named[identifier(l.name)] = l.name
 		}
 		for _, p := range l.params {
 			p.Name = identifier(l.name) + "." + p.Name
@@ -220,5 +225,23 @@ var (
 	notInIdentifier = regexp.MustCompile(`[^A-Za-z0-9_]+`)
 )
 
+// reserved are the words that a module's attribute cannot have for a name: Python's own, and what nn.Module has (PyTorch
+// 2.15).
+var reserved = strings.Fields(`False None True and as assert async await break class continue def del elif else except finally for
+	from global if import in is lambda nonlocal not or pass raise return try while with yield
+	T_destination add_module apply bfloat16 buffers call_super_init children compile cpu cuda double dump_patches eval
+	extra_repr float forward get_buffer get_extra_state get_parameter get_submodule half ipu load_state_dict modules mtia
+	named_buffers named_children named_modules named_parameters parameters register_backward_hook register_buffer
+	register_forward_hook register_forward_pre_hook register_full_backward_hook register_full_backward_pre_hook
+	register_load_state_dict_post_hook register_load_state_dict_pre_hook register_module register_parameter
+	register_state_dict_post_hook register_state_dict_pre_hook requires_grad_ set_extra_state set_submodule share_memory
+	state_dict to to_empty train training type xpu zero_grad`)
+
 // identifier makes a name of Python of a layer's.
-func identifier(name string) string { return notInIdentifier.ReplaceAllString(name, "_") }
+func identifier(name string) string {
+	name = notInIdentifier.ReplaceAllString(name, "_")
+	if slices.Contains(reserved, name) {
+		name += "_"
+	}
+	return name
+}

@@ -16,6 +16,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 )
 
@@ -300,6 +301,9 @@ func Look(path string) (owner Owner, alive bool, err error) {
 		return owner, false, err
 	}
 	file, err := os.OpenFile(filepath.Join(path, ownerFile), os.O_RDWR, 0)
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
+		file, err = os.Open(filepath.Join(path, ownerFile)) // who may only read can try the lock, too, of a local file
+	}
 	if err != nil {
 		return owner, false, err
 	}

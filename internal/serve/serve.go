@@ -141,21 +141,22 @@ func (h *handler) page(w http.ResponseWriter, _ *http.Request) {
 // status answers with all cells. Looks at the folder are shared, and an answer that the page has is not sent again.
 func (h *handler) status(w http.ResponseWriter, r *http.Request) {
 	h.mu.Lock()
-	defer h.mu.Unlock()
 	if time.Since(h.at) > fresh {
 		s, err := h.Watch.Status()
 		h.last = answered(summary(s), err)
 		h.at = time.Now()
 	}
-	h.last.send(w, r)
+	last := h.last
+	h.mu.Unlock() // a page that reads slowly holds up no other
+	last.send(w, r)
 }
 
 // cell answers with what is known of one cell.
 func (h *handler) cell(w http.ResponseWriter, r *http.Request) {
 	h.mu.Lock()
-	defer h.mu.Unlock()
-	d, err := h.Watch.Cell(r.URL.Query().Get("id"))
-	answered(d, err).send(w, r)
+	a := answered(h.Watch.Cell(r.URL.Query().Get("id")))
+	h.mu.Unlock()
+	a.send(w, r)
 }
 
 // answered makes an answer of a value, or of what went wrong.

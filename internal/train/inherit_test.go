@@ -112,6 +112,34 @@ func logits(t *testing.T, m *Model) []float32 {
 	return e.passes[0].logits
 }
 
+// gatedStream is a residual network with squeeze-excitation of its stream, which has zeros at its end.
+const gatedStream = `
+title   = "gated"
+input   = [3, 32, 32]
+classes = 10
+fixed   = { stem = 6 }
+layers  = [
+  "stem",
+  { block = "basic", repeat = 2, fixed = { width = "stem" } },
+  { block = "basic", fixed = { width = "2*stem" }, stride = 2 },
+  "globalavgpool",
+  "classifier",
+]
+[block.stem]
+layers = [{ conv = "stem", kernel = 3 }, "batchnorm"]
+[block.basic]
+adjustable = { inner = "width", outer = "width" }
+layers = [
+  { conv = "inner", kernel = 3, stride = "stride" }, "batchnorm", "relu", "drop",
+  { conv = "outer", kernel = 3 }, "batchnorm", "drop",
+  { shortcut = "pad" },
+  "relu",
+  "squeeze_excite",
+]
+[block.squeeze_excite]
+layers = ["globalavgpool", { linear = 4 }, "relu", { linear = "in" }, "sigmoid", "gate"]
+`
+
 // TestInheritedComputesWhatMaskedDoes removes channels, alone and coupled, from every kind of structure: residual
 // additions with shortcuts that are identities, zero-padded, cut and projected, concatenations, depthwise convolutions and
 // squeeze-excitation.
@@ -129,6 +157,7 @@ func TestInheritedComputesWhatMaskedDoes(t *testing.T) {
 		{networks.Spec{Name: "mnasnet_a1", Width: 0.5, Input: [3]int{3, 32, 32}, Classes: 10}, nil},
 		{networks.Spec{Name: "vgg16_bn", Width: 0.125, Classes: 10}, nil},
 		{networks.Spec{Name: "plain20", Width: 0.25, Classes: 10}, nil},
+		{networks.Spec{Name: "gated", Classes: 10, Description: gatedStream}, []int{12, 16, 12, 18, 20, 24}},
 	} {
 		m := randomized(t, tt.spec, tt.c)
 		m.Norm = Normalization{Mean: []float64{0.5, 0.5, 0.5}, Std: []float64{0.25, 0.25, 0.25}}
