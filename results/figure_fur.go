@@ -38,8 +38,8 @@ func furFigure(name string, c comparison, pt point, layers table) figure {
 	f.panels = append(f.panels, p)
 	f.height = 0.35*vg.Inch + min(0.17*vg.Inch*vg.Length(len(values)), pageHeight/2)
 	f.caption = fmt.Sprintf("FLOPs utilization ratio (FUR) of each layer at each update of %s at budget %s, %s: by "+
-		"default the rise of the validation loss when channels worth the same FLOPs are dropped in that layer alone, "+
-		"here the mean over %s. The darkest boxes are the layers whose FLOPs are worth most, so they get channels; "+
+		"default the rise of the validation loss when channels, worth the same FLOPs if the method does not say otherwise, "+
+		"are dropped in that layer alone, here the mean over %s. The darkest boxes are the layers whose FLOPs are worth most, so they get channels; "+
 		"the lightest ones, and those with a dash, whose ratio is below 0, give channels. Shades follow the square root "+
 		"of the ratio.",
 		pt.method, pt.budget, c, seeds(pt.cells.rows()))

@@ -45,17 +45,27 @@ func recipe(done table) []string {
 		if !ok || identifies(head) {
 			continue
 		}
-		var values, owners []string
-		for i, v := range done.strings(column) {
-			if v != "" {
-				values, owners = append(values, v), append(owners, methods[i])
-			}
-		}
-		if len(values) == 0 {
-			continue
-		}
 		if !nested {
 			head, key = "cell", path
+		}
+		var values, owners []string
+		has := sectionRows(done, head)
+		cells := done.strings(column)
+		for i, v := range cells {
+			if v != "" {
+				owners = append(owners, methods[i])
+			}
+		}
+		for i, v := range cells {
+			switch {
+			case v != "":
+				values = append(values, v)
+			case has[i] && slices.Contains(owners, methods[i]):
+				values = append(values, "default") // what a cell leaves out of its section
+			}
+		}
+		if len(owners) == 0 {
+			continue
 		}
 		if owners = distinct(owners); len(owners) < len(all) {
 			head += " (" + strings.Join(owners, ", ") + ")"
@@ -70,6 +80,19 @@ func recipe(done table) []string {
 		lines[i] = "Recipe, " + head + ": " + strings.Join(settings[head], ", ")
 	}
 	return lines
+}
+
+// sectionRows tells of each row whether it has any value in a section of the configuration.
+func sectionRows(done table, section string) []bool {
+	has := make([]bool, done.rows())
+	for _, column := range done.names() {
+		if strings.HasPrefix(column, configPrefix+section+".") {
+			for i, v := range done.strings(column) {
+				has[i] = has[i] || v != ""
+			}
+		}
+	}
+	return has
 }
 
 // identifies tells whether a section of the configuration only says which cell it is, which other columns do as well.

@@ -40,8 +40,8 @@ const maxScale = 4
 // width is below its share or the FLOPs are more than 1 % below the budget; if they still are, a channel moves. Rounding is to nearest, halves to even.
 //
 // The reference code bisects with a tolerance of 1 % and keeps the last factor tried even if it fails; in narrow
-// networks that leaves the budget in more than half of the searches. Here it is an error, with the FLOPs that can be
-// had, if the budget cannot be met.
+// networks that leaves the budget in more than half of the searches. Here it is an error, with the FLOPs that were
+// found, if none of these steps meets the budget.
 func FitToBudget(net Counter, channels []int, budget int64, minimum []int) ([]int, error) {
 	if err := checkWidths(channels, minimum, budget); err != nil {
 		return nil, err
@@ -222,6 +222,6 @@ func checkWidths(channels, minimum []int, budget int64) error {
 }
 
 func notReached(flops, budget int64) error {
-	return fmt.Errorf("budget of %d FLOPs cannot be met: the widths found have %d (%.2f %%), not at least 99 %%",
+	return fmt.Errorf("budget of %d FLOPs: the widths found have %d (%.2f %%), not at least 99 %%; try a slightly other one",
 		budget, flops, 100*float64(flops)/float64(budget))
 }

@@ -144,8 +144,11 @@ func recipeOf(r *results.Record) string {
 	if json.Unmarshal(r.Result.Config, &s) != nil {
 		return "unknown"
 	}
-	images := s.Train.Epochs * (s.Data.Train + s.Data.Validation)
-	return fmt.Sprintf("final trainings of %d epochs, %d images", s.Train.Epochs, images)
+	epochs := s.Train.Epochs
+	if f := r.Result.Final; f != nil && len(f.Epochs) > 0 {
+		epochs = len(f.Epochs) // of a network that is finetuned there are fewer
+	}
+	return fmt.Sprintf("final trainings of %d epochs, %d images", epochs, epochs*(s.Data.Train+s.Data.Validation))
 }
 
 // reducedIn says for every network and dataset what is less than in the paper, and how many seeds there are.

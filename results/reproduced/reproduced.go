@@ -28,14 +28,11 @@ var recipes = map[string]recipe{
 	"imagenet": {"imagenet", 1281167, 90, 10, 10},
 }
 
-// settings are the parts of a cell's configuration that say how much it was reduced, and tell recipes apart.
+// settings are the parts of a cell's configuration that say how much it was reduced.
 type settings struct {
 	Data struct{ Train, Validation, Test int }
 	// Train is the recipe of the final training and Search that of the search.
-	Train struct {
-		Epochs, Batch int
-		LearningRate  float64 `json:"learning_rate"`
-	}
+	Train  struct{ Epochs int }
 	Search struct{ Iterations, Epochs int }
 }
 
@@ -49,7 +46,8 @@ type Here struct {
 	MParams   float64
 	Reduced   []string // in what way it is less than the paper's
 	settings  settings
-	identical bool // same dataset and width as the row, so that accuracies can be compared
+	recipe    string // what a cell has in common with one of another method that it can be compared with
+	identical bool   // same dataset and width as the row, so that accuracies can be compared
 }
 
 // Mean returns the mean accuracy and the sample standard deviation over the seeds, NaN for one.
@@ -79,10 +77,11 @@ func find(row published.Row, records []*results.Record) *Here {
 			continue // a record of another program
 		}
 		files, _, _ := strings.Cut(r.Result.DatasetNote, ":")
-		key := fmt.Sprint(r.Result.Dataset, files, r.Result.Width, s)
+		key := fmt.Sprint(r.Result.Dataset, files, r.Result.Width, without(r.Result.Config, "seed"))
 		h := groups[key]
 		if h == nil {
 			h = &Here{Dataset: r.Result.Dataset, Files: files, Width: r.Result.Width, Top1: map[uint64]float64{}, settings: s,
+				recipe:    without(r.Result.Config, "seed", "method", "search", "prune"),
 				identical: r.Result.Dataset == row.Table && r.Result.Width == row.Width}
 			groups[key] = h
 		}
@@ -104,6 +103,18 @@ func find(row published.Row, records []*results.Record) *Here {
 		}
 	}
 	return best
+}
+
+// without returns a configuration without some of its keys, in a form that is the same for the same content.
+func without(config json.RawMessage, keys ...string) string {
+	var all map[string]any
+	if json.Unmarshal(config, &all) != nil {
+		return string(config)
+	}
+	for _, key := range keys {
+		delete(all, key)
+	}
+	return fmt.Sprint(all)
 }
 
 // matches tells whether a record is of a row's network and method at the network's own FLOPs. Narrower networks stand
@@ -153,8 +164,7 @@ func (h *Here) reductions(row published.Row) []string {
 // the mean over the seeds that both have, of runs with the same data, width and recipe.
 func gain(original, searched published.Row, a, b *Here) (paper, here float64, n int) {
 	paper, here = searched.Top1-original.Top1, math.NaN()
-	if a == nil || b == nil || a.Dataset != b.Dataset || a.Files != b.Files || a.Width != b.Width || a.settings.Data != b.settings.Data ||
-		a.settings.Train != b.settings.Train {
+	if a == nil || b == nil || a.Dataset != b.Dataset || a.Files != b.Files || a.Width != b.Width || a.recipe != b.recipe {
 		return paper, here, 0
 	}
 	var differences []float64

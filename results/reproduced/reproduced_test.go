@@ -127,7 +127,7 @@ func TestNotRun(t *testing.T) {
 // Seeds of another recipe, or of other files, are not added to those of a row.
 func TestOneRecipe(t *testing.T) {
 	other := record("adjust", 2, 60, nil)
-	other.Result.Config = bytes.Replace(other.Result.Config, []byte(`"epochs": 200`), []byte(`"epochs": 200, "batch": 32`), 1)
+	other.Result.Config = bytes.Replace(other.Result.Config, []byte(`"epochs": 200`), []byte(`"epochs": 200, "drop_rate": 0.5`), 1)
 	note := func(r *results.Result, _ *config) { r.DatasetNote = "not the official files: re-encoded" }
 	records := []*results.Record{record("adjust", 1, 70, note), record("adjust", 2, 72, note), other}
 	for range 2 {
