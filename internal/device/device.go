@@ -51,9 +51,9 @@ type Executable interface {
 	// Kept is of how many runs outputs can be read, 1 or more.
 	Kept() int
 	// RunDropped executes the program without channel dropout, and then for every layer that has ops.DropMask, and for
-	// each repeat 0, 1, …, with dropout in that layer alone, at its rate. The results are the bits that Run gives with
-	// all other rates zero and the repeat in the key. It is for inference: no operation may sum over the batch, and every
-	// output has a row for each image.
+	// each repeat 0, 1, …, with dropout in that layer alone, at its rate. The results are what Run gives with all other
+	// rates zero and the repeat in the key, but for the rounding where a device adds bias and residual in another order.
+	// It is for inference: no operation may sum over the batch, and every output has a row for each image.
 	RunDropped(inputs []any, repeats int) error
 	// OutputDropped copies output i of one of these runs to dst; layer -1 is the one without dropout.
 	OutputDropped(i, layer, repeat int, dst []float32) error

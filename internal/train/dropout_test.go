@@ -2,6 +2,7 @@ package train
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"testing"
 
@@ -14,8 +15,8 @@ import (
 	"netadjust/networks"
 )
 
-// TestEvaluateLayerDropout compares the pass over all layers with one evaluation after the other: equal to the last bit,
-// for every set of kernels, both padding rules, odd widths, networks with projected shortcuts, and all families, some of
+// TestEvaluateLayerDropout compares the pass over all layers with one evaluation after the other: equal to the last bit
+// where all biases are 0, and else but for rounding, for every set of kernels, both padding rules, odd widths, networks with projected shortcuts, and all families, some of
 // whose layers share a width; and for any number of images at a time.
 func TestEvaluateLayerDropout(t *testing.T) {
 	images := digits(t, 0, 131) // a full batch and a part of one
@@ -74,6 +75,24 @@ func TestEvaluateLayerDropout(t *testing.T) {
 								got.Clean)
 						}
 					}
+				}
+
+				biased := randomized(t, spec, c)
+				biased.Norm = norm
+				with, err := NewEvaluator(processor(t, 2), biased, images, true)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer with.Close()
+				if got, err = with.EvaluateLayerDropout(t.Context(), rates, key, repeats); err != nil {
+					t.Fatal(err)
+				}
+				last := len(rates) - 1
+				only := make([]float64, len(rates))
+				only[0] = rates[0] // all but one layer lie behind it
+				want := evaluateDropped(t, with, only, key, 1)
+				if off := math.Abs(got.Dropped[0][1].Loss - want.Loss); !(off <= 1e-5*want.Loss) || got.Dropped[last][1] == got.Clean {
+					t.Errorf("with biases: %+v, alone %+v, without dropout %+v", got.Dropped[0][1], want, got.Clean)
 				}
 			})
 		}

@@ -195,8 +195,8 @@ type LayerDropout struct {
 }
 
 // EvaluateLayerDropout evaluates with dropout in one layer after the other, at its rate, in one pass over the images.
-// The results are those of EvaluateDropped with all other rates zero, to the last bit, for about half of its cost: what
-// lies before the dropped layer is not computed again.
+// The results are those of EvaluateDropped with all other rates zero, but for the rounding of device.RunDropped, for
+// about half of its cost: what lies before the dropped layer is not computed again.
 func (e *Evaluator) EvaluateLayerDropout(ctx context.Context, rates []float64, key rng.Key, repeats int) (
 	*LayerDropout, error) {
 	if err := e.setDropout(rates, key); err != nil {
