@@ -27,8 +27,14 @@ func exportCommand(a *app, f *flags) error {
 	if err != nil {
 		return err
 	}
-	if err := keepSource(t, *out); err != nil {
-		return err
+	targets := []string{*out}
+	if *format == "torch" {
+		targets = append(targets, strings.TrimSuffix(*out, ".py")+".safetensors")
+	}
+	for _, target := range targets {
+		if sameFile(target, t.File) || t.Record != nil && sameFile(filepath.Dir(target), filepath.Dir(t.File)) {
+			return failf(exitUsage, "--out %s: %s belongs to what is exported; name a file elsewhere", *out, target)
+		}
 	}
 	o := export.Options{FoldBatchNorm: *fold, Normalize: *normalize, Provenance: t.Provenance()}
 	switch *format {
@@ -48,17 +54,6 @@ func exportCommand(a *app, f *flags) error {
 		return err
 	}
 	fmt.Fprintln(a.stdout, *out)
-	return nil
-}
-
-// keepSource refuses to write to out what would replace a file of the network, as the weights do that stand beside a
-// PyTorch module.
-func keepSource(t *harness.Trained, out string) error {
-	for _, target := range []string{out, strings.TrimSuffix(out, filepath.Ext(out)) + ".safetensors"} {
-		if sameFile(target, t.File) || t.Record != nil && sameFile(filepath.Dir(target), filepath.Dir(t.File)) {
-			return failf(exitUsage, "--out %s: %s belongs to what is exported; name a file elsewhere", out, target)
-		}
-	}
 	return nil
 }
 

@@ -41,8 +41,10 @@ func TestExport(t *testing.T) {
 		{copied, "--format", "torch", "--out", filepath.Join(dir, "net.py")}, {copied, "--out", copied},
 		{cell, "--format", "widths", "--out", filepath.Join(cell, "record.json")},
 	} {
-		call(t.Context(), append([]string{"export"}, args...)...).check(t, exitUsage, "", " belongs to what is exported; name a file elsewhere")
+		call(t.Context(), append([]string{"export"}, args...)...).check(t, exitUsage, "",
+			" belongs to what is exported; name a file elsewhere")
 	}
+	call(t.Context(), "export", copied, "--out", filepath.Join(dir, "net.onnx")).check(t, 0, "net.onnx", "")
 	if read(t, copied) != read(t, weights) {
 		t.Error("export has changed its input")
 	}

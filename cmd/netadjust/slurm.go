@@ -73,10 +73,14 @@ func slurmCommand(a *app, f *flags) error {
 	if *shards < 1 || *cpus < 1 || *parallel < 0 || *warning < 0 {
 		return failf(exitUsage, "want at least one shard and one core, and neither --parallel nor --warning below 0")
 	}
-	if most, ok := timeLimit(*limit); *limit != "" && !ok {
-		return failf(exitUsage, "--time %q: want minutes, hours:minutes:seconds or days-hours:minutes:seconds, or UNLIMITED", *limit)
-	} else if ok && most <= *warning {
-		return failf(exitUsage, "--time %s is not more than --warning %v: a task would be stopped when it starts", *limit, *warning)
+	switch most, ok := timeLimit(*limit); {
+	case *limit == "":
+	case !ok:
+		return failf(exitUsage, "--time %q: want minutes, hours:minutes:seconds or days-hours:minutes:seconds, or UNLIMITED",
+			*limit)
+	case most <= *warning:
+		return failf(exitUsage, "--time %s is not more than --warning %v: a task would be stopped when it starts", *limit,
+			*warning)
 	}
 	if _, err := harness.MakePlan(e); err != nil {
 		return err

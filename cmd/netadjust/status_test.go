@@ -118,8 +118,8 @@ func TestValidate(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "birds.pack"), []byte("cut short"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	call(t.Context(), "validate", experiment(t, strings.Replace(tiny, `"mnist"`, `"birds"`, 1)), "--data", dir).check(t, exitUsage,
-		"", "tiny.toml:19: matrix[1].dataset: "+filepath.Join(dir, "birds.pack"))
+	birds := experiment(t, strings.Replace(tiny, `"mnist"`, `"birds"`, 1))
+	call(t.Context(), "validate", birds, "--data", dir).check(t, exitUsage, "", "tiny.toml:19: matrix[1].dataset: "+filepath.Join(dir, "birds.pack"))
 	call(t.Context(), "schema").check(t, 0, `"layers_per_update"`, "")
 }
 
@@ -137,8 +137,11 @@ func TestTimeLimit(t *testing.T) {
 
 func TestSlurm(t *testing.T) {
 	file := experiment(t, tiny)
-	call(t.Context(), "slurm", file, "--time", "00:02:00").check(t, exitUsage, "", "--time 00:02:00 is not more than --warning 2m0s")
-	call(t.Context(), "slurm", file, "--time", "an hour").check(t, exitUsage, "", `--time "an hour": want minutes, hours`)
+	for limit, want := range map[string]string{
+		"00:02:00": "--time 00:02:00 is not more than --warning 2m0s", "an hour": `--time "an hour": want minutes, hours`,
+	} {
+		call(t.Context(), "slurm", file, "--time", limit).check(t, exitUsage, "", want)
+	}
 	r := call(t.Context(), "slurm", file, "--shards", "3", "--parallel", "2", "--time", "1:00:00", "--mem", "4G", "--partition", "p",
 		"--set", "name=it's", "--out", "a b", "--data", "d")
 	r.check(t, exitUsage, "", "--set: name: must be a folder name")
