@@ -329,7 +329,7 @@ func (r *run) setAside(path string, why error) error {
 // staleness tells why a result does not belong with those that this program would make now from a dataset with the given
 // checksum, "" where that is not known.
 func staleness(r *results.Result, dataset string) string {
-	if version := cmp.Or(r.ResultsVersion, 1); version != results.ResultsVersion {
+	if version := cmp.Or(r.ResultsVersion, 1); version != results.ResultsVersion && (version != 2 || changedSince2(r.Config)) {
 		return fmt.Sprintf("made by a program whose numbers are of version %d, those of this one are of version %d",
 			version, results.ResultsVersion)
 	}
@@ -338,6 +338,25 @@ func staleness(r *results.Result, dataset string) string {
 			r.Dataset, r.DatasetChecksum, dataset)
 	}
 	return ""
+}
+
+// changedSince2 tells whether version 3 may give a cell other numbers than version 2. It changed slimming where several
+// batch norms read a channel, what is inherited behind gates in networks of a description, and the rules of the authors'
+// code by which a layer grows and shrinks in one update, without that for its steps.
+func changedSince2(config json.RawMessage) bool {
+	var c experiments.Cell
+	if json.Unmarshal(config, &c) != nil {
+		return true
+	}
+	described := c.Description != ""
+	severalNorms := described || strings.HasPrefix(c.Network, "densenet") || strings.HasPrefix(c.Network, "mobilenet") ||
+		strings.HasPrefix(c.Network, "mnasnet")
+	var rules []string
+	if c.Search != nil {
+		rules = c.Search.Reference.Names()
+	}
+	overlap := slices.Contains(rules, "overlap") && slices.Contains(rules, "pairs") && !slices.Contains(rules, "steps")
+	return c.Method == "slimming" && severalNorms || c.Prune != nil && described || overlap
 }
 
 // prepare opens the data of all cells in the queue, so that nothing is missing after hours, and adds up what there is to

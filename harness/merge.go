@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 
 	"netadjust/internal/atomicfile"
 	"netadjust/results"
@@ -72,12 +73,14 @@ func mergePlan(ctx context.Context, out, dir string) error {
 	case ours.Name != theirs.Name:
 		return fmt.Errorf("%s is of experiment %s, %s of %s", out, ours.Name, dir, theirs.Name)
 	}
-	if err := results.CheckDistinct(slices.Concat(ours.records(out), theirs.records(dir))); err != nil {
-		return fmt.Errorf("%s and %s do not go together: %w", out, dir, err)
-	}
-	known := map[string]bool{}
+	known, alike := map[string]bool{}, map[string]string{}
 	for _, id := range ours.Cells {
-		known[id] = true
+		known[id], alike[withoutHash(id)] = true, id
+	}
+	for _, id := range theirs.Cells {
+		if other := alike[withoutHash(id)]; other != "" && !known[id] {
+			return fmt.Errorf("%s and %s do not go together: cells %s and %s differ in settings alone", out, dir, other, id)
+		}
 	}
 	before := len(ours.Cells)
 	ours.Cells = append(ours.Cells, slices.DeleteFunc(theirs.Cells, func(id string) bool { return known[id] })...)
@@ -87,15 +90,8 @@ func mergePlan(ctx context.Context, out, dir string) error {
 	return ours.write(ctx, out)
 }
 
-// records returns the records of the plan's cells that are in a folder and sound.
-func (p plan) records(dir string) []*results.Record {
-	planned := map[string]bool{}
-	for _, id := range p.Cells {
-		planned[id] = true
-	}
-	all, _ := results.Load(dir)
-	return slices.DeleteFunc(all, func(r *results.Record) bool { return !planned[r.Result.ID] })
-}
+// withoutHash is the part of a cell's id that says what it is of.
+func withoutHash(id string) string { return id[:max(0, strings.LastIndexByte(id, '-'))] }
 
 // cells copies the cells of a folder.
 func (m *Merged) cells(out, dir string) error {

@@ -66,6 +66,28 @@ func TestStaleRecords(t *testing.T) {
 	}
 }
 
+// TestOlderVersion checks which records of version 2 still count.
+func TestOlderVersion(t *testing.T) {
+	for config, stale := range map[string]bool{
+		`{"network": "resnet20", "method": "slimming", "prune": {}}`:                            false,
+		`{"network": "densenet40", "method": "slimming", "prune": {}}`:                          true,
+		`{"network": "densenet40", "method": "l1", "prune": {}}`:                                false,
+		`{"network": "my", "description": "layers", "method": "l1", "prune": {}}`:               true,
+		`{"network": "my", "description": "layers", "method": "adjust", "search": {}}`:          false,
+		`{"network": "resnet20", "method": "adjust", "search": {"reference": true}}`:            false,
+		`{"network": "resnet20", "method": "adjust", "search": {"reference": "overlap,pairs"}}`: true,
+		`not JSON`: true,
+	} {
+		r := &results.Result{ResultsVersion: 2, Config: []byte(config)}
+		if why := staleness(r, ""); (why != "") != stale {
+			t.Errorf("%s: %q", config, why)
+		}
+		if r.ResultsVersion = 0; staleness(r, "") == "" {
+			t.Errorf("%s of version 1 counts", config)
+		}
+	}
+}
+
 // TestGoldenResults compares the numbers of a tiny run on the plain Go kernels with those that were written down when
 // results.ResultsVersion got its value. Where they differ on purpose, raise it, and let NETADJUST_GOLDEN=write write them.
 func TestGoldenResults(t *testing.T) {

@@ -57,8 +57,11 @@ type content struct {
 	Images   [2]int // of the training set, from and to
 	Dataset  string // checksum
 	Device   string // kernels round differently
-	Version  int    `json:",omitempty"` // how much results.ResultsVersion has risen since there is one
+	Version  int    `json:",omitempty"` // trainingVersion
 }
+
+// trainingVersion is raised whenever a training can give other numbers, since there is one.
+const trainingVersion = 1
 
 func contentOf(c *cell, t search.Training, dataset string, dev device.Info) content {
 	recipe := c.search
@@ -69,7 +72,7 @@ func contentOf(c *cell, t search.Training, dataset string, dev device.Info) cont
 	return content{
 		Network: t.Network.Spec, Channels: t.Channels, Recipe: recipe, Stream: train.Stream{Seed: c.Seed, Purpose: t.Purpose},
 		Images: [2]int{0, c.Data.Train}, Dataset: dataset, Device: dev.Name + " " + dev.Kernels,
-		Version: results.ResultsVersion - 1,
+		Version: trainingVersion,
 	}
 }
 

@@ -23,7 +23,7 @@ const weightsFile = "weights.safetensors"
 type Trained struct {
 	Model  *train.Model
 	Record *results.Record // of the cell that ended with it; nil for weights that lie elsewhere
-	File   string          // that the weights are from
+	Files  []string        // of the network: its weights, and what lies beside those of a cell
 }
 
 // OpenTrained reads the network that a cell has ended with, from the cell's folder, or the network of a weights file
@@ -35,7 +35,7 @@ func OpenTrained(path string) (*Trained, error) {
 	}
 	if !info.IsDir() {
 		m, _, err := train.Open(path)
-		return &Trained{Model: m, File: path}, err
+		return &Trained{Model: m, Files: []string{path}}, err
 	}
 	record, err := results.Read(filepath.Join(path, results.RecordFile))
 	if err != nil {
@@ -58,7 +58,7 @@ func OpenTrained(path string) (*Trained, error) {
 			"remove the folder and run the experiment again", weights, metadata["cell"], m.Channels, record.Result.ID,
 			final.Channels)
 	}
-	return &Trained{m, record, weights}, nil
+	return &Trained{m, record, []string{weights, filepath.Join(path, results.RecordFile), filepath.Join(path, logFile)}}, nil
 }
 
 // Provenance says where the network comes from and how good it is, for files that leave the tool. It is empty for

@@ -63,11 +63,11 @@ func suffixes(cs []comparison) []string {
 }
 
 // unused returns a name that is not among others: name, or the first that a number from 2 behind it gives. Slugs of
-// different texts can be the same.
+// different texts can be the same. A dash before the number would be that of processors in the name of a benchmark.
 func unused(others []string, name string) string {
 	free := name
 	for n := 2; slices.Contains(others, free); n++ {
-		free = fmt.Sprintf("%s-%d", name, n)
+		free = fmt.Sprintf("%s_%d", name, n)
 	}
 	return free
 }

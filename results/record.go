@@ -9,8 +9,9 @@ import (
 const RecordSchema = 1
 
 // ResultsVersion is raised whenever any number in a result can have changed for the same configuration, data and device.
-// Results of another version are not used unless the user says so. TestGoldenResults notices changes.
-const ResultsVersion = 2
+// Results of another version are not used unless the user says so, or the change cannot have concerned their cell.
+// TestGoldenResults notices changes.
+const ResultsVersion = 3
 
 // Record is the outcome of one cell as it is kept on disk.
 type Record struct {

@@ -61,7 +61,7 @@ func recipe(done table) []string {
 			case v != "":
 				values = append(values, v)
 			case has[i] && slices.Contains(owners, methods[i]):
-				values = append(values, "default") // what a cell leaves out of its section
+				values = append(values, "not set") // of a cell with other keys of the section
 			}
 		}
 		if len(owners) == 0 {

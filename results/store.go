@@ -178,9 +178,9 @@ func Load(outDir string) ([]*Record, []error) {
 	return records, errs
 }
 
-// CheckDistinct returns an error if two records of different cells have everything in common that tables tell cells apart
+// checkDistinct returns an error if two records of different cells have everything in common that tables tell cells apart
 // by: they are of two recipes and must not be taken for each other's seeds.
-func CheckDistinct(records []*Record) error {
+func checkDistinct(records []*Record) error {
 	type place struct {
 		network, padding, dataset, method, variant, budget string
 		width                                              float64

@@ -28,10 +28,10 @@ type Options struct {
 // WriteAll writes frames, figures and reports of the records into the folder outDir, which must exist: report.html,
 // report.md, the frames, benchmarks.txt and each figure as PNG, SVG, PDF and CSV. It returns the paths of the files,
 // the reports first. The same records give the same bytes. Figures of an earlier call that are not drawn any more are
-// removed, so that none shows numbers that are not in the frame. Its errors are those of [CheckDistinct], or say what
+// removed, so that none shows numbers that are not in the frame. Its errors are those of checkDistinct, or say what
 // cannot be written.
 func WriteAll(outDir string, records []*Record, opts Options) (files []string, err error) {
-	if err := CheckDistinct(records); err != nil {
+	if err := checkDistinct(records); err != nil {
 		return nil, err
 	}
 	records = slices.SortedFunc(slices.Values(records), compareRecords)

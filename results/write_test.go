@@ -151,7 +151,7 @@ func TestSeveralComparisons(t *testing.T) {
 		t.Fatal(err)
 	}
 	var want []string
-	for _, group := range []string{"mnist", "mnist-2", "fashion-mnist--"} {
+	for _, group := range []string{"mnist", "mnist_2", "fashion-mnist--"} {
 		suffix := "-resnet20-0.5-max-" + group
 		for _, figure := range []string{"accuracy-vs-flops", "accuracy-vs-cost", "fur-layers-adjust-0.5",
 			"widths-adjust-0.5"} {
@@ -219,12 +219,12 @@ func TestAlikeVariants(t *testing.T) {
 		records = append(records, r)
 	}
 	files := readFolder(t, writeAll(t, records, Options{}))
-	for _, name := range []string{"widths-adjust--rate-0.3-0.5.csv", "widths-adjust--rate-0.3-0.5-2.csv"} {
+	for _, name := range []string{"widths-adjust--rate-0.3-0.5.csv", "widths-adjust--rate-0.3-0.5_2.csv"} {
 		if files[name] == "" {
 			t.Errorf("no %s", name)
 		}
 	}
-	for _, text := range []string{"/method=adjust--rate-0.3/budget=0.5 ", "/method=adjust--rate-0.3/budget=0.5-2 "} {
+	for _, text := range []string{"/method=adjust--rate-0.3/budget=0.5 ", "/method=adjust--rate-0.3/budget=0.5_2 "} {
 		if strings.Count(files["benchmarks.txt"], text) != 1 {
 			t.Errorf("benchmarks without one %q:\n%s", text, files["benchmarks.txt"])
 		}

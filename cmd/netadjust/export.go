@@ -32,8 +32,10 @@ func exportCommand(a *app, f *flags) error {
 		targets = append(targets, strings.TrimSuffix(*out, ".py")+".safetensors")
 	}
 	for _, target := range targets {
-		if sameFile(target, t.File) || t.Record != nil && sameFile(filepath.Dir(target), filepath.Dir(t.File)) {
-			return failf(exitUsage, "--out %s: %s belongs to what is exported; name a file elsewhere", *out, target)
+		for _, own := range t.Files {
+			if sameFile(target, own) {
+				return failf(exitUsage, "--out %s: %s belongs to what is exported; name another file", *out, target)
+			}
 		}
 	}
 	o := export.Options{FoldBatchNorm: *fold, Normalize: *normalize, Provenance: t.Provenance()}

@@ -42,7 +42,7 @@ func TestExport(t *testing.T) {
 		{cell, "--format", "widths", "--out", filepath.Join(cell, "record.json")},
 	} {
 		call(t.Context(), append([]string{"export"}, args...)...).check(t, exitUsage, "",
-			" belongs to what is exported; name a file elsewhere")
+			" belongs to what is exported; name another file")
 	}
 	call(t.Context(), "export", copied, "--out", filepath.Join(dir, "net.onnx")).check(t, 0, "net.onnx", "")
 	if read(t, copied) != read(t, weights) {

@@ -60,7 +60,10 @@ func runCommand(a *app, f *flags) error {
 	o.Progress = newPrinter(a, *f.asJSON, *quiet)
 	defer o.Progress.Close()
 	summary, err := harness.Run(a.ctx, o)
-	if err != nil && !summary.Stopped {
+	switch {
+	case err != nil && a.ctx.Err() != nil && !summary.Stopped:
+		return failf(exitStopped, "stopped before anything was run; the same command begins again")
+	case err != nil && !summary.Stopped:
 		return err // nothing has been run
 	}
 	var files []string
@@ -157,8 +160,8 @@ func reportCommand(a *app, f *flags) error {
 		return err
 	}
 	if _, unusable := results.Load(args[0]); len(unusable) > 0 {
-		return failf(exitFailed, "the report is without records that cannot be used; the next run sets them aside and makes "+
-			"them again: %w", errors.Join(unusable...))
+		return failf(exitFailed, "the report is without records that cannot be used; run the experiment again, or remove "+
+			"them: %w", errors.Join(unusable...))
 	}
 	return nil
 }

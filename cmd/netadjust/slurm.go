@@ -107,9 +107,9 @@ func slurmCommand(a *app, f *flags) error {
 }
 
 // timeLimit reads a time as Slurm writes it: minutes, minutes:seconds, hours:minutes:seconds, days-hours,
-// days-hours:minutes or days-hours:minutes:seconds. No limit is the longest time there is.
+// days-hours:minutes or days-hours:minutes:seconds. No limit, also written as 0 or -1, is the longest time there is.
 func timeLimit(text string) (limit time.Duration, ok bool) {
-	if slices.Contains([]string{"UNLIMITED", "INFINITE"}, strings.ToUpper(text)) {
+	if slices.Contains([]string{"UNLIMITED", "INFINITE", "-1"}, strings.ToUpper(text)) {
 		return math.MaxInt64, true
 	}
 	days, rest, hasDays := strings.Cut(text, "-")
@@ -127,7 +127,7 @@ func timeLimit(text string) (limit time.Duration, ok bool) {
 	for i, v := range values {
 		limit += time.Duration(v) * units[i]
 	}
-	return limit, true
+	return cmp.Or(limit, math.MaxInt64), true
 }
 
 // quote quotes a word for a POSIX shell.

@@ -127,7 +127,7 @@ func TestTimeLimit(t *testing.T) {
 	for text, want := range map[string]time.Duration{
 		"90": 90 * time.Minute, "1:30": 90 * time.Second, "2:00:01": 2*time.Hour + time.Second, "1-2": 26 * time.Hour,
 		"1-2:03": 26*time.Hour + 3*time.Minute, "1-2:03:04": 26*time.Hour + 3*time.Minute + 4*time.Second,
-		"unlimited": math.MaxInt64, "": -1, "x": -1, "1:2:3:4": -1, "1-": -1, "-1": -1, "1-2:3:4:5": -1,
+		"unlimited": math.MaxInt64, "": -1, "x": -1, "1:2:3:4": -1, "1-": -1, "-1": math.MaxInt64, "0:00": math.MaxInt64, "1-2:3:4:5": -1,
 	} {
 		if got, ok := timeLimit(text); got != want && want >= 0 || ok != (want >= 0) {
 			t.Errorf("%q is %v, %t; want %v", text, got, ok, want)

@@ -178,7 +178,11 @@ func (s size) gradients(ctx context.Context, dev, processor device.Device, n *ne
 			largest = max(largest, math.Abs(float64(was[i]-w)))
 			worst = max(worst, apart(float64(is[i]), float64(w)))
 		}
-		if e := min(worst/(largest+1e-3), math.MaxFloat64); e > t.Gradient {
+		e := worst / (largest + 1e-3)
+		if !(e < math.MaxFloat64) {
+			e = math.MaxFloat64
+		}
+		if e > t.Gradient {
 			t.Gradient, t.GradientOf = e, p.Name
 		}
 	}
