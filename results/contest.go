@@ -136,8 +136,12 @@ func (x contest) sample() paired.Sample {
 	return s
 }
 
-// seedsNeeded is how many seeds each budget needs to show a difference of this size, 0 if that is not known.
+// seedsNeeded is how many seeds each budget needs to show a difference of this size, 0 if that is not known, as for a
+// spread of two pairs.
 func (x contest) seedsNeeded() int {
+	if x.sample().Pairs()-len(x.rounds) < 2 {
+		return 0
+	}
 	pairs := paired.PairsNeeded(x.sample().Effect())
 	return (pairs + len(x.rounds) - 1) / len(x.rounds)
 }

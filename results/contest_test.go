@@ -133,6 +133,14 @@ func TestLeaders(t *testing.T) {
 	}
 }
 
+// The spread of two pairs says nothing of the seeds that are needed.
+func TestContestOfTwoPairs(t *testing.T) {
+	x := contestsOf(t, slices.Concat(accurate(t, "uniform", "1.0", 90, 91), accurate(t, "adjust", "1.0", 91, 92.01)))[0]
+	if n := x.seedsNeeded(); n != 0 || strings.Contains(x.verdict(), "would need") {
+		t.Errorf("%d seeds needed: %s", n, x.verdict())
+	}
+}
+
 // Nobody leads for a seed that is easier and that the others have not been run with yet.
 func TestLeaderOfUnevenSeeds(t *testing.T) {
 	c := comparisons(frameOf(t, slices.Concat(accurate(t, "uniform", "0.5", 70), accurate(t, "adjust", "0.5", 69.9, 75),
