@@ -133,8 +133,8 @@ func Choose(fur []float64, ranking []int, u int) (grow, shrink []int) {
 //	shrinking:  max(min(round(c - a_j*c0), c - 1), minimum)
 //
 // with the a_j of share. Where a_j is 0 nothing moves. All growing layers move first, as in the reference code, some of
-// whose other rules let a layer grow and shrink. In the reference code the step may round to nothing, which
-// freezes narrow layers, see ReferenceMove.
+// whose other rules let a layer grow and shrink. There the step may round to nothing, which freezes narrow layers, see
+// ReferenceMove.
 func Move(channels, start, minimum, grow, shrink []int, rate, decay float64) []int {
 	widths := slices.Clone(channels)
 	for j, i := range grow {

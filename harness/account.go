@@ -131,7 +131,8 @@ func (w *worker) course(c *cell, purpose string, epochs, images int, flops int64
 		shown: now, logged: now}
 }
 
-// step is told of every step. The first one only starts the clock: it may follow those of another life, which are spared.
+// step is told of every step. The first one only starts the clock: it may follow those of another life, which are
+// spared.
 func (t *course) step(p train.Progress) {
 	step := p.Images
 	if p.Epoch == t.at.Epoch && t.at.Images < p.Images {

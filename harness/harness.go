@@ -329,7 +329,8 @@ func (r *run) setAside(path string, why error) error {
 // staleness tells why a result does not belong with those that this program would make now from a dataset with the given
 // checksum, "" where that is not known.
 func staleness(r *results.Result, dataset string) string {
-	if version := cmp.Or(r.ResultsVersion, 1); version != results.ResultsVersion && (version != 2 || changedSince2(r.Config)) {
+	version := cmp.Or(r.ResultsVersion, 1)
+	if version != results.ResultsVersion && (version != 2 || changedSince2(r.Config)) {
 		return fmt.Sprintf("made by a program whose numbers are of version %d, those of this one are of version %d",
 			version, results.ResultsVersion)
 	}

@@ -25,8 +25,8 @@ type Merged struct {
 
 // Merge copies the cells of other output folders of the same experiment into out, with their weights and logs, and the
 // trainings and evaluations that cells share. A cell comes last of all its files with its record. What is there already
-// is left, so that a merge can be repeated; but a cell with another result is an error, and so is a damaged record. Nothing
-// is copied from a folder of another experiment, or of one with other settings.
+// is left, so that a merge can be repeated; but a cell with another result is an error, and so is a damaged record.
+// Nothing is copied from a folder of another experiment, or of one with other settings.
 func Merge(ctx context.Context, out string, from []string) (*Merged, error) {
 	m := &Merged{}
 	var errs []error

@@ -58,7 +58,8 @@ func OpenTrained(path string) (*Trained, error) {
 			"remove the folder and run the experiment again", weights, metadata["cell"], m.Channels, record.Result.ID,
 			final.Channels)
 	}
-	return &Trained{m, record, []string{weights, filepath.Join(path, results.RecordFile), filepath.Join(path, logFile)}}, nil
+	files := []string{weights, filepath.Join(path, results.RecordFile), filepath.Join(path, logFile)}
+	return &Trained{m, record, files}, nil
 }
 
 // Provenance says where the network comes from and how good it is, for files that leave the tool. It is empty for

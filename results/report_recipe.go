@@ -39,6 +39,7 @@ func recipe(done table) []string {
 	all := distinct(methods)
 	var heads []string
 	settings := make(map[string][]string)
+	sections := make(map[string][]bool) // the rows that have any value in a section
 	for _, column := range done.names() {
 		path, ok := strings.CutPrefix(column, configPrefix)
 		head, key, nested := strings.Cut(path, ".")
@@ -49,7 +50,9 @@ func recipe(done table) []string {
 			head, key = "cell", path
 		}
 		var values, owners []string
-		has := sectionRows(done, head)
+		if sections[head] == nil {
+			sections[head] = sectionRows(done, head)
+		}
 		cells := done.strings(column)
 		for i, v := range cells {
 			if v != "" {
@@ -60,7 +63,7 @@ func recipe(done table) []string {
 			switch {
 			case v != "":
 				values = append(values, v)
-			case has[i] && slices.Contains(owners, methods[i]):
+			case sections[head][i] && slices.Contains(owners, methods[i]):
 				values = append(values, "not set") // of a cell with other keys of the section
 			}
 		}

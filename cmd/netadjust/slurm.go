@@ -117,12 +117,12 @@ func timeLimit(text string) (limit time.Duration, ok bool) {
 		days, rest = "0", text
 	}
 	values, err := numbers(days+":"+rest, ":")
-	if err != nil || slices.Min(values) < 0 || len(values) > 4 {
-		return 0, false
-	}
 	units := []time.Duration{24 * time.Hour, time.Hour, time.Minute, time.Second}
-	if n := len(values); !hasDays && n < 4 {
-		units = map[int][]time.Duration{2: {24 * time.Hour, time.Minute}, 3: {24 * time.Hour, time.Minute, time.Second}}[n]
+	if !hasDays && len(values) < len(units) {
+		units = slices.Delete(units, 1, 2)
+	}
+	if err != nil || slices.Min(values) < 0 || len(values) > len(units) {
+		return 0, false
 	}
 	for i, v := range values {
 		limit += time.Duration(v) * units[i]

@@ -328,6 +328,17 @@ func TestOperations(t *testing.T) {
 	}
 }
 
+// TestIdentifiers checks that layers get no name that Python or a module has for something else.
+func TestIdentifiers(t *testing.T) {
+	for name, want := range map[string]string{
+		"stage1.block1-a": "stage1_block1_a", "in": "in_", "train": "train_", "zero.grad": "zero_grad_", "trained": "trained",
+	} {
+		if got := identifier(name); got != want {
+			t.Errorf("%s is %s, want %s", name, got, want)
+		}
+	}
+}
+
 // TestVariables writes a network with many values that are read late.
 func TestVariables(t *testing.T) {
 	list := []layer{{op: ops.Images{}}}

@@ -227,8 +227,8 @@ var (
 
 // reserved are the words that a module's attribute cannot have for a name: Python's own, and what nn.Module has (PyTorch
 // 2.15).
-var reserved = strings.Fields(`False None True and as assert async await break class continue def del elif else except finally for
-	from global if import in is lambda nonlocal not or pass raise return try while with yield
+var reserved = strings.Fields(`
+	False None True and as assert async await break class continue def del elif else except finally for from global if import in is lambda nonlocal not or pass raise return try while with yield
 	T_destination add_module apply bfloat16 buffers call_super_init children compile cpu cuda double dump_patches eval
 	extra_repr float forward get_buffer get_extra_state get_parameter get_submodule half ipu load_state_dict modules mtia
 	named_buffers named_children named_modules named_parameters parameters register_backward_hook register_buffer

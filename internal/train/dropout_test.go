@@ -16,8 +16,9 @@ import (
 )
 
 // TestEvaluateLayerDropout compares the pass over all layers with one evaluation after the other: equal to the last bit
-// where all biases are 0, and else but for rounding, for every set of kernels, both padding rules, odd widths, networks with projected shortcuts, and all families, some of
-// whose layers share a width; and for any number of images at a time.
+// where all biases are 0, and else but for rounding, for every set of kernels, both padding rules, odd widths, networks
+// with projected shortcuts, and all families, some of whose layers share a width; and for any number of images at a
+// time.
 func TestEvaluateLayerDropout(t *testing.T) {
 	images := digits(t, 0, 131) // a full batch and a part of one
 	key := rng.NewKey(7, "test")
