@@ -14,7 +14,7 @@ type polygon []vg.Point
 // markers are all filled, so that they show at small size, and differ in outline, so that they differ in grey.
 var markers = []polygon{
 	regular(4, math.Pi/4, 1.15), // square
-	regular(24, 0, 1.05),        // disc
+	regular(16, 0, 1.05),        // disc
 	regular(3, math.Pi/2, 1.35), // triangle
 	regular(4, 0, 1.35),         // diamond
 	regular(3, -math.Pi/2, 1.35),
