@@ -66,11 +66,11 @@ func warnFewSeeds(m *markdown.Document, sections []section) {
 	}
 }
 
-// warnMissing says so if the leaders are those of a part of the experiment.
+// warnMissing says so if leaders and p-values are those of a part of the experiment.
 func warnMissing(m *markdown.Document, cells int) {
 	if cells > 0 {
-		m.Line("> Not finished: %s of the plan. A method that has no row at a budget yet, or fewer seeds, may come to lead it.\n",
-			plural(cells, "cell"))
+		m.Line("> Not finished: %s of the plan. A method that has no row at a budget yet, or fewer seeds, may come to lead it, "+
+			"and p is that of one look at all seeds: what is shown before may not last.\n", plural(cells, "cell"))
 	}
 }
 

@@ -27,7 +27,7 @@ const (
 	panelGap    = vg.Length(8)   // between panels side by side
 	markSize    = vg.Length(2.6) // radius of marks
 	margin      = vg.Length(3)
-	pngDPI      = 200
+	pngDPI      = 150
 )
 
 // fontFamily is metric-compatible with Times, the text face of most conference papers.
