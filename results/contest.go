@@ -136,13 +136,13 @@ func (x contest) sample() paired.Sample {
 	return s
 }
 
-// seedsNeeded is how many seeds each budget needs to show a difference of this size, 0 if that is not known, as for a
-// spread of two pairs.
+// seedsNeeded is how many seeds each budget needs to show a difference of this size at the level that Holm's correction
+// asks of the smallest p, 0 if that is not known, as for a spread of two pairs.
 func (x contest) seedsNeeded() int {
 	if x.sample().Pairs()-len(x.rounds) < 2 {
 		return 0
 	}
-	pairs := paired.PairsNeeded(x.sample().Effect())
+	pairs := x.sample().PairsNeeded(significance / float64(x.family))
 	return (pairs + len(x.rounds) - 1) / len(x.rounds)
 }
 
@@ -174,7 +174,7 @@ func (x contest) verdict() string {
 			plural(s.Pairs(), "pair"), pText(x.least))
 	}
 	if n := x.seedsNeeded(); n > 0 {
-		text += fmt.Sprintf(" A difference of this size, %s standard deviations, would need about %s at each budget.",
+		text += fmt.Sprintf(" A difference of this size, %s standard deviations, would need about %s at each budget to be shown.",
 			markdown.Fixed(math.Abs(s.Effect()), 2), plural(n, "seed"))
 	}
 	return text

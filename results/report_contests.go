@@ -87,8 +87,9 @@ func (s section) duels(m *markdown.Document) {
 		"Smallest p possible", "Seeds needed"}, rows)
 	m.Line("p is that of the exact sign-flip test over all pairs of budgets and seeds; the smallest possible one, after "+
 		"Holm too, is what the design could reach if all pairs agreed. The effect is the mean difference in standard "+
-		"deviations of the differences within a budget. Seeds needed are those at each budget with which a paired t test "+
-		"would see such an effect in 80 %% of cases, at the level %g. Shown is what has p after Holm of at most %[1]g.\n",
+		"deviations of the differences within a budget. Seeds needed are those at each budget with which such "+
+		"differences would be shown in 80 %% of cases, even as the smallest p of all. Shown is what has p after Holm of at "+
+		"most %g.\n",
 		significance)
 	m.Table(4, []string{"Method", "Against", "Budget", "By seed", "Mean", "95 % low", "95 % high", "n"}, rounds)
 }

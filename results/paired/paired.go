@@ -163,17 +163,31 @@ func Around(mean, std float64, n int, level float64) (low, high float64) {
 	return mean - half, mean + half
 }
 
-// PairsNeeded returns how many pairs a paired t test at the two-sided level 5 % needs to see an effect with a
-// probability of 80 %, by Guenther's approximation (The American Statistician 35, 1981): normal quantiles, and half the
-// square of one more. It is 0 if the effect is 0 or not known.
-func PairsNeeded(effect float64) int {
-	if math.IsNaN(effect) || effect == 0 {
-		return 0
+// PairsNeeded returns how many pairs, spread over the budgets as those of s are, SignFlip needs for a p of at most level
+// with a probability of 80 %, if more seeds differ as the ones at hand do. It takes sums of flipped signs for normal. What
+// sets the budgets apart counts as spread there, but not in the mean, as more seeds have the same budgets. It is never
+// less than what can give so small a p at all, and 0 if there is no difference or its spread is not known.
+func (s Sample) PairsNeeded(level float64) int {
+	mean, within, between := math.Abs(s.Mean()), s.StdDev(), 0.0
+	for _, d := range s {
+		if len(d) > 0 {
+			off := stat.Mean(d, nil) - s.Mean()
+			between += off * off * float64(len(d)) / float64(s.Pairs())
+		}
 	}
-	level, power := distuv.UnitNormal.Quantile(0.975), distuv.UnitNormal.Quantile(0.8)
-	n := math.Pow((level+power)/effect, 2) + level*level/2
+	spread := math.Sqrt(within*within + between)
+	z, power := distuv.UnitNormal.Quantile(1-level/2), distuv.UnitNormal.Quantile(0.8)
+	n := math.Ceil(math.Pow((z*spread+power*within)/mean, 2))
 	if !(n < math.MaxInt32) {
 		return 0
 	}
-	return max(2, int(math.Ceil(n)))
+	// The mean, low as one in five is, against z times the root mean square of the differences, which contains it.
+	for !(mean*math.Sqrt(n)-power*within >= z*spread/math.Sqrt(1-z*z/n)) {
+		n++
+	}
+	pairs := int(n)
+	for pairs <= mostExact && SmallestP(pairs) > level {
+		pairs++
+	}
+	return pairs
 }

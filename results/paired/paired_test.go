@@ -3,6 +3,7 @@ package paired
 import (
 	"encoding/json"
 	"math"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -71,7 +72,9 @@ func TestAgainstSciPy(t *testing.T) {
 		}
 	}
 	for _, n := range f.Needed {
-		if got := PairsNeeded(n.Effect); got < n.Pairs-1 || got > n.Pairs+1 {
+		apart := math.Sqrt(0.5)
+		got := Sample{{n.Effect - apart, n.Effect + apart}}.PairsNeeded(0.05)
+		if got < n.Pairs-1 || got > n.Pairs+1 {
 			t.Errorf("effect %g needs %d pairs, by the noncentral t distribution %d", n.Effect, got, n.Pairs)
 		}
 	}
@@ -129,6 +132,43 @@ func TestSmallestP(t *testing.T) {
 	}
 }
 
+// As many seeds as are needed show the difference in about 80 % of cases, also where budgets differ more than seeds do and
+// where the test is one of many.
+func TestPairsNeeded(t *testing.T) {
+	for _, c := range []struct {
+		means []float64 // of the budgets; seeds spread by 1
+		level float64
+	}{
+		{[]float64{1}, 0.05},
+		{[]float64{0, 4, 5}, 0.05 / 21},
+		{[]float64{0.5, 1.5, 2.5}, 0.05 / 21},
+	} {
+		apart := math.Sqrt(0.5)
+		var known Sample
+		for _, mean := range c.means {
+			known = append(known, []float64{mean - apart, mean + apart})
+		}
+		pairs := known.PairsNeeded(c.level)
+		random := rand.New(rand.NewPCG(1, 2))
+		const trials = 2000
+		found := 0
+		for range trials {
+			drawn := make(Sample, len(c.means))
+			for i := range pairs {
+				b := i % len(c.means)
+				drawn[b] = append(drawn[b], c.means[b]+random.NormFloat64())
+			}
+			if drawn.SignFlip() <= c.level {
+				found++
+			}
+		}
+		if share := float64(found) / trials; share < 0.7 || share > 0.93 {
+			t.Errorf("means %v at the level %.4f: %d pairs show the difference in %.0f %% of cases, want about 80 %%",
+				c.means, c.level, pairs, 100*share)
+		}
+	}
+}
+
 func TestLittleData(t *testing.T) {
 	one := Sample{{0.5}, {}}
 	low, high := Interval(one[0], 0.95)
@@ -136,8 +176,11 @@ func TestLittleData(t *testing.T) {
 		t.Errorf("one pair: deviation %g, interval %g to %g, p %g", one.StdDev(), low, high, one.SignFlip())
 	}
 	same := Sample{{0, 0, 0}}
-	if same.SignFlip() != 1 || PairsNeeded(same.Effect()) != 0 || PairsNeeded(1e-12) != 0 {
-		t.Errorf("no difference: p %g, %d pairs needed", same.SignFlip(), PairsNeeded(same.Effect()))
+	if same.SignFlip() != 1 || same.PairsNeeded(0.05) != 0 {
+		t.Errorf("no difference: p %g, %d pairs needed", same.SignFlip(), same.PairsNeeded(0.05))
+	}
+	if n := (Sample{{1e-12 - 1, 1e-12 + 1}}).PairsNeeded(0.05); n != 0 {
+		t.Errorf("hardly a difference: %d pairs needed", n)
 	}
 	if p := (Sample{}).SignFlip(); p != 1 {
 		t.Errorf("no pair: p %g", p)
