@@ -181,7 +181,7 @@ func (s Sample) PairsNeeded(level float64) int {
 	if !(n < math.MaxInt32) {
 		return 0
 	}
-	// The mean, low as one in five is, against z times the root mean square of the differences, which contains it.
+	// Four means in five must exceed z standard errors under flipped signs, whose spread contains the mean itself.
 	for !(mean*math.Sqrt(n)-power*within >= z*spread/math.Sqrt(1-z*z/n)) {
 		n++
 	}
