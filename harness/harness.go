@@ -77,7 +77,8 @@ type Summary struct {
 }
 
 // Run runs the cells that have no record yet, one seed after the other, so that an interrupted experiment has fewer seeds
-// rather than fewer methods, and the longest first. It leaves out cells that another process is running, and waits for
+// rather than fewer methods, and the longest first, but rather another than one that would wait for a network that both
+// start from. It leaves out cells that another process is running, and waits for
 // their records at the end. An error means that the run could not start or go on; a cell that fails is in the summary.
 func Run(ctx context.Context, o Options) (Summary, error) {
 	r, err := newRun(ctx, o)
@@ -129,9 +130,10 @@ type run struct {
 	stop    context.CancelFunc
 
 	mu        sync.Mutex
-	running   int     // cells at this moment
-	queue     []*cell // to be run
-	elsewhere []*cell // another process has the lease
+	running   int              // cells at this moment
+	queue     []*cell          // to be run
+	making    map[string]*cell // which cell trains a network that others may share, by the file where it will be
+	elsewhere []*cell          // another process has the lease
 	summary   Summary
 	account   account
 	busy      int           // of them those that do not wait for memory
@@ -153,7 +155,7 @@ func newRun(ctx context.Context, o Options) (*run, error) {
 	case o.Checkpoint < 0:
 		return nil, fmt.Errorf("%v between checkpoints: want more than 0s", o.Checkpoint)
 	}
-	r := &run{Options: o, cells: o.Shard.of(cells), jobs: cmp.Or(o.Jobs, cores), library: newLibrary(o.DataDir)}
+	r := &run{Options: o, cells: o.Shard.of(cells), jobs: cmp.Or(o.Jobs, cores), library: newLibrary(o.DataDir), making: map[string]*cell{}}
 	r.jobs = max(min(r.jobs, len(r.cells)), 1)
 	r.threads = threadsOf(r.jobs)
 	r.room = newRoom(o.Memory, r.warn)
@@ -376,29 +378,6 @@ func (r *run) prepare() error {
 			checked[c.Dataset] = true
 		}
 		r.account.total += c.planned()
-	}
-	return nil
-}
-
-// next takes a cell from the queue. When that is empty it looks again at the cells of other processes, which are done
-// some time, or left. It returns nil if there is nothing left to do.
-func (r *run) next(ctx context.Context) *cell {
-	for ctx.Err() == nil {
-		r.mu.Lock()
-		if len(r.queue) > 0 {
-			c := r.queue[0]
-			r.queue = r.queue[1:]
-			r.mu.Unlock()
-			return c
-		}
-		waiting := len(r.elsewhere)
-		r.mu.Unlock()
-		if waiting == 0 || !sleep(ctx, pause) {
-			return nil
-		}
-		r.mu.Lock()
-		r.queue, r.elsewhere = append(r.queue, r.elsewhere...), nil
-		r.mu.Unlock()
 	}
 	return nil
 }

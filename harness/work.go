@@ -46,12 +46,13 @@ func (r *run) work(ctx context.Context) error {
 	}
 	defer dev.Close()
 	w := r.newWorker(dev)
-	for c := r.next(ctx); c != nil; c = r.next(ctx) {
+	for c := w.next(ctx); c != nil; c = w.next(ctx) {
 		if !r.room.enter(ctx, c) {
 			break
 		}
 		err := w.claim(ctx, c)
 		r.room.leave(c)
+		r.quit(c)
 		if err != nil && ctx.Err() == nil {
 			return fmt.Errorf("%s: %w", c.id, err)
 		}
