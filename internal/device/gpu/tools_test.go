@@ -24,6 +24,7 @@ func TestNVIDIA(t *testing.T) {
 		{"mobilenet_v2", []string{"sm_80"}},
 	} {
 		t.Run(tt.network, func(t *testing.T) {
+			t.Parallel()
 			n, err := networks.New(networks.Spec{Name: tt.network})
 			if err != nil {
 				t.Fatal(err)

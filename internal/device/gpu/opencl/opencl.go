@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"runtime"
 	"strings"
+	"sync"
 	"unsafe"
 
 	"netadjust/internal/device/gpu/clib"
@@ -37,8 +38,13 @@ func libraries(processor bool) []string {
 	return []string{"libOpenCL.so.1", "libnvidia-opencl.so.1", "libamdocl64.so"}
 }
 
+// opening is held while a device is opened: POCL 3.1 sets itself up at the first calls, and several at once crash it.
+var opening sync.Mutex
+
 // Open returns the driver of a device. The error says of every library why it would not do.
 func Open(o Options) (*Driver, error) {
+	opening.Lock()
+	defer opening.Unlock()
 	if len(o.Libraries) == 0 {
 		o.Libraries = libraries(o.Processor)
 	}

@@ -21,6 +21,27 @@ func libraries() []string {
 	return []string{"libOpenCL.so.1", "libpocl.so.2"}
 }
 
+// TestOpenAtOnce opens devices as the jobs of a run do. It comes first, because a library sets itself up when it is first
+// used.
+func TestOpenAtOnce(t *testing.T) {
+	const jobs = 8
+	errs := make(chan error, jobs)
+	for range jobs {
+		go func() {
+			d, err := opencl.Open(opencl.Options{Libraries: libraries(), Processor: true})
+			if err == nil {
+				err = d.Close()
+			}
+			errs <- err
+		}()
+	}
+	for range jobs {
+		if err := <-errs; err != nil {
+			t.Skip("no OpenCL for the processor, which Debian's pocl-opencl-icd offers: ", err)
+		}
+	}
+}
+
 func TestDriver(t *testing.T) {
 	for _, file := range libraries() {
 		t.Run(file, func(t *testing.T) {
