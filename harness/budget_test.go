@@ -31,19 +31,11 @@ func (wide) Search(_ context.Context, _ search.Lab, p search.Problem) (*search.O
 // A network is not trained if its search has left the budget.
 func TestSearchThatLeavesTheBudget(t *testing.T) {
 	o, _ := options(parse(t, settings+matrix(`"adjust"`, "1")), t.TempDir())
-	r, err := newRun(t.Context(), o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := r.cells[0]
+	w := workerOf(t, o)
+	c := w.cells[0]
 	c.method = wide{c.method}
-	dev, err := openCPU(1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer dev.Close()
 	var result results.Result
-	err = r.newWorker(dev).searchAndTrain(t.Context(), c, &images{}, &result)
+	err := w.searchAndTrain(t.Context(), c, &images{}, &result)
 	if err == nil || !strings.HasPrefix(err.Error(), "adjust ended at ") ||
 		!strings.HasSuffix(err.Error(), "is not within 1 % below the budget of 2314688") {
 		t.Errorf("error %v", err)

@@ -152,6 +152,21 @@ func (r *recorder) count(kind progress.Kind, text string) int {
 
 func openCPU(threads int) (device.Device, error) { return cpu.New(threads) }
 
+// workerOf is a job of a run that has not begun.
+func workerOf(t *testing.T, o Options) *worker {
+	t.Helper()
+	r, err := newRun(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dev, err := openCPU(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { dev.Close() })
+	return r.newWorker(dev)
+}
+
 // options are for a run of e in the folder out by one job.
 func options(e *experiments.Experiment, out string) (Options, *recorder) {
 	r := &recorder{}

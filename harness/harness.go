@@ -77,9 +77,9 @@ type Summary struct {
 }
 
 // Run runs the cells that have no record yet, one seed after the other, so that an interrupted experiment has fewer seeds
-// rather than fewer methods, and the longest first, but rather another than one that would wait for a network that both
-// start from. It leaves out cells that another process is running, and waits for
-// their records at the end. An error means that the run could not start or go on; a cell that fails is in the summary.
+// rather than fewer methods, and the longest first; but one that would wait for a network that another cell is training
+// comes later. It leaves out cells that another process is running, and waits for their records at the end. An error
+// means that the run could not start or go on; a cell that fails is in the summary.
 func Run(ctx context.Context, o Options) (Summary, error) {
 	r, err := newRun(ctx, o)
 	if err != nil {
@@ -155,7 +155,8 @@ func newRun(ctx context.Context, o Options) (*run, error) {
 	case o.Checkpoint < 0:
 		return nil, fmt.Errorf("%v between checkpoints: want more than 0s", o.Checkpoint)
 	}
-	r := &run{Options: o, cells: o.Shard.of(cells), jobs: cmp.Or(o.Jobs, cores), library: newLibrary(o.DataDir), making: map[string]*cell{}}
+	r := &run{Options: o, cells: o.Shard.of(cells), jobs: cmp.Or(o.Jobs, cores)}
+	r.library, r.making = newLibrary(o.DataDir), map[string]*cell{}
 	r.jobs = max(min(r.jobs, len(r.cells)), 1)
 	r.threads = threadsOf(r.jobs)
 	r.room = newRoom(o.Memory, r.warn)

@@ -9,22 +9,13 @@ import (
 // What an interrupted search has computed counts for the same dataset only.
 func TestLooksOfAnotherDataset(t *testing.T) {
 	o, _ := options(parse(t, settings+matrix(`"synflow"`, "1")), t.TempDir())
-	r, err := newRun(t.Context(), o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dev, err := openCPU(1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer dev.Close()
-	w := r.newWorker(dev)
+	w := workerOf(t, o)
 	life := 0
 	for _, tt := range []struct {
 		dataset string
 		want    int
 	}{{"a", 1}, {"a", 1}, {"b", 3}, {"a", 4}} { // the number of the first life whose value counts
-		l := w.looks(r.cells[0], tt.dataset)
+		l := w.looks(w.cells[0], tt.dataset)
 		var got int
 		life++
 		if err := l.recall(t.Context(), "round 1", &got, func(*train.Partial) error {

@@ -22,22 +22,13 @@ func TestJobsDoNotWaitForStartNetworks(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			o, _ := options(parse(t, settings+matrix(`"uniform", "adjust", "adjust_random_fur"`, "1")+
 				matrix(`"adjust"`, "2")), t.TempDir())
-			r, err := newRun(t.Context(), o)
-			if err != nil {
-				t.Fatal(err)
-			}
-			dev, err := openCPU(1)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer dev.Close()
-			w := r.newWorker(dev)
-			r.queue = slices.Clone(r.cells)
+			w := workerOf(t, o)
+			w.queue = slices.Clone(w.cells)
 			if test.trained {
-				if err := os.MkdirAll(r.store.trainings, 0o755); err != nil {
+				if err := os.MkdirAll(w.store.trainings, 0o755); err != nil {
 					t.Fatal(err)
 				}
-				for _, path := range w.missing(r.cells[adjust]) {
+				for _, path := range w.missing(w.cells[adjust]) {
 					if err := os.WriteFile(path, nil, 0o644); err != nil {
 						t.Fatal(err)
 					}
@@ -45,11 +36,11 @@ func TestJobsDoNotWaitForStartNetworks(t *testing.T) {
 			}
 			for i, want := range test.want {
 				c := w.next(t.Context())
-				if c != r.cells[want] {
-					t.Fatalf("cell %d is %s, want %s", i, c.id, r.cells[want].id)
+				if c != w.cells[want] {
+					t.Fatalf("cell %d is %s, want %s", i, c.id, w.cells[want].id)
 				}
 				if test.failed {
-					r.quit(c)
+					w.quit(c)
 				}
 			}
 			if c := w.next(t.Context()); c != nil {
@@ -62,18 +53,9 @@ func TestJobsDoNotWaitForStartNetworks(t *testing.T) {
 // The files that cells wait for are those that their searches train.
 func TestMissingIsWhatIsTrained(t *testing.T) {
 	o, _ := options(parse(t, settings+matrix(`"adjust", "l1"`, "1")), t.TempDir())
-	r, err := newRun(t.Context(), o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dev, err := openCPU(1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer dev.Close()
-	w := r.newWorker(dev)
+	w := workerOf(t, o)
 	missing := map[string]bool{}
-	for _, c := range r.cells {
+	for _, c := range w.cells {
 		for _, path := range w.missing(c) {
 			missing[path] = true
 		}
@@ -90,7 +72,7 @@ func TestMissingIsWhatIsTrained(t *testing.T) {
 	for path := range missing {
 		t.Errorf("nobody has trained %s", path)
 	}
-	for _, c := range r.cells {
+	for _, c := range w.cells {
 		if still := w.missing(c); len(still) > 0 {
 			t.Errorf("%s: still missing %v", c.id, still)
 		}
