@@ -43,10 +43,15 @@ func Escape(s string) string { return escaper.Replace(s) }
 // NoValue stands where there is no number.
 const NoValue = "–"
 
-// Fixed writes a number with a Fixed count of decimals.
+// Fixed writes a number with a fixed count of decimals. Numbers that are the same to 12 digits are written the same: a mean
+// that lies half-way between two numbers of so many decimals would else be rounded by its last bit, which depends on the
+// order of the sum.
 func Fixed(v float64, decimals int) string {
 	if math.IsNaN(v) {
 		return NoValue
+	}
+	if r, err := strconv.ParseFloat(strconv.FormatFloat(v, 'g', 12, 64), 64); err == nil {
+		v = r
 	}
 	return strconv.FormatFloat(v, 'f', decimals, 64)
 }

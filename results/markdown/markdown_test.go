@@ -14,6 +14,7 @@ func TestNumberFormats(t *testing.T) {
 		{Significant(12345), "12345"}, {Significant(nan), "–"},
 		{Signed(0.426, 2), "+0.43"}, {Signed(-0.426, 2), "-0.43"}, {Signed(-0.001, 2), "0.00"},
 		{Signed(0.001, 2), "0.00"}, {Signed(0, 2), "0.00"}, {Signed(nan, 2), "–"},
+		{Fixed(81.725, 2), "81.72"}, {Fixed(math.Nextafter(81.725, 100), 2), "81.72"}, {Fixed(nan, 2), "–"},
 	} {
 		if c.got != c.want {
 			t.Errorf("%q, want %q", c.got, c.want)
